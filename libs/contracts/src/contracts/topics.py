@@ -1,0 +1,90 @@
+"""The Kafka topics: name, value, key rule, and the headers that every record carries.
+
+Records are CloudEvents 1.0 in binary mode: the value is the bare protobuf message, everything else is in `ce_` headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from google.protobuf.message import Message
+
+from turnpike.accounts.v1 import records_pb2
+from turnpike.health.v1 import endpoint_verdict_pb2
+from turnpike.usage.v1 import usage_event_pb2
+
+CONTENT_TYPE = "application/protobuf"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic. `key` says what its records are keyed by; a compacted topic keeps the last record of each key."""
+
+    name: str
+    event_type: str
+    message_type: type[Message]
+    key: str
+    compacted: bool
+    dead_letters: str | None = None
+
+
+USAGE = Topic(
+    name="turnpike.usage.v1",
+    event_type="turnpike.usage.recorded.v1",
+    message_type=usage_event_pb2.UsageEvent,
+    key="org_id",
+    compacted=False,
+    dead_letters="turnpike.usage.v1.dlq",
+)
+HEALTH = Topic(
+    name="turnpike.health.v1",
+    event_type="turnpike.health.verdict.v1",
+    message_type=endpoint_verdict_pb2.EndpointVerdict,
+    key="endpoint_id",
+    compacted=True,
+)
+KEYS = Topic(
+    name="turnpike.keys.v1",
+    event_type="turnpike.keys.changed.v1",
+    message_type=records_pb2.KeyRecord,
+    key="digest",
+    compacted=True,
+)
+ORGS = Topic(
+    name="turnpike.orgs.v1",
+    event_type="turnpike.orgs.changed.v1",
+    message_type=records_pb2.OrgRecord,
+    key="org_id",
+    compacted=True,
+)
+
+ALL = (USAGE, HEALTH, KEYS, ORGS)
+
+
+def cloud_event_headers(
+    topic: Topic, *, event_id: str, source: str, time: datetime, subject: str, extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Build the headers of a record.
+
+    Args:
+        topic: where the record goes.
+        event_id: identifies the fact; a repeat of the record has the same one.
+        source: the process that states it, such as `/router/router-0`.
+        time: when it happened; must carry a time zone.
+        subject: the thing that it is about, such as the generation id.
+        extra: further headers, such as `traceparent`.
+    """
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_source": source,
+        "ce_type": topic.event_type,
+        "ce_time": time.isoformat(),
+        "ce_subject": subject,
+        "content-type": CONTENT_TYPE,
+    }
+    if extra:
+        headers.update(extra)
+    return headers

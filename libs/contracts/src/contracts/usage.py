@@ -1,0 +1,76 @@
+"""The rules that every usage event meets, checked by each consumer before it counts."""
+
+from __future__ import annotations
+
+from contracts import ids, money
+from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
+
+# Far above any model's context: a count beyond it is a fault of the sender, not usage.
+MAX_TOKENS = 1_000_000_000
+
+
+class InvalidUsageEventError(ValueError):
+    """The event breaks a rule; the message names it. Such an event is set aside for people, never dropped."""
+
+
+def validate_usage_event(event: usage_event_pb2.UsageEvent) -> None:
+    """Check an event on its own: ids, enums, counts, and the charge recomputed from tokens and price.
+
+    Raises:
+        InvalidUsageEventError: a rule is broken.
+    """
+    _require(bool(event.org_id), "org_id is empty")
+    _require(bool(event.key_id), "key_id is empty")
+    try:
+        ids.parse_generation_id(event.generation_id)
+    except ValueError as error:
+        raise InvalidUsageEventError(f"generation_id: {error}") from None
+    _require(event.event_id == ids.usage_event_id(event.generation_id), "event_id is not that of the generation")
+    _require(event.rank != usage_event_pb2.USAGE_RANK_UNSPECIFIED, "rank is not said")
+    _require(event.status != usage_event_pb2.GENERATION_STATUS_UNSPECIFIED, "status is not said")
+    _require(event.HasField("started_at"), "started_at is absent")
+    _require(event.HasField("ended_at"), "ended_at is absent")
+    _require(event.ended_at.ToNanoseconds() >= event.started_at.ToNanoseconds(), "ended_at is before started_at")
+    _check_counts(event.usage)
+    _check_charge(event)
+
+
+def _check_counts(usage: token_usage_pb2.TokenUsage) -> None:
+    counts = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+    }
+    for name, count in counts.items():
+        _require(0 <= count <= MAX_TOKENS, f"{name} is out of range")
+    _require(usage.cached_tokens + usage.cache_write_tokens <= usage.prompt_tokens, "more cached than prompt tokens")
+    _require(usage.reasoning_tokens <= usage.completion_tokens, "more reasoning than completion tokens")
+    if usage.prompt_tokens or usage.completion_tokens:
+        _require(usage.source != token_usage_pb2.TOKEN_COUNT_SOURCE_UNSPECIFIED, "usage.source is not said")
+
+
+def _check_charge(event: usage_event_pb2.UsageEvent) -> None:
+    _require(event.cost_nano_usd >= 0, "cost is negative")
+    _require(event.provider_cost_nano_usd >= 0, "provider cost is negative")
+    if not event.HasField("price"):
+        _require(event.cost_nano_usd == 0 and event.provider_cost_nano_usd == 0, "a charge without a price")
+        return
+    price = money.price_from_proto(event.price)
+    _require(bool(price.version), "price.version is empty")
+    amounts = (price.prompt, price.completion, price.reasoning, price.cached, price.cache_write, price.request)
+    _require(min(amounts) >= 0, "a price is negative")
+    computed = money.cost(price, money.tokens_from_proto(event.usage)).total
+    _require(event.provider_cost_nano_usd in (0, computed), "provider cost is not usage x price")
+    if event.status == usage_event_pb2.GENERATION_STATUS_FAILED:
+        _require(event.cost_nano_usd == 0, "a failed generation has a charge")
+    else:
+        # Zero is right for an answer without content (zero-completion insurance); anything else is tokens x price.
+        insured = event.usage.completion_tokens == 0 and event.cost_nano_usd == 0
+        _require(insured or event.cost_nano_usd == computed, "cost is not usage x price")
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise InvalidUsageEventError(rule)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.testing.examples import iter_examples
+from contracts.usage import InvalidUsageEventError, validate_usage_event
+from turnpike.usage.v1.usage_event_pb2 import GENERATION_STATUS_FAILED, UsageEvent
+
+EXAMPLES = dict(iter_examples(UsageEvent, Path(__file__).parents[3] / "protos" / "examples"))
+
+
+def broken(change: Callable[[UsageEvent], object]) -> UsageEvent:
+    event = UsageEvent()
+    event.CopyFrom(EXAMPLES["completed"])
+    change(event)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda e: e.ClearField("org_id"), "org_id is empty"),
+        (lambda e: e.ClearField("key_id"), "key_id is empty"),
+        (lambda e: setattr(e, "generation_id", "x"), "generation_id"),
+        (lambda e: setattr(e, "event_id", "x"), "event_id"),
+        (lambda e: e.ClearField("rank"), "rank"),
+        (lambda e: e.ClearField("status"), "status"),
+        (lambda e: e.ClearField("started_at"), "started_at"),
+        (lambda e: e.ended_at.FromSeconds(1), "ended_at"),
+        (lambda e: setattr(e.usage, "prompt_tokens", -1), "prompt_tokens is out of range"),
+        (lambda e: setattr(e.usage, "completion_tokens", 10**12), "completion_tokens is out of range"),
+        (lambda e: setattr(e.usage, "cached_tokens", 1201), "more cached"),
+        (lambda e: setattr(e.usage, "reasoning_tokens", 346), "more reasoning"),
+        (lambda e: e.usage.ClearField("source"), "source"),
+        (lambda e: setattr(e, "cost_nano_usd", e.cost_nano_usd + 1), "cost is not usage x price"),
+        (lambda e: setattr(e, "cost_nano_usd", -1), "cost is negative"),
+        (lambda e: setattr(e, "provider_cost_nano_usd", 7), "provider cost is not usage x price"),
+        (lambda e: e.ClearField("price"), "a charge without a price"),
+        (lambda e: e.price.ClearField("version"), "price.version"),
+        (lambda e: setattr(e.price, "prompt_pico_usd", -1), "a price is negative"),
+        (lambda e: setattr(e, "status", GENERATION_STATUS_FAILED), "a failed generation has a charge"),
+    ],
+)
+def test_b15_event_that_breaks_a_rule_is_refused_by_name(change: Callable[[UsageEvent], object], rule: str) -> None:
+    with pytest.raises(InvalidUsageEventError, match=rule):
+        validate_usage_event(broken(change))
+
+
+def test_answer_without_a_token_may_be_free() -> None:
+    def insure(event: UsageEvent) -> None:
+        event.usage.completion_tokens = event.usage.reasoning_tokens = 0
+        event.cost_nano_usd = event.provider_cost_nano_usd = 0
+
+    validate_usage_event(broken(insure))

@@ -26,7 +26,11 @@ prices = st.builds(
 def token_counts(draw: st.DrawFn) -> TokenCounts:
     plain, cached, write, text, reasoning = (draw(st.integers(min_value=0, max_value=10**7)) for _ in range(5))
     return TokenCounts(
-        prompt=plain + cached + write, completion=text + reasoning, reasoning=reasoning, cached=cached, cache_write=write
+        prompt=plain + cached + write,
+        completion=text + reasoning,
+        reasoning=reasoning,
+        cached=cached,
+        cache_write=write,
     )
 
 

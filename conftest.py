@@ -1,0 +1,83 @@
+"""What holds for every test: how they are spread over processes, and that none is skipped in CI unnoticed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+ROOT = Path(__file__).resolve().parent
+E2E = "tests/e2e"
+ALLOWED_SKIPS = ROOT / "tools" / "checks" / "allowed_skips.txt"
+
+
+def allowed_skips(text: str) -> list[str]:
+    """Read the reasons for which a test may be skipped even in CI: one a line, `#` starts a comment."""
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+def refused_skip(report: pytest.TestReport | pytest.CollectReport, allowed: list[str]) -> str | None:
+    """Give the reason of a skip that CI does not accept, or None."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return None
+    reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    return None if reason in allowed else reason
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not os.environ.get("CI"):
+        return
+    reason = refused_skip(report, allowed_skips(ALLOWED_SKIPS.read_text(encoding="utf-8")))
+    if reason is not None:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"skipped in CI: {reason}\nA reason that is acceptable there is listed in {ALLOWED_SKIPS.name}."
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail(report)
+    return report
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.nodeid.startswith(E2E + "/"):
+        item.add_marker("e2e")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the whole system last, after the random order is made."""
+    items.sort(key=lambda item: item.nodeid.startswith(E2E + "/"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Give each worker one file at a time, and the whole of tests/e2e to the worker that is free first.
+
+    A stack of processes is heavy, so two of them never run at once, and it starts when little else is left to do.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesThenEndToEnd(LoadFileScheduling):  # type: ignore[misc]  # xdist is published without types
+        def _split_scope(self, nodeid: str) -> str:
+            return E2E if nodeid.startswith(E2E + "/") else str(super()._split_scope(nodeid))
+
+    config.option.loadscopereorder = False
+    return FilesThenEndToEnd(config, log)

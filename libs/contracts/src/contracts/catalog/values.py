@@ -1,0 +1,136 @@
+"""The catalogue as values. All are immutable and may be shared between requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from contracts.ids import EndpointId, ModelId
+from contracts.money import UnitPrice
+
+
+class Dialect(StrEnum):
+    """How a provider wants to be spoken to."""
+
+    OPENAI_COMPATIBLE = "openai-compatible"
+
+
+class Quirk(StrEnum):
+    """Where an endpoint departs from its dialect."""
+
+    MAX_COMPLETION_TOKENS = "max-completion-tokens"
+    """Takes `max_completion_tokens` and refuses `max_tokens`."""
+
+    NO_STREAM_OPTIONS = "no-stream-options"
+    """Refuses `stream_options`; its streams carry token counts unasked or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPolicy:
+    """What a provider says it does with prompts and answers. Where it says nothing, the worse is assumed."""
+
+    trains_on_prompts: bool = True
+    retains_prompts: bool = True
+    retention_days: int | None = None
+    """How long prompts are kept, where `retains_prompts`; None when not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A company or a server that offers endpoints."""
+
+    slug: str
+    name: str
+    base_url: str
+    """Without a trailing slash; paths such as `/chat/completions` are appended."""
+    dialect: Dialect = Dialect.OPENAI_COMPATIBLE
+    privacy_policy_url: str = ""
+    terms_of_service_url: str = ""
+    status_page_url: str = ""
+    headquarters: str = ""
+    """ISO 3166 code of a country, empty when not known."""
+    datacenters: tuple[str, ...] = ()
+    """ISO 3166 codes."""
+    data_policy: DataPolicy = DataPolicy()
+    simulated: bool = False
+    """Whether answers are made up by a simulator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model at a provider, with its price and limits."""
+
+    id: EndpointId
+    """`<model id>@<tag>`."""
+    model_id: ModelId
+    provider: Provider
+    tag: str
+    """The provider's slug, with `/<suffix>` where it has several endpoints for the model."""
+    upstream_model: str
+    """What the provider calls the model."""
+    price: UnitPrice
+    price_as_of: date | None
+    price_source: str
+    context_length: int
+    """Prompt and completion tokens together."""
+    max_completion_tokens: int
+    """Most tokens in one answer, 0 when only the context limits it."""
+    supported_parameters: frozenset[str]
+    quantization: str
+    """Precision of the weights, `unknown` when the provider does not say."""
+    data_policy: DataPolicy
+    quirks: frozenset[Quirk] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as the public sees it, with at least one endpoint."""
+
+    id: ModelId
+    """`author/slug`, with `:variant` for a variant that has a price of its own."""
+    canonical_slug: str
+    """Immutable, dated name of the same model."""
+    name: str
+    description: str
+    created: datetime
+    """When it was listed here, in UTC."""
+    input_modalities: tuple[str, ...]
+    output_modalities: tuple[str, ...]
+    tokenizer: str
+    hugging_face_id: str
+    """Empty when it has none."""
+    aliases: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+
+    @property
+    def context_length(self) -> int:
+        """The largest context over the endpoints."""
+        return max(endpoint.context_length for endpoint in self.endpoints)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Catalog:
+    """Everything on offer. Look-ups take constant time."""
+
+    version: str
+    """Names this content: equal content has an equal version, whatever the files look like."""
+    providers: Mapping[str, Provider]
+    """By slug, in the order of the files."""
+    models: Mapping[ModelId, Model]
+    """By id, in the order of the files. Aliases are not in it."""
+    endpoints: Mapping[EndpointId, Endpoint]
+    names: Mapping[str, Model]
+    """By id, canonical slug and alias."""
+
+    def __repr__(self) -> str:
+        return f"Catalog({self.version}, {len(self.models)} models, {len(self.endpoints)} endpoints)"
+
+    def model(self, name: str) -> Model | None:
+        """Find a model by id, canonical slug or alias."""
+        return self.names.get(name)
+
+    def endpoint(self, endpoint_id: str) -> Endpoint | None:
+        """Find an endpoint by id."""
+        return self.endpoints.get(EndpointId(endpoint_id))

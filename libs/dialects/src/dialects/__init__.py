@@ -1,0 +1,1 @@
+"""Chat dialects as pure conversions: no input, no output, no clock."""

@@ -1,0 +1,35 @@
+"""What a dialect can find wrong with what it reads.
+
+DialectError
+├── InvalidRequestError      the caller's request: becomes a 400 that names the field
+├── SseError                 bytes that are not a server-sent event stream, or are too long for one
+└── UpstreamAnswerError      a provider's answer that is not in its dialect
+"""
+
+from __future__ import annotations
+
+
+class DialectError(Exception):
+    """Root of this library's errors."""
+
+
+class InvalidRequestError(DialectError):
+    """The request is not valid.
+
+    Attributes:
+        message: a sentence for the caller; it quotes no value of the request.
+        param: path of the field, such as `messages[0].content`; None when it is about the whole body.
+    """
+
+    def __init__(self, message: str, param: str | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class SseError(DialectError):
+    """The bytes are not a server-sent event stream: invalid UTF-8, or a line or an event beyond its limit."""
+
+
+class UpstreamAnswerError(DialectError):
+    """A provider's answer is not in its dialect. The message names the place and quotes nothing of the answer."""

@@ -1,0 +1,65 @@
+"""The admin port: liveness, readiness and metrics, apart from the port that serves the work."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from servicekit.lifecycle import Readiness
+from servicekit.logs import get_logger
+from servicekit.settings import AdminSettings
+from servicekit.telemetry import Telemetry
+
+_log = get_logger(__name__)
+
+
+class AdminServer:
+    """`/healthz/live`, `/healthz/ready` and `/metrics` on a port of its own. It stays up during the drain."""
+
+    def __init__(self, settings: AdminSettings, readiness: Readiness, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._readiness = readiness
+        self._telemetry = telemetry
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; 0 before the start."""
+        return self._port
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        app = web.Application()
+        app.router.add_get("/healthz/live", self._live)
+        app.router.add_get("/healthz/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        self._runner = runner
+        site = web.TCPSite(runner, self._settings.host, self._settings.port, shutdown_timeout=1)
+        await site.start()
+        self._port = int(runner.addresses[0][1])
+        _log.info("admin.listening", host=self._settings.host, port=self._port)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        # That this runs at all shows that the event loop makes progress, and nothing else makes a restart useful.
+        return web.json_response({"live": True})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        results = self._readiness.results()
+        ready = all(results.values())
+        body = {"ready": ready, "phase": self._readiness.phase, "checks": results}
+        return web.json_response(body, status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        body, content_type = self._telemetry.exposition()
+        return web.Response(body=body, headers={"Content-Type": content_type})

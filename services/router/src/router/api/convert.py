@@ -1,0 +1,175 @@
+"""Between the wire's messages and the domain's values, and nothing else."""
+
+from __future__ import annotations
+
+import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from contracts import ids, money
+from contracts.catalog import Endpoint, Model
+from contracts.ids import KeyId, OrgId
+from dialects.chat import decode_chat_request
+from dialects.errors import InvalidRequestError
+from dialects.openai_compatible import ChoiceDelta
+from router.catalog_listing import EndpointStatus, Listing
+from router.domain.progress import Command, Ending, Progress, Route
+from router.domain.selection import Choice
+from router.domain.settlement import Caller
+from router.usage_conversion import STATUSES, attempt_to_proto, tokens_to_proto
+from turnpike.health.v1 import endpoint_verdict_pb2
+from turnpike.router.v1 import catalog_pb2, completion_pb2, router_service_pb2
+
+_encode = msgspec.json.Encoder().encode
+
+_HEALTH = {
+    None: endpoint_verdict_pb2.ENDPOINT_HEALTH_UNSPECIFIED,
+    True: endpoint_verdict_pb2.ENDPOINT_HEALTH_HEALTHY,
+    False: endpoint_verdict_pb2.ENDPOINT_HEALTH_UNHEALTHY,
+}
+
+
+def command_from_proto(request: router_service_pb2.CompleteRequest, deadline: float) -> Command:
+    """Read a request to complete.
+
+    Raises:
+        InvalidRequestError: a member is missing or wrong.
+    """
+    try:
+        generation_id = ids.parse_generation_id(request.generation_id)
+    except ValueError as error:
+        raise InvalidRequestError(str(error), "generation_id") from None
+    caller = request.caller
+    if not caller.org_id or not caller.key_id:
+        raise InvalidRequestError("the caller must have an org_id and a key_id", "caller")
+    return Command(
+        generation_id=generation_id,
+        caller=Caller(OrgId(caller.org_id), KeyId(caller.key_id), caller.http_referer, caller.app_title),
+        request=decode_chat_request(request.request_json),
+        deadline=deadline,
+    )
+
+
+def progress_to_proto(progress: Progress) -> router_service_pb2.CompleteResponse:
+    """Put what is new of an answer on the wire."""
+    message = router_service_pb2.CompleteResponse(deltas=[_delta_to_proto(delta) for delta in progress.deltas])
+    if progress.route is not None:
+        message.route.CopyFrom(_route_to_proto(progress.route))
+    if progress.ending is not None:
+        message.outcome.CopyFrom(_ending_to_proto(progress.ending))
+    return message
+
+
+def _delta_to_proto(delta: ChoiceDelta) -> completion_pb2.ChoiceDelta:
+    message = completion_pb2.ChoiceDelta(
+        index=delta.index,
+        content=delta.content,
+        reasoning=delta.reasoning,
+        refusal=delta.refusal,
+        finish_reason=delta.finish_reason,
+        native_finish_reason=delta.native_finish_reason,
+    )
+    for piece in delta.tool_calls:
+        message.tool_calls.add(
+            index=piece.index, id=piece.id, type=piece.type, name=piece.name, arguments=piece.arguments
+        )
+    if delta.extra is not None:
+        message.extra_json = _encode(delta.extra)
+    if delta.logprobs is not None:
+        message.logprobs_json = _encode(delta.logprobs)
+    return message
+
+
+def _route_to_proto(route: Route) -> completion_pb2.Route:
+    endpoint = route.endpoint
+    return completion_pb2.Route(
+        model=endpoint.model_id,
+        provider_name=endpoint.provider.name,
+        provider=endpoint.provider.slug,
+        endpoint_id=endpoint.id,
+        failed_attempts=[attempt_to_proto(attempt) for attempt in route.failed_attempts],
+    )
+
+
+def _ending_to_proto(ending: Ending) -> completion_pb2.Outcome:
+    message = completion_pb2.Outcome(
+        status=STATUSES[ending.status],
+        usage=tokens_to_proto(ending.tokens),
+        cost_nano_usd=ending.cost.total,
+        prompt_cost_nano_usd=ending.cost.prompt,
+        completion_cost_nano_usd=ending.cost.completion,
+        system_fingerprint=ending.system_fingerprint,
+        service_tier=ending.service_tier,
+    )
+    cut = ending.interruption
+    if cut is not None:
+        message.error.CopyFrom(
+            completion_pb2.StreamError(status_code=cut.status, error_type=cut.error_type, message=cut.message)
+        )
+    return message
+
+
+def choice_to_proto(choice: Choice) -> router_service_pb2.ExplainResponse:
+    """Put an explanation on the wire."""
+    response = router_service_pb2.ExplainResponse(model_id=choice.models[0].id, strategy=choice.strategy)
+    for rank, candidate in enumerate(choice.candidates, start=1):
+        response.endpoints.add(
+            endpoint_id=candidate.endpoint.id,
+            provider_name=candidate.endpoint.provider.name,
+            rank=rank,
+            share=candidate.share,
+        )
+    for exclusion in choice.excluded:
+        response.endpoints.add(
+            endpoint_id=exclusion.endpoint.id,
+            provider_name=exclusion.endpoint.provider.name,
+            excluded_by=exclusion.reason.value,
+            detail=exclusion.detail,
+        )
+    return response
+
+
+def listing_to_proto(listing: Listing) -> router_service_pb2.ListModelsResponse:
+    """Put the catalogue on the wire."""
+    return router_service_pb2.ListModelsResponse(
+        version=listing.version,
+        models=[
+            _model_to_proto(model, [_endpoint_to_proto(each, listing.statuses[each.id]) for each in model.endpoints])
+            for model in listing.models
+        ],
+    )
+
+
+def _model_to_proto(model: Model, endpoints: list[catalog_pb2.Endpoint]) -> catalog_pb2.Model:
+    created = Timestamp()
+    created.FromDatetime(model.created)
+    return catalog_pb2.Model(
+        id=model.id,
+        canonical_slug=model.canonical_slug,
+        name=model.name,
+        description=model.description,
+        created_at=created,
+        context_length=model.context_length,
+        input_modalities=model.input_modalities,
+        output_modalities=model.output_modalities,
+        tokenizer=model.tokenizer,
+        hugging_face_id=model.hugging_face_id,
+        endpoints=endpoints,
+    )
+
+
+def _endpoint_to_proto(endpoint: Endpoint, status: EndpointStatus) -> catalog_pb2.Endpoint:
+    return catalog_pb2.Endpoint(
+        id=endpoint.id,
+        model_id=endpoint.model_id,
+        provider=endpoint.provider.slug,
+        provider_name=endpoint.provider.name,
+        tag=endpoint.tag,
+        price=money.price_to_proto(endpoint.price),
+        context_length=endpoint.context_length,
+        max_completion_tokens=endpoint.max_completion_tokens,
+        supported_parameters=sorted(endpoint.supported_parameters),
+        quantization=endpoint.quantization,
+        routable=status.routable,
+        simulated=endpoint.provider.simulated,
+        health=_HEALTH[status.healthy],
+    )

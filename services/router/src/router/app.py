@@ -1,0 +1,129 @@
+"""The composition root: everything concrete is chosen here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import grpc
+
+from contracts.catalog import Catalog, ProviderCredentials, parse_catalog, parse_credentials
+from router.adapters.health_feed import health_table
+from router.adapters.provider_access import ProviderAccess
+from router.adapters.provider_http import HttpLimits, HttpProviders
+from router.adapters.spool_writer import SpoolLimits
+from router.adapters.telemetry import GenerationTelemetry
+from router.adapters.usage_events import spool_entries
+from router.adapters.usage_publisher import UsagePublisher
+from router.adapters.usage_spool import UsageSpool
+from router.api.router_service import SERVICE_NAME, RouterService
+from router.attempt import Patience
+from router.catalog_listing import CatalogListing
+from router.completions import Completions
+from router.domain.health_view import FleetHealth
+from router.generation import Surroundings
+from router.settings import Settings
+from servicekit import Runtime, Service
+from servicekit.grpc_server import GrpcServer
+from servicekit.kafka import RecordSink
+from servicekit.watched_files import WatchedFiles
+from turnpike.router.v1 import router_service_pb2_grpc
+
+
+@asynccontextmanager
+async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
+    """Make the router."""
+    # Seeded by the operating system. It shares traffic out and guards no secret, so it may be fast.
+    clock, random = runtime.clock, Random()  # noqa: S311 - see above
+    health = FleetHealth(random, lambda endpoint_id: verdicts.get(endpoint_id))
+    verdicts = health_table(
+        settings.kafka,
+        clock,
+        runtime.meter,
+        on_verdict=lambda verdict: health.judged(verdict, clock.monotonic(), clock.now()),
+    )
+    access = ProviderAccess(health)
+    catalog = WatchedFiles[Catalog](
+        "catalog",
+        settings.catalog.paths,
+        suffix=".yaml",
+        parse=parse_catalog,
+        clock=clock,
+        interval=settings.catalog.interval,
+        on_change=access.use_catalog,
+    )
+    credentials = WatchedFiles[ProviderCredentials](
+        "credentials",
+        [settings.providers.secrets],
+        suffix=".yaml",
+        parse=parse_credentials,
+        clock=clock,
+        interval=settings.catalog.interval,
+        on_change=access.use_credentials,
+    )
+    providers = HttpProviders(lambda: access.keys, clock, _http_limits(settings))
+    spool = UsageSpool(
+        settings.spool.dir,
+        spool_entries(settings.instance, settings.region),
+        clock,
+        SpoolLimits(settings.spool.capacity_bytes, settings.spool.segment_bytes, settings.spool.retention),
+    )
+    sink = RecordSink(settings.kafka, clock, f"router-{settings.instance}", meter=runtime.meter)
+    publisher = UsagePublisher(spool, sink, clock, runtime.meter)
+    around = Surroundings(
+        providers=providers,
+        health=health,
+        usage_log=spool,
+        telemetry=GenerationTelemetry(runtime.tracer, runtime.meter),
+        clock=clock,
+        patience=_patience(settings),
+    )
+    completions = Completions(
+        around,
+        catalog=lambda: access.catalog,
+        credentials=lambda: access.slugs,
+        random=random,
+        most_in_flight=settings.limits.generations,
+    )
+    listing = CatalogListing(
+        catalog=lambda: access.catalog, credentials=lambda: access.slugs, health=health, clock=clock
+    )
+    service = RouterService(completions, listing, clock, settings.timeouts.total.total_seconds())
+
+    def register(server: grpc.aio.Server) -> list[str]:
+        router_service_pb2_grpc.add_RouterServiceServicer_to_server(service, server)
+        return [SERVICE_NAME]
+
+    runtime.readiness.add("spool", lambda: spool.accepting)
+    yield Service(
+        components=[
+            GrpcServer(settings.grpc, runtime, register),
+            providers,
+            publisher,
+            spool,
+            sink,
+            verdicts,
+            credentials,
+            catalog,
+        ]
+    )
+
+
+def _http_limits(settings: Settings) -> HttpLimits:
+    return HttpLimits(
+        connect=settings.timeouts.connect.total_seconds(),
+        connections=settings.providers.connections,
+        connections_per_host=settings.providers.host_connections,
+        answer_bytes=settings.providers.answer_bytes,
+    )
+
+
+def _patience(settings: Settings) -> Patience:
+    timeouts = settings.timeouts
+    return Patience(
+        first_token=timeouts.first.total_seconds(),
+        stall=timeouts.stall.total_seconds(),
+        answer=timeouts.answer.total_seconds(),
+        usage=timeouts.usage.total_seconds(),
+    )

@@ -1,0 +1,80 @@
+"""The use case's entrance: choose where a request may go, and take it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from contracts.catalog import Catalog
+from contracts.errors import ErrorReason
+from contracts.ids import EndpointId
+from router.domain import fallback
+from router.domain.demand import Demand, demand_of
+from router.domain.errors import NotAcceptingError
+from router.domain.health_view import EndpointState
+from router.domain.progress import Command
+from router.domain.selection import Choice, choose
+from router.generation import Generation, Surroundings
+
+
+class Completions:
+    """Answers chat completions with the endpoints of a catalogue."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        catalog: Callable[[], Catalog],
+        credentials: Callable[[], frozenset[str]],
+        random: Random,
+        most_in_flight: int,
+    ) -> None:
+        """Make the use case.
+
+        Args:
+            around: what every generation shares.
+            catalog: gives the catalogue in force.
+            credentials: gives the slugs of the providers that can be called.
+            random: decides the draws.
+            most_in_flight: generations that are taken on at the same time.
+        """
+        self._around = around
+        self._catalog = catalog
+        self._credentials = credentials
+        self._random = random
+        self._most_in_flight = most_in_flight
+        self.in_flight = 0
+
+    def choose(self, demand: Demand, random: Random | None = None) -> Choice:
+        """Say where a request would go now; `random` instead of the router's own source makes it repeatable.
+
+        Raises:
+            RequestRefusedError: it names no model, or one that is not on offer.
+        """
+        health, clock = self._around.health, self._around.clock
+        monotonic, now = clock.monotonic(), clock.now()
+
+        def state_of(endpoint_id: EndpointId) -> EndpointState:
+            return health.state(endpoint_id, monotonic, now)
+
+        return choose(self._catalog(), demand, self._credentials(), state_of, random or self._random)
+
+    def begin(self, command: Command) -> Generation:
+        """Take on a completion. It keeps its place until it is abandoned or its progress has ended.
+
+        Raises:
+            RefusalError: nothing can serve the request, or this router takes no work.
+        """
+        if not self._around.usage_log.accepting:
+            raise NotAcceptingError(ErrorReason.OVERLOADED, "The log of usage is full", retry_after=1.0)
+        if self.in_flight >= self._most_in_flight:
+            raise NotAcceptingError(ErrorReason.OVERLOADED, "This router has no place left", retry_after=1.0)
+        demand = demand_of(command.request)
+        choice = self.choose(demand)
+        if not choice.candidates:
+            raise fallback.no_endpoints(choice, demand)
+        self.in_flight += 1
+        return Generation(self._around, command, demand, choice, self._on_closed)
+
+    def _on_closed(self) -> None:
+        self.in_flight -= 1

@@ -1,0 +1,186 @@
+"""What a request asks of an endpoint: the request as the choice sees it, without its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from contracts.money import PICO_PER_USD
+from dialects.chat import (
+    AudioPart,
+    ChatBody,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    LegacyVideoPart,
+    MaxPrice,
+    Percentiles,
+    ProviderPreferences,
+    SortPreference,
+    VideoPart,
+)
+from dialects.estimates import measure_prompt
+from dialects.openai_compatible import sent_parameters
+
+Sort = Literal["price", "throughput", "latency", "exacto"]
+
+# What an answer is taken to be long when the caller does not limit it: only weighs input against output prices.
+TYPICAL_COMPLETION_TOKENS = 400
+
+_PICO_PER_MILLION = PICO_PER_USD // 1_000_000
+# Suffixes of a model's name that choose a way of routing. `online` asked for a web search, which is a plugin now.
+_ROUTING_SUFFIXES: dict[str, Sort | None] = {
+    "nitro": "throughput",
+    "floor": "price",
+    "exacto": "exacto",
+    "online": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PriceCeiling:
+    """Most that the caller will pay, in pico-dollars per token (`request`: per request); None: no limit."""
+
+    prompt: Decimal | None = None
+    completion: Decimal | None = None
+    request: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A request as the choice sees it.
+
+    Attributes:
+        models: names of models, in order of preference, without routing suffixes.
+        parameters: provider parameters that the request sets.
+        input_modalities, output_modalities: beyond text.
+        tool_name: name of the first function tool, None when there are no function tools.
+        prompt_tokens: estimate of the prompt's tokens.
+        least_prompt_tokens: what the prompt has at least, however dense its tokens.
+        output_limit: most tokens that the caller wants, None when it does not say.
+        order, only, ignore: slugs of providers, or whole tags.
+        allow_fallbacks: whether others may be tried than the first (or than those in `order`).
+        sort: ordering that the caller chose, None for the default.
+        pooled: whether the endpoints of all models are sorted in one pool.
+        min_throughput: tokens per second; max_latency: seconds to the first token. Preferences, not demands.
+    """
+
+    models: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
+    input_modalities: frozenset[str] = frozenset()
+    output_modalities: frozenset[str] = frozenset()
+    tool_name: str | None = None
+    prompt_tokens: int = 0
+    least_prompt_tokens: int = 0
+    output_limit: int | None = None
+    order: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    allow_fallbacks: bool = True
+    require_parameters: bool = False
+    deny_training: bool = False
+    zero_retention: bool = False
+    quantizations: frozenset[str] = frozenset()
+    ceiling: PriceCeiling = field(default=PriceCeiling())
+    sort: Sort | None = None
+    pooled: bool = False
+    min_throughput: float | None = None
+    max_latency: float | None = None
+
+    @property
+    def expected_completion_tokens(self) -> int:
+        """What the answer is taken to be long when prices are compared."""
+        if self.output_limit is None:
+            return TYPICAL_COMPLETION_TOKENS
+        return min(self.output_limit, TYPICAL_COMPLETION_TOKENS)
+
+
+def demand_of(request: ChatRequest) -> Demand:
+    """Read off a request what it asks of an endpoint. No model is an empty `models`."""
+    body = request.body
+    names = [name for name in (body.model, *(body.models or ())) if name is not None]
+    models, suffix_sort = _without_suffixes(names)
+    preferences = body.provider or ProviderPreferences()
+    sort, pooled = _sort(preferences, body.route)
+    size = measure_prompt(body)
+    return Demand(
+        models=models,
+        parameters=tuple(sent_parameters(request)),
+        input_modalities=_input_modalities(body),
+        output_modalities=frozenset(body.modalities or ()) - {"text"},
+        tool_name=next((tool.function.name for tool in body.tools or () if tool.function is not None), None),
+        prompt_tokens=size.estimated_tokens,
+        least_prompt_tokens=size.least_tokens,
+        output_limit=body.output_limit,
+        order=tuple(preferences.order or ()),
+        only=tuple(preferences.only) if preferences.only is not None else None,
+        ignore=tuple(preferences.ignore or ()),
+        allow_fallbacks=preferences.allow_fallbacks is not False,
+        require_parameters=preferences.require_parameters is True,
+        deny_training=preferences.data_collection == "deny",
+        zero_retention=preferences.zdr is True,
+        quantizations=frozenset(preferences.quantizations or ()),
+        ceiling=_ceiling(preferences.max_price),
+        sort=sort or suffix_sort,
+        pooled=pooled,
+        min_throughput=_median(preferences.preferred_min_throughput),
+        max_latency=_median(preferences.preferred_max_latency),
+    )
+
+
+def _without_suffixes(names: list[str]) -> tuple[tuple[str, ...], Sort | None]:
+    """Take routing suffixes off. Of several the last one decides the order, as at OpenRouter."""
+    found: dict[str, None] = {}
+    sort: Sort | None = None
+    for name in names:
+        plain, _, suffix = name.rpartition(":")
+        while plain and suffix in _ROUTING_SUFFIXES:
+            sort = sort or _ROUTING_SUFFIXES[suffix]
+            name = plain
+            plain, _, suffix = name.rpartition(":")
+        found[name] = None
+    return tuple(found), sort
+
+
+def _sort(preferences: ProviderPreferences, route: str | None) -> tuple[Sort | None, bool]:
+    if isinstance(preferences.sort, SortPreference):
+        return preferences.sort.by, preferences.sort.partition == "none"
+    return preferences.sort, route == "sort"
+
+
+def _input_modalities(body: ChatBody) -> frozenset[str]:
+    found = set()
+    for message in body.messages:
+        if message.content is None or isinstance(message.content, str):
+            continue
+        for part in message.content:
+            match part:
+                case ImagePart():
+                    found.add("image")
+                case AudioPart():
+                    found.add("audio")
+                case VideoPart() | LegacyVideoPart():
+                    found.add("video")
+                case FilePart():
+                    found.add("file")
+    return frozenset(found)
+
+
+def _ceiling(limit: MaxPrice | None) -> PriceCeiling:
+    if limit is None:
+        return PriceCeiling()
+    return PriceCeiling(
+        prompt=_pico(limit.prompt, _PICO_PER_MILLION),
+        completion=_pico(limit.completion, _PICO_PER_MILLION),
+        request=_pico(limit.request, PICO_PER_USD),
+    )
+
+
+def _pico(amount: float | str | None, scale: int) -> Decimal | None:
+    return None if amount is None else Decimal(str(amount)) * scale
+
+
+def _median(threshold: float | Percentiles | None) -> float | None:
+    """Only the median can be compared with what live traffic shows here."""
+    return threshold.p50 if isinstance(threshold, Percentiles) else threshold

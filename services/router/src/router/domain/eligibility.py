@@ -1,0 +1,168 @@
+"""Which endpoints can serve a request at all, and why the others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.catalog import Endpoint, Model
+from dialects.openai_compatible import supports
+from router.domain.demand import Demand
+
+
+class ExcludedBy(StrEnum):
+    """Why an endpoint cannot serve a request. The public API's words where it has one."""
+
+    ALLOWED_PROVIDERS = "allowed_providers"
+    TRAINING = "data_policy:training"
+    ZDR = "data_policy:zdr"
+    QUANTIZATION = "quantization"
+    MAX_PRICE = "max_price"
+    REQUIRE_PARAMETERS = "require_parameters"
+    CONTEXT_LENGTH = "context_length"
+    TOOLS = "tools"
+    MODALITY = "modality"
+    CREDENTIALS = "credentials"
+    """The operator has no key for the provider."""
+    RATE_LIMITED = "rate_limited"
+    """The provider has named a time before which it takes no call."""
+    FALLBACKS = "allow_fallbacks"
+    """The caller forbids falling back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """An endpoint that cannot serve the request.
+
+    Attributes:
+        endpoint: which.
+        reason: why.
+        detail: what the reason is about, such as the parameter.
+        wait: seconds until the reason may be gone, 0 when it does not go by itself.
+    """
+
+    endpoint: Endpoint
+    reason: ExcludedBy
+    detail: str = ""
+    wait: float = 0.0
+
+
+# Parameters that narrow the choice when some endpoint supports them, and are dropped when none does.
+SOFT_PARAMETERS = ("response_format", "verbosity")
+
+
+def partition(model: Model, demand: Demand, credentials: Container[str]) -> tuple[list[Endpoint], list[Exclusion]]:
+    """Split a model's endpoints into those that can serve the request and those that cannot.
+
+    Args:
+        model: the model.
+        demand: what the request asks.
+        credentials: slugs of the providers that can be called.
+    """
+    eligible: list[Endpoint] = []
+    excluded: list[Exclusion] = []
+    for endpoint in model.endpoints:
+        exclusion = _hard(model, endpoint, demand, credentials)
+        if exclusion is None:
+            eligible.append(endpoint)
+        else:
+            excluded.append(exclusion)
+    for parameter in SOFT_PARAMETERS:
+        if parameter in demand.parameters:
+            eligible = _prefer(eligible, parameter, excluded)
+    return eligible, excluded
+
+
+def _prefer(eligible: list[Endpoint], parameter: str, excluded: list[Exclusion]) -> list[Endpoint]:
+    able = [endpoint for endpoint in eligible if supports(parameter, endpoint.supported_parameters)]
+    if not able or len(able) == len(eligible):
+        return eligible
+    excluded.extend(
+        Exclusion(endpoint, ExcludedBy.REQUIRE_PARAMETERS, parameter) for endpoint in eligible if endpoint not in able
+    )
+    return able
+
+
+def _hard(model: Model, endpoint: Endpoint, demand: Demand, credentials: Container[str]) -> Exclusion | None:
+    for check in _CHECKS:
+        found = check(endpoint, demand)
+        if found is not None:
+            return Exclusion(endpoint, found[0], found[1])
+    missing = demand.input_modalities - set(model.input_modalities)
+    if missing:
+        return Exclusion(endpoint, ExcludedBy.MODALITY, f"{min(missing)} input")
+    missing = demand.output_modalities - set(model.output_modalities)
+    if missing:
+        return Exclusion(endpoint, ExcludedBy.MODALITY, f"{min(missing)} output")
+    if endpoint.provider.slug not in credentials:
+        return Exclusion(endpoint, ExcludedBy.CREDENTIALS)
+    return None
+
+
+def names(slug: str, endpoint: Endpoint) -> bool:
+    """Whether a caller's word means an endpoint: a provider's slug means all of its endpoints, a whole tag one."""
+    slug = slug.lower()
+    return slug in (endpoint.tag, endpoint.provider.slug)
+
+
+def _providers(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    if demand.only is not None and not any(names(slug, endpoint) for slug in demand.only):
+        return ExcludedBy.ALLOWED_PROVIDERS, "only"
+    if any(names(slug, endpoint) for slug in demand.ignore):
+        return ExcludedBy.ALLOWED_PROVIDERS, "ignore"
+    return None
+
+
+def _data_policy(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    if demand.zero_retention and endpoint.data_policy.retains_prompts:
+        return ExcludedBy.ZDR, ""
+    if demand.deny_training and endpoint.data_policy.trains_on_prompts:
+        return ExcludedBy.TRAINING, ""
+    return None
+
+
+def _quantization(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    if demand.quantizations and endpoint.quantization not in demand.quantizations:
+        return ExcludedBy.QUANTIZATION, endpoint.quantization
+    return None
+
+
+def _price(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    for name, amount, limit in (
+        ("prompt", endpoint.price.prompt, demand.ceiling.prompt),
+        ("completion", endpoint.price.completion, demand.ceiling.completion),
+        ("request", endpoint.price.request, demand.ceiling.request),
+    ):
+        if limit is not None and amount > limit:
+            return ExcludedBy.MAX_PRICE, name
+    return None
+
+
+def _parameters(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    if demand.tool_name is not None and "tools" not in endpoint.supported_parameters:
+        return ExcludedBy.TOOLS, demand.tool_name
+    if demand.require_parameters:
+        for parameter in demand.parameters:
+            if not supports(parameter, endpoint.supported_parameters):
+                return ExcludedBy.REQUIRE_PARAMETERS, parameter
+    return None
+
+
+def _length(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    limit = demand.output_limit or 1
+    if endpoint.max_completion_tokens and limit > endpoint.max_completion_tokens:
+        return ExcludedBy.CONTEXT_LENGTH, f"at most {endpoint.max_completion_tokens} completion tokens"
+    if demand.least_prompt_tokens + limit > endpoint.context_length:
+        return ExcludedBy.CONTEXT_LENGTH, f"at most {endpoint.context_length} tokens"
+    return None
+
+
+_CHECKS: Sequence[Callable[[Endpoint, Demand], tuple[ExcludedBy, str] | None]] = (
+    _providers,
+    _data_policy,
+    _quantization,
+    _price,
+    _parameters,
+    _length,
+)

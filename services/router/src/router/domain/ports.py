@@ -1,0 +1,121 @@
+"""What the use cases need of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from contracts.catalog import Endpoint
+from dialects.openai_compatible import Answer
+from router.domain.attempts import AttemptFailure
+from router.domain.settlement import GenerationRecord, Tokens
+
+
+class UpstreamCall(Protocol):
+    """One call of a provider, whose answer has begun or is complete."""
+
+    async def read(self, within: float) -> Sequence[Answer] | None:
+        """Return what has arrived, in order, waiting for it if need be; None at the proper end of the answer.
+
+        May be empty, when only something without meaning arrived, such as a keep-alive.
+
+        Args:
+            within: seconds to wait at most.
+
+        Raises:
+            AttemptFailedError: timeout, broken connection, or bytes that are not in the provider's dialect.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the call. If the answer is not complete, its connection is closed at once, which cancels it upstream."""
+        ...
+
+
+class Providers(Protocol):
+    """The model providers."""
+
+    async def call(self, endpoint: Endpoint, body: bytes, *, stream: bool, within: float) -> UpstreamCall:
+        """Send a request and wait for the start of its answer.
+
+        Args:
+            endpoint: whom to ask.
+            body: the request in the provider's dialect.
+            stream: whether the body asks for a stream.
+            within: seconds to wait at most.
+
+        Raises:
+            AttemptFailedError: no answer, or one that says no.
+        """
+        ...
+
+
+class UsageLog(Protocol):
+    """Where the facts of ended generations are kept until everybody has them."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether there is room for the facts of further generations."""
+        ...
+
+    def append(self, record: GenerationRecord) -> Awaitable[None]:
+        """Keep a record. It is handed over when this returns, and durable when the result is awaited.
+
+        Awaiting raises UsageLogError when it could not be made durable. Need not be awaited.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFacts:
+    """What a trace says of a call when it starts."""
+
+    generation_id: str
+    requested_model: str
+    endpoint: Endpoint
+    stream: bool
+    number: int
+    """From 1."""
+    candidates: int
+    share: float
+    strategy: str
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+class AttemptTrace(Protocol):
+    """The trace of one call. Exactly one of the last three is called, once."""
+
+    def first_token(self, seconds: float) -> None:
+        """The first token came after so many seconds."""
+        ...
+
+    def succeeded(self, seconds: float, tokens: Tokens, upstream_id: str, finish_reason: str) -> None:
+        """The answer is complete."""
+        ...
+
+    def failed(self, seconds: float, failure: AttemptFailure) -> None:
+        """The call failed."""
+        ...
+
+    def cancelled(self, seconds: float) -> None:
+        """The caller went away."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Traces, metrics and logs of generations."""
+
+    def trace_headers(self) -> Mapping[str, str]:
+        """The trace context of the current request, as headers."""
+        ...
+
+    def attempt_started(self, facts: AttemptFacts) -> AttemptTrace:
+        """A call starts."""
+        ...
+
+    def generation_ended(self, record: GenerationRecord) -> None:
+        """A generation has ended, in whatever way."""
+        ...

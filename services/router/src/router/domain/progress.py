@@ -1,0 +1,92 @@
+"""What goes in and out of a completion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.catalog import Endpoint
+from contracts.errors import TREATMENTS, ErrorReason
+from contracts.ids import GenerationId
+from contracts.money import Cost
+from dialects.chat import ChatRequest
+from dialects.openai_compatible import ChoiceDelta
+from router.domain.attempts import AttemptFailure, AttemptRecord, FailureKind
+from router.domain.settlement import Caller, Status, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A completion to make. `deadline` is a moment on the monotonic clock."""
+
+    generation_id: GenerationId
+    caller: Caller
+    request: ChatRequest
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the answer comes from, and what was tried before."""
+
+    endpoint: Endpoint
+    failed_attempts: tuple[AttemptRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Why an answer broke off, for the caller: nothing in it is the provider's text."""
+
+    status: int
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the generation ended."""
+
+    status: Status
+    tokens: Tokens
+    cost: Cost
+    interruption: Interruption | None = None
+    system_fingerprint: str = ""
+    service_tier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is new of the answer. `route` is set in the first, `ending` in the last."""
+
+    route: Route | None
+    deltas: Sequence[ChoiceDelta]
+    ending: Ending | None = None
+
+
+_REASONS = {
+    FailureKind.TIMEOUT: ErrorReason.TIMEOUT,
+    FailureKind.OVERLOADED: ErrorReason.PROVIDER_OVERLOADED,
+    FailureKind.RATE_LIMITED: ErrorReason.RATE_LIMITED,
+    FailureKind.CONTENT_POLICY: ErrorReason.CONTENT_POLICY_VIOLATION,
+}
+_MESSAGES = {
+    ErrorReason.TIMEOUT: "The provider stopped answering",
+    ErrorReason.PROVIDER_OVERLOADED: "The provider is overloaded and broke off its answer",
+    ErrorReason.RATE_LIMITED: "The provider's rate limit broke off its answer",
+    ErrorReason.CONTENT_POLICY_VIOLATION: "The provider broke off its answer because of its content policy",
+    ErrorReason.PROVIDER_UNAVAILABLE: "The provider's answer broke off",
+    ErrorReason.DEPENDENCY_UNAVAILABLE: "The answer could not be recorded, so it is not charged",
+}
+
+
+def interruption(reason: ErrorReason, message: str | None = None) -> Interruption:
+    """Describe why an answer broke off."""
+    treatment = TREATMENTS[reason]
+    return Interruption(treatment.http_status, treatment.error_type, message or _MESSAGES[reason])
+
+
+def interruption_by(failure: AttemptFailure, *, late: bool) -> Interruption:
+    """Describe a failure in the middle of an answer; `late` when it was the caller's deadline."""
+    if late:
+        return interruption(ErrorReason.TIMEOUT, "The answer was not complete before the deadline")
+    return interruption(_REASONS.get(failure.kind, ErrorReason.PROVIDER_UNAVAILABLE))

@@ -1,0 +1,148 @@
+"""From a request to the list of endpoints to try: resolve the models, filter, rank. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from contracts.catalog import Catalog, Endpoint, Model
+from contracts.errors import ErrorReason
+from contracts.ids import EndpointId
+from router.domain.demand import Demand
+from router.domain.eligibility import ExcludedBy, Exclusion, names, partition
+from router.domain.errors import RequestRefusedError
+from router.domain.health_view import EndpointState, Standing
+from router.domain.ranking import Candidate, rank
+
+# Attempts for each model of the request, and models after the first.
+MAX_ATTEMPTS = 3
+MAX_FALLBACK_MODELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where a request may go.
+
+    Attributes:
+        models: the models in order of preference, at least one.
+        candidates: endpoints in the order of attempts, of all models; the callable ones only.
+        excluded: the rest, with the reason.
+        strategy: what ordered the candidates: price2 (the default), order, or a sort of the caller.
+    """
+
+    models: tuple[Model, ...]
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Exclusion, ...]
+    strategy: str
+
+    @property
+    def attempts(self) -> tuple[Candidate, ...]:
+        """The candidates that are tried: MAX_ATTEMPTS of each model."""
+        counts: dict[str, int] = {}
+        taken = []
+        for candidate in self.candidates:
+            model = candidate.endpoint.model_id
+            counts[model] = counts.get(model, 0) + 1
+            if counts[model] <= MAX_ATTEMPTS:
+                taken.append(candidate)
+        return tuple(taken)
+
+
+def choose(
+    catalog: Catalog,
+    demand: Demand,
+    credentials: Container[str],
+    state_of: Callable[[EndpointId], EndpointState],
+    random: Random,
+) -> Choice:
+    """Say where a request may go, and in which order.
+
+    Args:
+        catalog: what is on offer.
+        demand: what the request asks.
+        credentials: slugs of the providers that can be called.
+        state_of: what is known of an endpoint's health.
+        random: decides the draws; the same source gives the same choice.
+
+    Raises:
+        RequestRefusedError: the request names no model, or one that is not on offer.
+    """
+    models = resolve(catalog, demand)
+    candidates: list[Candidate] = []
+    excluded: list[Exclusion] = []
+    pool: list[Endpoint] = []
+
+    def state(endpoint: Endpoint) -> EndpointState:
+        return state_of(endpoint.id)
+
+    for model in models:
+        eligible, others = partition(model, demand, credentials)
+        excluded += others
+        if demand.pooled:
+            pool += eligible
+        else:
+            candidates += _callable(rank(eligible, demand, state, random), demand, excluded)
+    if demand.pooled:
+        # Sorting in one pool is what the caller wants, so without a sort the price decides.
+        by_price = demand if demand.sort else replace(demand, sort="price")
+        candidates = _callable(rank(pool, by_price, state, random), demand, excluded)
+    if not demand.allow_fallbacks:
+        candidates = _without_fallbacks(candidates, demand, excluded)
+    strategy = "order" if demand.order else demand.sort or ("price" if demand.pooled else "price2")
+    return Choice(models, tuple(candidates), tuple(excluded), strategy)
+
+
+def resolve(catalog: Catalog, demand: Demand) -> tuple[Model, ...]:
+    """Find the models that a request names, each once.
+
+    Raises:
+        RequestRefusedError: it names none, too many, or one that is not on offer.
+    """
+    if not demand.models:
+        raise RequestRefusedError(ErrorReason.INVALID_REQUEST, "model: required", param="model")
+    if len(demand.models) > MAX_FALLBACK_MODELS + 1:
+        raise RequestRefusedError(
+            ErrorReason.INVALID_REQUEST, f"models: at most {MAX_FALLBACK_MODELS} fallbacks", param="models"
+        )
+    found: dict[str, Model] = {}
+    for name in demand.models:
+        model = catalog.model(name)
+        if model is None:
+            raise RequestRefusedError(
+                ErrorReason.MODEL_NOT_FOUND,
+                f"{_shortened(name)} is not a valid model ID",
+                param="model" if name == demand.models[0] else "models",
+                availability={
+                    "code": "model_not_found",
+                    "retryable": False,
+                    "requested_models": [_shortened(each) for each in demand.models],
+                },
+            )
+        found[model.id] = model
+    return tuple(found.values())
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 100 else name[:100] + "..."
+
+
+def _callable(ranked: Sequence[Candidate], demand: Demand, excluded: list[Exclusion]) -> list[Candidate]:
+    taken = []
+    for candidate in ranked:
+        if candidate.state.standing is Standing.FORBIDDEN:
+            wait = candidate.state.cooling_for
+            excluded.append(Exclusion(candidate.endpoint, ExcludedBy.RATE_LIMITED, f"for {wait:.0f} s", wait))
+        else:
+            taken.append(candidate)
+    return taken
+
+
+def _without_fallbacks(candidates: list[Candidate], demand: Demand, excluded: list[Exclusion]) -> list[Candidate]:
+    """Keep the first, or those that the caller has put in order."""
+    if demand.order:
+        kept = [each for each in candidates if any(names(slug, each.endpoint) for slug in demand.order)]
+    else:
+        kept = candidates[:1]
+    excluded += [Exclusion(each.endpoint, ExcludedBy.FALLBACKS) for each in candidates if each not in kept]
+    return kept

@@ -1,0 +1,134 @@
+"""What a generation cost and used: the facts of its usage event. Pure; money only through `contracts.money`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from contracts import money
+from contracts.catalog import Endpoint
+from contracts.ids import GenerationId, KeyId, OrgId
+from contracts.money import Cost, NanoUsd, TokenCounts, UnitPrice
+from dialects.estimates import estimate_text_tokens
+from dialects.openai_compatible import FinishReason
+from router.domain.attempts import AttemptRecord
+from router.domain.transcript import Transcript
+
+NO_COST = Cost(total=NanoUsd(0), prompt=NanoUsd(0), completion=NanoUsd(0))
+
+
+class Status(StrEnum):
+    """How a generation ended, in the words of the usage event."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class CountSource(StrEnum):
+    """Where token counts come from, in the words of the usage event."""
+
+    PROVIDER = "provider"
+    ESTIMATE = "estimate"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token counts with their source. `counts.source` is set when they are put on the wire."""
+
+    counts: TokenCounts
+    source: CountSource
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls and who pays, as the edge has established it."""
+
+    org_id: OrgId
+    key_id: KeyId
+    http_referer: str = ""
+    app_title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The endpoint that answered, fully or in part, with the price pinned when its call was dispatched."""
+
+    endpoint: Endpoint
+    tokens: Tokens
+    cost: Cost
+    provider_cost: NanoUsd
+    finish_reason: str
+    native_finish_reason: str
+    upstream_id: str
+    first_token_ms: int
+    generation_ms: int
+
+    @property
+    def price(self) -> UnitPrice:
+        """The pinned price: endpoints are immutable, a new price is a new endpoint value."""
+        return self.endpoint.price
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """Everything a usage event says. `headers` carries the trace context of the request."""
+
+    generation_id: GenerationId
+    caller: Caller
+    requested_model: str
+    status: Status
+    streamed: bool
+    started_at: datetime
+    ended_at: datetime
+    attempts: tuple[AttemptRecord, ...]
+    answered: Answered | None
+    session_id: str = ""
+    error_type: str = ""
+    headers: Mapping[str, str] | None = None
+
+
+def count_tokens(transcript: Transcript, prompt_estimate: int, endpoint: Endpoint) -> Tokens:
+    """Take the provider's counts when they are possible, else estimate them from lengths.
+
+    Impossible are: more than the endpoint's context holds, none for text that is there.
+    """
+    usage = transcript.usage
+    possible = (
+        usage is not None
+        and usage.prompt + usage.completion <= max(endpoint.context_length, 1) * 2
+        and (usage.completion > 0 or not transcript.generated_bytes)
+    )
+    if usage is not None and possible:
+        counts = TokenCounts(
+            prompt=usage.prompt,
+            completion=usage.completion,
+            reasoning=usage.reasoning,
+            cached=usage.cached,
+            cache_write=usage.cache_write,
+        )
+        return Tokens(counts, CountSource.PROVIDER)
+    counts = TokenCounts(
+        prompt=prompt_estimate,
+        completion=estimate_text_tokens(transcript.generated_bytes),
+        reasoning=estimate_text_tokens(transcript.reasoning_bytes),
+    )
+    return Tokens(counts, CountSource.ESTIMATE)
+
+
+def charge(status: Status, tokens: Tokens, price: UnitPrice, finish_reason: FinishReason | None) -> Cost:
+    """What the caller pays: nothing for a failure, nor for an answer without a single token or a word why."""
+    if status is Status.FAILED or finish_reason is FinishReason.ERROR:
+        return NO_COST
+    if tokens.counts.completion == 0 and finish_reason is None:
+        return NO_COST
+    return money.cost(price, tokens.counts)
+
+
+def owed(status: Status, tokens: Tokens, price: UnitPrice) -> NanoUsd:
+    """What the provider is owed. A failure's estimate is nobody's invoice."""
+    if status is Status.FAILED and tokens.source is CountSource.ESTIMATE:
+        return NanoUsd(0)
+    return money.cost(price, tokens.counts).total

@@ -1,0 +1,78 @@
+"""What the router can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from servicekit.settings import (
+    Duration,
+    GrpcServerSettings,
+    KafkaSettings,
+    PathList,
+    Section,
+    ServiceSettings,
+    parse_duration,
+    service_config,
+)
+
+
+class CatalogSettings(Section):
+    """What is on offer."""
+
+    paths: PathList = Field(min_length=1, description="files, or folders of YAML files, separated by colons")
+    interval: Duration = Field(default=parse_duration("1s"), description="between two looks at the files")
+
+
+class ProviderSettings(Section):
+    """How providers are called."""
+
+    secrets: Path = Field(description="YAML file of provider slug to API key; read again when it changes")
+    connections: int = Field(default=4000, ge=1, description="to all providers together")
+    host_connections: int = Field(default=1000, ge=1, description="to one host")
+    answer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="longest answer that is read")
+
+
+class SpoolSettings(Section):
+    """Where usage events are until Kafka has them."""
+
+    dir: Path = Field(description="a folder of this router's own on a disk that survives it")
+    capacity_bytes: int = Field(
+        default=1024 * 1024 * 1024, ge=1024 * 1024, description="new work is refused at four fifths of it"
+    )
+    segment_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024, description="size of one of its files")
+    retention: Duration = Field(
+        default=parse_duration("1h"), description="how long events are kept after Kafka has them"
+    )
+
+
+class LimitSettings(Section):
+    """How much this process takes on."""
+
+    generations: int = Field(default=4000, ge=1, description="at the same time; more are refused")
+
+
+class TimeoutSettings(Section):
+    """How long providers are waited for."""
+
+    connect: Duration = Field(default=parse_duration("5s"), description="for a connection")
+    first: Duration = Field(default=parse_duration("60s"), description="for the first token of a stream")
+    stall: Duration = Field(default=parse_duration("30s"), description="for the next event of a stream")
+    answer: Duration = Field(default=parse_duration("5m"), description="for a whole answer that is not streamed")
+    usage: Duration = Field(default=parse_duration("5s"), description="for token counts after the last token")
+    total: Duration = Field(default=parse_duration("15m"), description="for a generation whose caller sets no deadline")
+
+
+class Settings(ServiceSettings):
+    """The router's settings, read from `ROUTER_…`."""
+
+    model_config = service_config("ROUTER")
+
+    grpc: GrpcServerSettings = GrpcServerSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    catalog: CatalogSettings
+    providers: ProviderSettings
+    spool: SpoolSettings
+    limits: LimitSettings = LimitSettings()
+    timeouts: TimeoutSettings = TimeoutSettings()

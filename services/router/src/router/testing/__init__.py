@@ -1,0 +1,1 @@
+"""Doubles and fixtures for tests of the router."""

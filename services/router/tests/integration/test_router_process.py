@@ -1,0 +1,131 @@
+"""The router as a process: started, drained, killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import grpc
+
+from router.testing.catalogs import Offer
+from router.testing.scripted_provider import ScriptedProvider
+from router.testing.scripts import speak
+from router.testing.stack import RouterStack, UsageReader, write_files
+from router.testing.waiting import eventually
+from servicekit.testing import BrokerProcess
+from turnpike.router.v1 import router_service_pb2_grpc
+
+
+def environment(folder: Path, bootstrap: str, **more: str) -> Mapping[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "ROUTER_KAFKA_BROKERS": bootstrap,
+        "ROUTER_CATALOG_PATHS": str(folder / "catalog.yaml"),
+        "ROUTER_PROVIDERS_SECRETS": str(folder / "keys.yaml"),
+        "ROUTER_SPOOL_DIR": str(folder / "spool"),
+        **more,
+    }
+
+
+class RouterProcess:
+    """`python -m router`."""
+
+    def __init__(self, folder: Path, bootstrap: str) -> None:
+        self.log = folder / "router.log"
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "router"], env=environment(folder, bootstrap), stdout=log, stderr=log
+            )
+
+    @property
+    def port(self) -> int:
+        """Where it listens, 0 while it does not."""
+        for line in self.log.read_text().splitlines():
+            if '"grpc.listening"' in line:
+                return int(line.partition('"port":')[2].partition(",")[0])
+        return 0
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def end(self) -> int:
+        return await asyncio.to_thread(self._process.wait, 30)
+
+
+@asynccontextmanager
+async def router_process(folder: Path, bootstrap: str) -> AsyncIterator[tuple[RouterProcess, RouterStack]]:
+    process = RouterProcess(folder, bootstrap)
+    try:
+        await eventually(lambda: process.port, "the router listens", 30)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{process.port}") as channel:
+            stub = router_service_pb2_grpc.RouterServiceStub(channel)
+            yield process, RouterStack(stub, process.port, folder, channel)
+    finally:
+        with suppress(ProcessLookupError):
+            process.signal(signal.SIGKILL)
+        await process.end()
+
+
+def check(more: Mapping[str, str]) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "router", "--check"], env=dict(more), capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_settings_are_checked_with_all_problems_together(tmp_path: Path) -> None:
+    write_files(tmp_path, [Offer("a")])
+    assert check(environment(tmp_path, "127.0.0.1:9092")) == (0, "ok\n")
+    code, text = check({"ROUTER_TIMEOUTS_STALL": "30", "ROUTER_SPOOL_CAPACITY_BYTES": "lots"})
+    assert code == 2
+    for name in ("ROUTER_TIMEOUTS_STALL", "ROUTER_SPOOL_CAPACITY_BYTES", "ROUTER_SPOOL_DIR", "ROUTER_CATALOG_PATHS"):
+        assert name in text
+
+
+async def test_sigterm_in_mid_stream_lets_the_answer_end(tmp_path: Path, broker: BrokerProcess) -> None:
+    async with ScriptedProvider(speak(["word "] * 40, gap=0.02)) as provider:
+        write_files(tmp_path, [Offer("a", url=provider.url)])
+        async with router_process(tmp_path, broker.bootstrap) as (process, router):
+            request = router.request(stream=True)
+            call = aiter(router.stub.Complete(request, timeout=20))
+            responses = [await anext(call)]
+            process.signal(signal.SIGTERM)
+            responses += [response async for response in call]
+            assert responses[-1].HasField("outcome")
+            assert "".join(delta.content for each in responses for delta in each.deltas) == "word " * 40
+            assert await process.end() == 0
+        reader = UsageReader(broker.bootstrap)
+        await reader.read_until(request.generation_id)
+
+
+async def test_kill_9_loses_no_generation_that_a_caller_saw_end(tmp_path: Path, broker: BrokerProcess) -> None:
+    finished: set[str] = set()
+    async with ScriptedProvider(speak(["Hi", " there"])) as provider:
+        write_files(tmp_path, [Offer("a", url=provider.url)])
+        async with router_process(tmp_path, broker.bootstrap) as (process, router):
+
+            async def load() -> None:
+                with suppress(grpc.aio.AioRpcError):
+                    while True:
+                        done = await router.complete(stream=True)
+                        if done.responses and done.responses[-1].HasField("outcome"):
+                            finished.add(done.generation_id)
+
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(8):
+                    tasks.create_task(load())
+                await eventually(lambda: len(finished) >= 200)
+                process.signal(signal.SIGKILL)
+        assert len(finished) >= 200
+        async with router_process(tmp_path, broker.bootstrap) as (_, router):
+            finished.add((await router.complete()).generation_id)
+            reader = UsageReader(broker.bootstrap)
+            await reader.read_until(*finished, seconds=30)
+    for generation_id in finished:
+        assert len({event.SerializeToString() for event in reader.events[generation_id]}) == 1

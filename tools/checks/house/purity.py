@@ -1,0 +1,46 @@
+"""What `domain/` may import at all: an allow-list, where import-linter has a deny-list."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+
+from house.source import Finding, Source
+
+_OURS = {"contracts", "dialects"}
+_THIRD_PARTY = {"msgspec"}
+_WITH_EFFECTS = {
+    "asyncio", "concurrent", "ctypes", "fcntl", "http", "io", "logging", "mmap", "multiprocessing", "os", "pathlib",
+    "pickle", "queue", "secrets", "select", "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl",
+    "subprocess", "sys", "tempfile", "threading", "time", "urllib", "warnings",
+}  # fmt: skip
+_PURE_PARTS = ("urllib.parse",)
+
+
+def domain_imports(source: Source) -> Iterator[Finding]:
+    parts = source.path.parts
+    if not source.is_python or parts[0] != "services" or "src" not in parts or "domain" not in parts:
+        return
+    service = parts[parts.index("src") + 1]
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if not _allowed(name, service):
+                yield Finding(node.lineno, f"domain imports {name}")
+
+
+def _allowed(name: str, service: str) -> bool:
+    root = name.partition(".")[0]
+    if root == service:
+        return name.startswith(f"{service}.domain")
+    if root in _OURS | _THIRD_PARTY:
+        return True
+    if root in _WITH_EFFECTS:
+        return name.startswith(_PURE_PARTS)
+    return root in sys.stdlib_module_names

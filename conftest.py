@@ -1,4 +1,4 @@
-"""What holds for every test: how they are spread over processes, and that none is skipped in CI unnoticed."""
+"""What holds for every test: how they are spread, that none is skipped in CI unnoticed, that none is timed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 E2E = "tests/e2e"
 ALLOWED_SKIPS = ROOT / "tools" / "checks" / "allowed_skips.txt"
+
+# No test asserts how fast something is, and an example that takes longer on a busy machine is no failure.
+settings.register_profile("turnpike", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("turnpike")
 
 
 def allowed_skips(text: str) -> list[str]:

@@ -6,7 +6,8 @@ from string import Template
 
 import pytest
 
-from contracts.catalog import Catalog, CatalogError, DataPolicy, Quirk, parse_catalog
+from contracts.catalog import Catalog, CatalogError, DataPolicy, Dialect, Quirk, parse_catalog
+from contracts.ids import EndpointId
 
 PROVIDERS = """\
 providers:
@@ -141,7 +142,7 @@ def test_a_price_version_names_amounts_at_an_endpoint() -> None:
         ("4096", "9000", "max_completion_tokens: must be a whole number from 0 to 8192"),
         ("[temperature, tools]", "[temprature]", "supported_parameters: 'temprature' is not one of"),
         ("[temperature, tools]", "[tools, tools]", "'tools' is given twice"),
-        ("max-completion-tokens", "odd", "quirks: 'odd' is not one of"),
+        ("max-completion-tokens", "odd", "quirks: 'odd' is not a quirk of openai-compatible"),
         ("tag: acme/turbo", "tag: other/turbo", "tag: 'other/turbo' is not the provider's slug"),
         ("tag: acme/turbo", "tag: acme", "endpoint 'maker/thing-1@acme' is defined twice"),
         ("provider: acme", "provider: nobody", "provider: no provider 'nobody' is defined"),
@@ -171,7 +172,7 @@ def test_a_fault_in_a_model_is_named(old: str, new: str, expected: str) -> None:
         ("headquarters: DE", "headquarters: NO", "headquarters: must be text in quotes, is true or false"),
         ("headquarters: DE", "headquarters: Germany", "is not a country code"),
         ("retains_prompts: true", "retains_prompts: false", "retention_days: nothing is retained"),
-        ("headquarters: DE", "dialect: klingon", "dialect: 'klingon' is not one of openai-compatible"),
+        ("headquarters: DE", "dialect: klingon", "dialect: 'klingon' is not one of anthropic, azure-openai"),
         ("headquarters: DE", "simulated: maybe", "simulated: must be true or false, is text"),
         ("providers:\n", "providers: 5\nrest:\n", "providers.yaml:1: providers: must be a list"),
     ],
@@ -217,17 +218,17 @@ def test_no_files_are_a_fault() -> None:
     assert _problems_of() == ["catalogue: no files"]
 
 
-def test_the_shipped_catalogue_is_sound_and_says_where_its_prices_are_from() -> None:
-    files = [(str(path), path.read_text()) for path in (ROOT / "catalog").rglob("*.yaml")]
-    read = parse_catalog(files)
-    assert len(read.models) >= 8
-    assert all(len(model.endpoints) >= 2 for model in read.models.values())
-    assert all(endpoint.price_as_of and endpoint.price_source for endpoint in read.endpoints.values())
-    assert not any(provider.simulated for provider in read.providers.values())
+def test_the_local_messages_endpoint_waits_for_the_model_that_it_belongs_to() -> None:
+    folder = ROOT / "catalog" / "local"
+    names = {name: set(Template((folder / name).read_text()).get_identifiers()) for name in (
+        "smollm2.yaml.in", "smollm2-messages.yaml.in",
+    )}  # fmt: skip
+    assert names["smollm2-messages.yaml.in"] == names["smollm2.yaml.in"] | {"SMOLLM2_A_ORIGIN"}
 
 
 def test_the_shipped_catalogue_goes_together_with_the_local_one() -> None:
     addresses = dict.fromkeys(("SMOLLM2_A_URL", "SMOLLM2_B_URL", "SIM_URL"), "http://127.0.0.1:9/v1")
+    addresses["SMOLLM2_A_ORIGIN"] = "http://127.0.0.1:9"
     files = [(str(path), path.read_text()) for path in (ROOT / "catalog").rglob("*.yaml")]
     files += [
         (str(path), Template(path.read_text()).substitute(addresses)) for path in (ROOT / "catalog").rglob("*.yaml.in")
@@ -235,10 +236,27 @@ def test_the_shipped_catalogue_goes_together_with_the_local_one() -> None:
     read = parse_catalog(files)
     smol = read.model("huggingfacetb/smollm2-135m-instruct")
     assert smol is not None
-    assert [endpoint.provider.name for endpoint in smol.endpoints] == ["Local A", "Local B"]
-    assert smol.endpoints[0].price.prompt < smol.endpoints[1].price.prompt
+    assert [endpoint.provider.name for endpoint in smol.endpoints] == ["Local A", "Local B", "Local A (Messages)"]
+    prices = [endpoint.price.prompt for endpoint in smol.endpoints]
+    assert prices == sorted(set(prices)), "each is dearer than the one before"
+    assert smol.endpoints[2].provider.dialect is Dialect.ANTHROPIC
+    assert smol.endpoints[2].provider.base_url == "http://127.0.0.1:9"
     simulated = [model for model in read.models.values() if model.id.startswith("sim/")]
     assert simulated
     for model in simulated:
         assert "simulated" in model.description.lower()
         assert all(endpoint.provider.simulated for endpoint in model.endpoints)
+
+
+def test_an_endpoint_of_a_service_tier_has_a_tag_of_its_own() -> None:
+    tiered = MODEL.replace("        tag: acme/turbo\n", "        tag: acme/flex\n        service_tier: flex\n")
+    assert catalog(tiered).endpoints[EndpointId("maker/thing-1@acme/flex")].service_tier == "flex"
+    untagged = MODEL.replace(
+        "        upstream_model: acme/Thing-1\n", "        upstream_model: x\n        service_tier: priority\n"
+    )
+    assert any("needs a tag of its own" in problem for problem in problems(untagged))
+    unknown = tiered.replace("service_tier: flex", "service_tier: slow")
+    assert any("service_tier: 'slow' is not one of" in problem for problem in problems(unknown))
+    foreign = PROVIDERS.replace("    headquarters: DE\n", "    dialect: gemini\n")
+    gemini = tiered.replace("        quirks: [max-completion-tokens]\n", "")
+    assert any("only the openai-compatible dialect" in problem for problem in problems(gemini, foreign))

@@ -11,6 +11,14 @@ def test_keys_are_found_by_slug() -> None:
     assert keys.get("other") is None
 
 
+def test_a_provider_may_have_several_keys() -> None:
+    keys = parse_credentials([("a.yaml", "acme: [sk-1, 'sk-2']\nbolt: sk-3\n")])
+    assert keys["acme"] == "sk-1"
+    assert keys.keys_of("acme") == ("sk-1", "sk-2")
+    assert keys.keys_of("bolt") == ("sk-3",)
+    assert "sk-2" not in repr(keys)
+
+
 def test_no_credentials_are_fine() -> None:
     assert not parse_credentials([])
     assert not parse_credentials([("a.yaml", ""), ("b.yaml", "# none yet\n"), ("c.yaml", "{}")])
@@ -23,7 +31,11 @@ def test_a_key_is_not_shown() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "acme: [sk-hidden]",
+        "acme: []",
+        "acme: [sk-hidden, [sk-hidden]]",
+        "acme: [sk-hidden, 1234567]",
+        "acme: [sk-hidden, sk-hidden]",
+        "acme: [sk-hidden, 'sk hidden']",
         "acme: {key: sk-hidden}",
         "acme: 1234567",
         "acme: null",

@@ -11,6 +11,8 @@ from turnpike.usage.v1.usage_event_pb2 import GENERATION_STATUS_FAILED, UsageEve
 
 EXAMPLES = dict(iter_examples(UsageEvent, Path(__file__).parents[3] / "protos" / "examples"))
 
+UNKNOWN_FIELD = b"\xf8\x06\x05"  # field 111 with the value 5: a kind of token of a later version
+
 
 def broken(change: Callable[[UsageEvent], object]) -> UsageEvent:
     event = UsageEvent()
@@ -29,7 +31,12 @@ def broken(change: Callable[[UsageEvent], object]) -> UsageEvent:
         (lambda e: e.ClearField("rank"), "rank"),
         (lambda e: e.ClearField("status"), "status"),
         (lambda e: e.ClearField("started_at"), "started_at"),
-        (lambda e: e.ended_at.FromSeconds(1), "ended_at"),
+        (lambda e: setattr(e, "rank", 256), "rank is out of range"),
+        (lambda e: setattr(e, "rank", -1), "rank is out of range"),
+        (lambda e: e.ended_at.FromSeconds(1), "between 2020 and 2100"),
+        (lambda e: setattr(e.started_at, "seconds", 10**15), "between 2020 and 2100"),
+        (lambda e: setattr(e.started_at, "nanos", -1), "between 2020 and 2100"),
+        (lambda e: setattr(e.ended_at, "seconds", e.started_at.seconds - 1), "ended_at is before started_at"),
         (lambda e: setattr(e.usage, "prompt_tokens", -1), "prompt_tokens is out of range"),
         (lambda e: setattr(e.usage, "completion_tokens", 10**12), "completion_tokens is out of range"),
         (lambda e: setattr(e.usage, "cached_tokens", 1201), "more cached"),
@@ -42,11 +49,18 @@ def broken(change: Callable[[UsageEvent], object]) -> UsageEvent:
         (lambda e: e.price.ClearField("version"), "price.version"),
         (lambda e: setattr(e.price, "prompt_pico_usd", -1), "a price is negative"),
         (lambda e: setattr(e, "status", GENERATION_STATUS_FAILED), "a failed generation has a charge"),
+        (lambda e: setattr(e, "provider_cost_nano_usd", 10**13 + 1), "out of range"),
+        (lambda e: e.usage.MergeFromString(UNKNOWN_FIELD), "usage has a kind that this version cannot price"),
+        (lambda e: e.price.MergeFromString(UNKNOWN_FIELD), "price has a kind that this version cannot price"),
     ],
 )
 def test_b15_event_that_breaks_a_rule_is_refused_by_name(change: Callable[[UsageEvent], object], rule: str) -> None:
     with pytest.raises(InvalidUsageEventError, match=rule):
         validate_usage_event(broken(change))
+
+
+def test_other_fields_of_a_later_version_are_no_reason_to_refuse() -> None:
+    validate_usage_event(broken(lambda event: event.MergeFromString(UNKNOWN_FIELD)))
 
 
 def test_answer_without_a_token_may_be_free() -> None:

@@ -10,18 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dialects.answers import FinishReason, ToolCallPiece, UpstreamErrorKind, Usage
 from dialects.errors import UpstreamAnswerError
-from dialects.openai_compatible import (
-    FinishReason,
-    ToolCallPiece,
-    UpstreamErrorKind,
-    Usage,
-    normalise_finish_reason,
-    read_answer,
-    read_error_body,
-    read_event,
-    read_usage,
-)
+from dialects.openai_compatible import normalise_finish_reason, read_answer, read_error_body, read_event, read_usage
 
 
 def encode(document: Any) -> bytes:

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from dialects.chat import decode_chat_request
-from dialects.openai_compatible import build_request, sent_parameters, supports
+from dialects.openai_compatible import build_request
+from dialects.parameters import sent_parameters, supports
 
 MESSAGES = [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]}]
 

@@ -10,15 +10,18 @@ from random import Random
 import pytest
 
 from contracts.catalog import ProviderCredentials
-from router.adapters.provider_access import ProviderAccess
-from router.adapters.provider_http import HttpLimits, HttpProviders
+from router.adapters.providers.access import ProviderAccess
+from router.adapters.providers.http import HttpLimits, HttpProviders
 from router.adapters.usage_events import usage_event_of
 from router.attempt import Patience
 from router.completions import Completions
 from router.domain.health_view import FleetHealth
+from router.domain.retry_budget import RetryBudget
+from router.domain.stickiness import StickyPlaces
 from router.generation import Surroundings
 from router.testing.catalogs import Offer, catalog_of
 from router.testing.doubles import MemoryUsageLog, SilentTelemetry
+from router.testing.loopback import LoopbackResolver
 from router.testing.scripted_provider import Script, ScriptedProvider
 from router.testing.workbench import PATIENCE, OpenBench, OpenWorkbench, Workbench
 from servicekit.clock import SystemClock
@@ -36,14 +39,32 @@ def workbench() -> OpenWorkbench:
         access = ProviderAccess(health)
         access.use_catalog(catalog_of(*offers))
 
-        def use_credentials(keys: Mapping[str, str]) -> None:
-            access.use_credentials(ProviderCredentials(keys))
+        def use_credentials(keys: Mapping[str, str | tuple[str, ...]]) -> None:
+            several = {slug: (key,) if isinstance(key, str) else key for slug, key in keys.items()}
+            access.use_credentials(
+                ProviderCredentials(
+                    {slug: each[0] for slug, each in several.items()},
+                    {slug: each[1:] for slug, each in several.items()},
+                )
+            )
 
         use_credentials({offer.provider: f"key-of-{offer.provider}" for offer in offers})
-        providers = HttpProviders(lambda: access.keys, clock, HttpLimits(connect=0.5, answer_bytes=100_000))
+        limits = HttpLimits(connect=0.5, answer_bytes=100_000)
+        providers = HttpProviders(lambda: access.keys, clock, limits, LoopbackResolver())
         log, telemetry = MemoryUsageLog(), SilentTelemetry()
         completions = Completions(
-            Surroundings(providers, health, log, telemetry, clock, patience),
+            Surroundings(
+                providers,
+                health,
+                log,
+                telemetry,
+                clock,
+                patience,
+                access.pools,
+                RetryBudget(),
+                StickyPlaces(),
+                Random(1),
+            ),
             catalog=lambda: access.catalog,
             credentials=lambda: access.slugs,
             random=Random(1),
@@ -79,7 +100,8 @@ def bench(stack: AsyncExitStack, workbench: OpenWorkbench) -> OpenBench:
     async def open_bench(*by_price: Script, patience: Patience = PATIENCE) -> tuple[Workbench, list[ScriptedProvider]]:
         providers = [await stack.enter_async_context(ScriptedProvider(script)) for script in by_price]
         offers = [
-            Offer(slug, url=provider.url, prompt=f"0.00000{number}")
+            # The dearer, the longer: what is too long for one may fit into the next.
+            Offer(slug, url=provider.url, prompt=f"0.00000{number}", context_length=8192 * number)
             for number, (slug, provider) in enumerate(zip("abcdef", providers, strict=False), start=1)
         ]
         return await stack.enter_async_context(workbench(*offers, patience=patience)), providers

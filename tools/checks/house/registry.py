@@ -36,6 +36,7 @@ RULES = (
     Rule("environment", "only settings.py meets the environment", ambient.environment),
     Rule("clock", "domain and use cases take a Clock and a random source", ambient.clock_and_chance),
     Rule("pure-domain", "domain is pure: no I/O, clock, logger, generated type", purity.domain_imports),
+    Rule("pure-library", "contracts and dialects do no I/O", purity.library_imports),
     Rule("log-event", "log events are noun.verb_past with fields", observability.log_events),
     Rule("metric-name", "metrics are service.noun.measure", observability.metric_names),
     Rule("place", "the tree holds no address of a package index and no path of a machine", places.hosts_and_paths),

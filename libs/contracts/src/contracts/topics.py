@@ -12,7 +12,7 @@ from datetime import datetime
 from google.protobuf.message import Message
 
 from turnpike.accounts.v1 import records_pb2
-from turnpike.health.v1 import endpoint_verdict_pb2
+from turnpike.health.v1 import endpoint_verdict_pb2, observation_pb2
 from turnpike.usage.v1 import usage_event_pb2
 
 CONTENT_TYPE = "application/protobuf"
@@ -45,6 +45,13 @@ HEALTH = Topic(
     key="endpoint_id",
     compacted=True,
 )
+OBSERVATIONS = Topic(
+    name="turnpike.observations.v1",
+    event_type="turnpike.health.observed.v1",
+    message_type=observation_pb2.Observation,
+    key="instance",
+    compacted=False,
+)
 KEYS = Topic(
     name="turnpike.keys.v1",
     event_type="turnpike.keys.changed.v1",
@@ -60,7 +67,7 @@ ORGS = Topic(
     compacted=True,
 )
 
-ALL = (USAGE, HEALTH, KEYS, ORGS)
+ALL = (USAGE, HEALTH, OBSERVATIONS, KEYS, ORGS)
 
 
 def cloud_event_headers(

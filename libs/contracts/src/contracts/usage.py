@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from contracts import ids, money
 from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
 
 # Far above any model's context: a count beyond it is a fault of the sender, not usage.
 MAX_TOKENS = 1_000_000_000
+# $10,000 for one generation, in nano-dollars: a fault of the sender too, and sums of it stay within 64 bits.
+MAX_COST = 10**13
+MAX_RANK = 255  # stores keep the rank in one or two bytes
+
+# 2020-01-01 to 2100-01-01 in Unix seconds: other times are faults, and stores bend or refuse some of them.
+_EARLIEST_S = 1_577_836_800
+_LATEST_S = 4_102_444_800
+_NANOS = 10**9
 
 
 class InvalidUsageEventError(ValueError):
@@ -27,15 +39,30 @@ def validate_usage_event(event: usage_event_pb2.UsageEvent) -> None:
         raise InvalidUsageEventError(f"generation_id: {error}") from None
     _require(event.event_id == ids.usage_event_id(event.generation_id), "event_id is not that of the generation")
     _require(event.rank != usage_event_pb2.USAGE_RANK_UNSPECIFIED, "rank is not said")
+    _require(0 < event.rank <= MAX_RANK, "rank is out of range")
     _require(event.status != usage_event_pb2.GENERATION_STATUS_UNSPECIFIED, "status is not said")
     _require(event.HasField("started_at"), "started_at is absent")
     _require(event.HasField("ended_at"), "ended_at is absent")
+    _require(
+        _is_plausible(event.started_at) and _is_plausible(event.ended_at),
+        "started_at or ended_at is not a time between 2020 and 2100",
+    )
     _require(event.ended_at.ToNanoseconds() >= event.started_at.ToNanoseconds(), "ended_at is before started_at")
     _check_counts(event.usage)
     _check_charge(event)
 
 
+def _is_plausible(time: Timestamp) -> bool:
+    return _EARLIEST_S <= time.seconds < _LATEST_S and 0 <= time.nanos < _NANOS
+
+
+def _check_kinds(message: Message, name: str) -> None:
+    """A later sender may count or price a kind that this version does not know: charging 0 for it would be wrong."""
+    _require(len(UnknownFieldSet(message)) == 0, f"{name} has a kind that this version cannot price")
+
+
 def _check_counts(usage: token_usage_pb2.TokenUsage) -> None:
+    _check_kinds(usage, "usage")
     counts = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -54,9 +81,11 @@ def _check_counts(usage: token_usage_pb2.TokenUsage) -> None:
 def _check_charge(event: usage_event_pb2.UsageEvent) -> None:
     _require(event.cost_nano_usd >= 0, "cost is negative")
     _require(event.provider_cost_nano_usd >= 0, "provider cost is negative")
+    _require(max(event.cost_nano_usd, event.provider_cost_nano_usd) <= MAX_COST, "the charge is out of range")
     if not event.HasField("price"):
         _require(event.cost_nano_usd == 0 and event.provider_cost_nano_usd == 0, "a charge without a price")
         return
+    _check_kinds(event.price, "price")
     price = money.price_from_proto(event.price)
     _require(bool(price.version), "price.version is empty")
     amounts = (price.prompt, price.completion, price.reasoning, price.cached, price.cache_write, price.request)

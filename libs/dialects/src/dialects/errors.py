@@ -2,6 +2,7 @@
 
 DialectError
 ├── InvalidRequestError      the caller's request: becomes a 400 that names the field
+├── UnsupportedRequestError  what the caller asks for cannot be said in a provider's dialect: another provider may do
 ├── SseError                 bytes that are not a server-sent event stream, or are too long for one
 └── UpstreamAnswerError      a provider's answer that is not in its dialect
 """
@@ -25,6 +26,10 @@ class InvalidRequestError(DialectError):
         super().__init__(message)
         self.message = message
         self.param = param
+
+
+class UnsupportedRequestError(DialectError):
+    """The dialect has no way to say a part of the request that must not be dropped. The message quotes no value of it."""
 
 
 class SseError(DialectError):

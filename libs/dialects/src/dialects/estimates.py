@@ -60,6 +60,12 @@ def measure_prompt(body: ChatBody) -> PromptSize:
     return PromptSize(size, len(body.messages), attachments)
 
 
+def measure_message(message: Message) -> PromptSize:
+    """Measure one message."""
+    size, attachments = _message(message)
+    return PromptSize(size, 1, attachments)
+
+
 def _message(message: Message) -> tuple[int, int]:
     size = attachments = 0
     if isinstance(message, AssistantMessage) and message.tool_calls:

@@ -37,18 +37,19 @@ class AdminServer:
         app.router.add_get("/healthz/live", self._live)
         app.router.add_get("/healthz/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         self._runner = runner
-        site = web.TCPSite(runner, self._settings.host, self._settings.port, shutdown_timeout=1)
+        site = web.TCPSite(runner, self._settings.host, self._settings.port)
         await site.start()
         self._port = int(runner.addresses[0][1])
         _log.info("admin.listening", host=self._settings.host, port=self._port)
 
     async def stop(self) -> None:
-        """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        """Stop listening; also after a start that failed."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     async def _live(self, _: web.Request) -> web.Response:
         # That this runs at all shows that the event loop makes progress, and nothing else makes a restart useful.

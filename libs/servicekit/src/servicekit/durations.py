@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|s|m|h|d)")
 _UNITS = {
@@ -23,7 +23,8 @@ def parse_duration(text: str) -> timedelta:
     """Parse one or more `<number><unit>` (units us, ms, s, m, h, d), or `0`.
 
     Raises:
-        ValueError: anything else; a number without a unit too, because seconds and milliseconds are easily confused.
+        ValueError: anything else; a number without a unit too, because seconds and milliseconds are easily confused; and
+            what is longer than a `timedelta` can be (2.7 million years).
     """
     compact = text.strip().replace(" ", "")
     if compact == "0":
@@ -32,7 +33,12 @@ def parse_duration(text: str) -> timedelta:
     for match in _PART.finditer(compact):
         if match.start() != end:
             break
-        total += float(match[1]) * _UNITS[match[2]]
+        # A whole number stays one: a float is exact to the microsecond for 285 years only.
+        number = float(match[1]) if "." in match[1] else int(match[1])
+        try:
+            total += number * _UNITS[match[2]]
+        except OverflowError:
+            raise ValueError("longer than any duration") from None
         end = match.end()
     if not compact or end != len(compact):
         raise ValueError("not a duration such as 500ms, 30s, 5m or 1h30m")
@@ -62,6 +68,7 @@ def _not_negative(value: timedelta) -> timedelta:
 Duration = Annotated[
     timedelta,
     BeforeValidator(_from_text),
+    AfterValidator(_not_negative),
     PlainSerializer(format_duration, return_type=str),
 ]
-"""A settings field: a `timedelta`, written as in `parse_duration`."""
+"""A settings field: a `timedelta` that is not negative, written as in `parse_duration`."""

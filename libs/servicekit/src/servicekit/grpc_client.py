@@ -1,6 +1,6 @@
 """Channels to other services.
 
-The channel adds trace context and request id to the metadata of each call and measures it, without
+The channel adds trace context and request id to the metadata of each call, limits its time and measures it, without
 `grpc.aio.ClientInterceptor`: an intercepted call costs a task and a queue more.
 """
 
@@ -10,19 +10,24 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 import grpc
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
+from servicekit.deadlines import limited_timeout
 from servicekit.grpc_observation import REQUEST_ID
 from servicekit.grpc_server import MAX_MESSAGE_BYTES
 from servicekit.lifecycle import Runtime
 from servicekit.logs import current_request_id
 from servicekit.metrics import STREAM_SECONDS, HistogramSpec
-from servicekit.tracing import inject_headers
+from servicekit.tracing import inject_headers, record_error
 
 Metadata = tuple[tuple[str, str | bytes], ...]
+
+DEFAULT_TIMEOUT: Final = timedelta(seconds=30)
+"""A call without a limit would wait for ever on a server that hangs."""
 
 _DURATION: Final = HistogramSpec("rpc.client.call.duration", "s", "Duration of RPCs that were made.", STREAM_SECONDS)
 
@@ -49,6 +54,7 @@ async def open_channel(
     *,
     retry_unavailable: bool = False,
     health_service: str | None = "",
+    default_timeout: timedelta = DEFAULT_TIMEOUT,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to all addresses of `target`, in turn.
 
@@ -59,10 +65,12 @@ async def open_channel(
             a call that broke off may have been handled. (gRPC itself repeats calls that certainly were not.)
         health_service: name that the servers' health services are watched for, so that a draining server gets no new
             calls; None to not watch.
+        default_timeout: of calls that name no timeout of their own. No call outlives the RPC that it is made for either
+            (`servicekit.deadlines`).
     """
     options = _options(retry_unavailable, health_service)
     async with grpc.aio.insecure_channel(target, options=options) as channel:
-        yield ObservedChannel(channel, runtime)
+        yield ObservedChannel(channel, runtime, default_timeout)
 
 
 def _options(retry_unavailable: bool, health_service: str | None) -> list[tuple[str, Any]]:
@@ -98,8 +106,11 @@ def _options(retry_unavailable: bool, health_service: str | None) -> list[tuple[
 class ObservedChannel(grpc.aio.Channel):
     """A channel whose calls carry trace context and request id and are measured."""
 
-    def __init__(self, channel: grpc.aio.Channel, runtime: Runtime) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, runtime: Runtime, default_timeout: timedelta = DEFAULT_TIMEOUT
+    ) -> None:
         self._channel = channel
+        self._timeout = default_timeout.total_seconds()
         self._tracer = runtime.tracer
         self._duration = _DURATION.create(runtime.meter)
 
@@ -139,22 +150,36 @@ class ObservedChannel(grpc.aio.Channel):
         return self._observed(method, self._channel.stream_stream(method, *arguments, **options))
 
     def _observed(self, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        return _MultiCallable(method.removeprefix("/"), call, self._tracer, self._duration.record)
+        return _MultiCallable(method.removeprefix("/"), call, self._tracer, self._duration.record, self._timeout)
 
 
 class _MultiCallable:
     """A method of a service that can be called many times."""
 
-    __slots__ = ("_call", "_method", "_record", "_tracer", "_traces")
+    __slots__ = ("_call", "_method", "_record", "_timeout", "_tracer", "_traces")
 
-    def __init__(self, method: str, call: Callable[..., Any], tracer: Tracer, record: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        method: str,
+        call: Callable[..., Any],
+        tracer: Tracer,
+        record: Callable[..., None],
+        default_timeout: float,
+    ) -> None:
+        self._timeout = default_timeout
         self._method = method
         self._call = call
         self._tracer = tracer
         self._traces = not isinstance(tracer, NoOpTracer)
         self._record = record
 
-    def __call__(self, *request: Any, metadata: Sequence[tuple[str, str | bytes]] | None = None, **options: Any) -> Any:
+    def __call__(
+        self,
+        *request: Any,
+        timeout: float | None = None,
+        metadata: Sequence[tuple[str, str | bytes]] | None = None,
+        **options: Any,
+    ) -> Any:
         began = time.perf_counter()
         headers: dict[str, Any] = {}
         span: Span | None = None
@@ -168,7 +193,14 @@ class _MultiCallable:
         if request_id is not None:
             headers[REQUEST_ID] = request_id
         merged = (*headers.items(), *(item for item in metadata or () if item[0] not in headers))
-        call = self._call(*request, metadata=merged, **options)
+        limit = limited_timeout(self._timeout if timeout is None else timeout)
+        try:
+            call = self._call(*request, timeout=limit, metadata=merged, **options)
+        except BaseException as error:  # such as a channel that is closed
+            if span is not None:
+                record_error(span, error)
+                span.end()
+            raise
 
         def done(finished: Any) -> None:
             self._done(finished, span, time.perf_counter() - began)

@@ -18,6 +18,7 @@ import grpc
 from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, Status, StatusCode, use_span
 
+from servicekit.deadlines import bind_deadline
 from servicekit.lifecycle import Runtime
 from servicekit.logs import bind_request, get_logger
 from servicekit.metrics import STREAM_SECONDS, HistogramSpec
@@ -97,12 +98,15 @@ class CallObserver:
         return serve
 
     def begin(self, method: str, context: _ServicerContext) -> tuple[Span | None, AbstractContextManager[Any]]:
-        """Enter a call: bind its request id, and make its trace context current inside the returned scope."""
+        """Enter a call: bind its request id and deadline, and make its trace context current inside the returned scope."""
         self.in_flight += 1
         headers: dict[str, str] = {}
         for key, value in context.invocation_metadata() or ():
             if key in (TRACEPARENT, "tracestate", REQUEST_ID) and isinstance(value, str):
                 headers[key] = value
+        left: Any = context.time_remaining()  # the stubs leave out that it may be None
+        if left is not None:
+            bind_deadline(left)
         request_id = headers.get(REQUEST_ID)
         if request_id:
             bind_request(request_id[:128])

@@ -48,7 +48,9 @@ class Interruption:
         self._event.set()
         self.happened_at = asyncio.get_running_loop().time()
         for scope in self._scopes:
-            scope.reschedule(self.happened_at)
+            # One whose time was up a moment ago is being cancelled already, and cannot be changed any more.
+            if not scope.expired():
+                scope.reschedule(self.happened_at)
 
     @property
     def happened(self) -> bool:

@@ -2,7 +2,7 @@
 
 The supervisor's order: start the components in reverse drain order, each running as soon as it has started; ready; on
 SIGTERM or SIGINT not ready, wait for that to spread, stop the components in drain order. A component that dies causes the
-same drain and exit code 1. A second signal ends the process at once.
+same drain and exit code 1. A second signal ends the process at once, and so does the end of the time when something is stuck.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from servicekit.clock import Clock, SystemClock
-from servicekit.interruption import Interruption
+from servicekit.interruption import Interruption, raise_if_ours
 from servicekit.logs import get_logger
 from servicekit.readiness import Phase, Readiness
 from servicekit.settings import DrainSettings
@@ -33,6 +34,8 @@ __all__ = ["Component", "Readiness", "Runtime", "Service", "Supervisor"]
 _log = get_logger(__name__)
 
 _REPORT_SECONDS: Final = 5.0
+_OVERRUN_SECONDS: Final = 5.0
+"""From the longest that a drain may take to the end of a process that is stuck."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -100,7 +103,7 @@ class Supervisor:
         Args:
             runtime: of the service.
             drain: how long stopping may take.
-            exit_now: ends the process without clean-up, on the second signal.
+            exit_now: ends the process without clean-up: on the second signal, or when a drain does not end.
         """
         self._runtime = runtime
         self._drain = drain or DrainSettings()
@@ -109,6 +112,8 @@ class Supervisor:
         self._failed = False
         self._stages: list[_Stage] = []
         self._abandoned = 0
+        self._owns_process = False
+        self._overrun: threading.Timer | None = None
 
     def request_stop(self, reason: str) -> None:
         """Begin the drain; what is still starting is cancelled. Later requests change nothing."""
@@ -120,6 +125,7 @@ class Supervisor:
         Returns:
             The exit code: 0 after a requested stop, 1 when something failed.
         """
+        self._owns_process = True
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
@@ -170,6 +176,7 @@ class Supervisor:
                     await self._stop.wait()
                     await self._drain_stages(tasks)
         finally:
+            self._limit_process()
             await self._bounded("wiring", stack.aclose(), self._drain.reserve.total_seconds())
 
     async def _start(self, tasks: asyncio.TaskGroup) -> None:
@@ -215,6 +222,7 @@ class Supervisor:
         self.request_stop(f"failed: {causes}")
 
     async def _drain_stages(self, tasks: asyncio.TaskGroup) -> None:
+        self._limit_process()
         was_running = self._runtime.readiness.phase is Phase.RUNNING
         self._runtime.readiness.enter(Phase.DRAINING)
         if was_running and not self._failed:
@@ -252,8 +260,26 @@ class Supervisor:
                 _log.warning("component.stop_abandoned", component=name, seconds=round(seconds, 3))
             else:
                 self._fail("component.stop_failed", error, component=name)
+        except asyncio.CancelledError as error:
+            # Libraries let the cancellation of their own tasks escape; the components after this one must stop too.
+            raise_if_ours(error)
+            self._fail("component.stop_failed", RuntimeError("cancelled itself"), component=name)
         except Exception as error:
             self._fail("component.stop_failed", error, component=name)
+
+    def _limit_process(self) -> None:
+        """From here on the process ends, even if a task ignores its cancellation or a thread never returns."""
+        if not self._owns_process or self._overrun is not None:
+            return
+        seconds = self._drain.longest(len(self._stages) + 1).total_seconds() + _OVERRUN_SECONDS
+        self._overrun = threading.Timer(seconds, self._end_stuck_process)
+        # Not waited for by the interpreter: a process that ends by itself is not held up.
+        self._overrun.daemon = True
+        self._overrun.start()
+
+    def _end_stuck_process(self) -> None:
+        _log.error("service.stuck", threads=[thread.name for thread in threading.enumerate()])
+        self._exit_now(1)
 
     async def _report(self) -> None:
         while True:

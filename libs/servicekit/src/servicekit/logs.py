@@ -5,6 +5,7 @@ An event is named `noun.verb_past` and has fields; texts made of values are not 
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -84,6 +85,9 @@ def configure_logs(
         stream: where to, instead of standard output.
     """
     stream = sys.stdout if stream is None else stream
+    if isinstance(stream, io.TextIOWrapper):
+        # Headers and paths that are not UTF-8 become lone surrogates; logging them must not raise.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     identity = {"service": service, "instance": instance}
     shared: list[Processor] = [

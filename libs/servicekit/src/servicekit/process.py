@@ -61,10 +61,11 @@ async def _serve(service: str, settings: S, wire: Wire[S]) -> int:
     admin = AdminServer(settings.admin, runtime.readiness, telemetry)
     try:
         await admin.start()
-        code = await Supervisor(runtime, settings.drain).supervise(wire(settings, runtime))
-        await admin.stop()
     except OSError as error:
         _log.error("admin.bind_failed", error=str(error), host=settings.admin.host, port=settings.admin.port)
         code = 1
+    else:
+        code = await Supervisor(runtime, settings.drain).supervise(wire(settings, runtime))
+    await admin.stop()
     await telemetry.shutdown()
     return code

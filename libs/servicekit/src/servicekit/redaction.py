@@ -14,7 +14,7 @@ DEFAULT_PATTERNS: Final = (
     r"\b[A-Za-z]+_[A-Za-z]+_[0-9A-Za-z]{20,}",  # <word>_<word>_<20+ base62>, the common form of API keys
     r"\bsk-[0-9A-Za-z_-]{8,}",
     r"(?i:\bbearer)\s+[0-9A-Za-z._~+/=-]+",
-    r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",  # user and password in an address
+    r"(?<=://)[^\s/@:]*:[^\s/]+(?=@)",  # user and password in an address; the password may hold an unescaped @
 )
 """Forms of secrets, as regular expressions."""
 
@@ -30,7 +30,7 @@ DEFAULT_FIELDS: Final = (
     "api_key",
     "apikey",
 )
-"""Parts of field names whose values are secret, whatever they look like."""
+"""Parts of field names whose values are secret, whatever they look like. `-` in a name counts as `_`."""
 
 
 class Redactor:
@@ -62,8 +62,9 @@ class Redactor:
         if isinstance(value, SecretStr | SecretBytes):
             return MASK
         if isinstance(value, Mapping):
+            # A mapping may be keyed by what is secret, and JSON takes no keys but texts.
             return {
-                name: MASK if isinstance(name, str) and self._is_secret(name) else self.redact(inner)
+                self.redact(str(name)): MASK if self._is_secret(str(name)) else self.redact(inner)
                 for name, inner in value.items()
             }
         if isinstance(value, list | tuple | set | frozenset):
@@ -73,10 +74,10 @@ class Redactor:
         return self.redact(str(value))
 
     def _is_secret(self, name: str) -> bool:
-        # Field names are literals of the program, so this stays small.
+        # Most field names are literals of the program; the limit is for mappings that are keyed by data.
         known = self._secret_names.get(name)
         if known is None:
-            known = self._names is not None and self._names.search(name) is not None
+            known = self._names is not None and self._names.search(name.replace("-", "_")) is not None
             if len(self._secret_names) < 1000:
                 self._secret_names[name] = known
         return known

@@ -10,8 +10,11 @@ from contracts.catalog import parse_catalog, parse_credentials
 from contracts.money import nano_from_usd
 from health_prober.adapters.http_caller import HttpEndpointCaller
 from health_prober.adapters.kafka_verdicts import KafkaVerdictLog, Origin
+from health_prober.adapters.observation_feed import observation_feed
 from health_prober.adapters.spend_file import FileSpendLog, MemorySpendLog
+from health_prober.domain.live_traffic import LiveTraffic
 from health_prober.domain.schedule import Cadence
+from health_prober.domain.sharding import Shard
 from health_prober.domain.targets import select_targets
 from health_prober.prober import Policy, Prober
 from health_prober.settings import Settings
@@ -42,7 +45,11 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     clock = runtime.clock
     async with AsyncExitStack() as stack:
         caller = await stack.enter_async_context(
-            HttpEndpointCaller.open(call_timeout=settings.schedule.timeout, concurrency=settings.schedule.concurrency)
+            HttpEndpointCaller.open(
+                call_timeout=settings.schedule.timeout,
+                concurrency=settings.schedule.concurrency,
+                clock=runtime.clock,
+            )
         )
         sink = RecordSink(settings.kafka, clock, client_id=settings.instance, meter=runtime.meter)
         verdicts = KafkaVerdictLog(
@@ -54,13 +61,25 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         sink.on_new_cluster.append(lambda _: verdicts.publish_all())
         spends = FileSpendLog(settings.state.dir / "spend.json", clock) if settings.state.dir else MemorySpendLog()
+        traffic = LiveTraffic() if settings.observations.enabled else None
         prober = Prober(
-            policy_of(settings), caller, verdicts, spends, clock=clock, random=SystemRandom(), meter=runtime.meter
+            policy_of(settings),
+            caller,
+            verdicts,
+            spends,
+            clock=clock,
+            random=SystemRandom(),
+            meter=runtime.meter,
+            traffic=traffic,
         )
+        shard = Shard(settings.shard_index, settings.shard.count)
 
         def retarget(_: object) -> None:
             if catalog.loaded and credentials.loaded:
-                prober.retarget(select_targets(catalog.value, credentials.value))
+                targets = shard.owned(select_targets(catalog.value, credentials.value))
+                if traffic is not None:
+                    traffic.watch(targets.keys())
+                prober.retarget(targets)
 
         credentials = WatchedFiles(
             "credentials",
@@ -81,4 +100,6 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             on_change=retarget,
         )
         kept: list[Component] = [spends] if isinstance(spends, FileSpendLog) else []
+        if traffic is not None:
+            kept.append(observation_feed(settings.kafka, clock, traffic, region=settings.region))
         yield Service(components=[prober, verdicts, *kept, catalog, credentials, sink])

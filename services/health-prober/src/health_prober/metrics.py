@@ -15,6 +15,9 @@ PROBE_COST: Final = CounterSpec(
 TICKS_MISSED: Final = CounterSpec(
     "health_prober.ticks.missed", "{tick}", "Probes that were due and could not start in time, by provider."
 )
+PROBES_SKIPPED: Final = CounterSpec(
+    "health_prober.probes.skipped", "{probe}", "Probes that live traffic made needless, by provider."
+)
 ENDPOINTS_WATCHED: Final = GaugeSpec(
     "health_prober.endpoints.watched", "{endpoint}", "Endpoints that are probed, by what is said of them."
 )

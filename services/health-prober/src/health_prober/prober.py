@@ -17,6 +17,7 @@ from contracts.money import NanoUsd
 from health_prober import metrics
 from health_prober.domain.budget import add_cost, affords, next_day, spend_on
 from health_prober.domain.errors import ProbeTimeoutError, UnreachableError
+from health_prober.domain.live_traffic import LiveTraffic
 from health_prober.domain.ports import EndpointCaller, SpendLog, VerdictLog
 from health_prober.domain.probe import (
     ProbeOutcome,
@@ -81,8 +82,22 @@ class Prober(Component):
         clock: Clock,
         random: Random,
         meter: Meter,
+        traffic: LiveTraffic | None = None,
     ) -> None:
+        """Make the prober.
+
+        Args:
+            policy: how to probe.
+            caller: sends probes.
+            verdicts: where what they show is said.
+            spends: what they have cost.
+            clock: of this process.
+            random: spreads them.
+            meter: counts them.
+            traffic: what calls of routers show; probes that would only repeat it are not made. None probes always.
+        """
         self._policy = policy
+        self._traffic = traffic
         self._caller = caller
         self._verdicts = verdicts
         self._spends = spends
@@ -145,6 +160,11 @@ class Prober(Component):
                 # Taken off the catalogue this moment; the task is about to be cancelled, unless it comes back first.
                 due_at = self._clock.monotonic() + cadence.interval.total_seconds()
                 continue
+            if self._is_seen_to_serve(endpoint_id, watch):
+                self._reports.probe_skipped(target.endpoint)
+                delay = next_delay(cadence, watch.standing, failures, self._random.random())
+                due_at = self._clock.monotonic() + delay.total_seconds()
+                continue
             resumes_at = self._out_of_budget(target.endpoint, watch)
             if resumes_at is not None:
                 # In steps, because a new catalogue may lower the price before the day is over.
@@ -157,6 +177,12 @@ class Prober(Component):
                 await self._probe(target, watch)
             delay = next_delay(cadence, watch.standing, failures, self._random.random())
             due_at = started_at + delay.total_seconds()
+
+    def _is_seen_to_serve(self, endpoint_id: EndpointId, watch: _Watch) -> bool:
+        """Whether a probe would only repeat what calls have shown within the interval. Doubts are always followed up."""
+        if self._traffic is None or watch.standing.in_doubt:
+            return False
+        return self._traffic.shows_health(endpoint_id, self._clock.now(), self._policy.cadence.interval)
 
     def _out_of_budget(self, endpoint: Endpoint, watch: _Watch) -> datetime | None:
         """Return when the budget is whole again if it cannot pay for one more probe."""
@@ -200,7 +226,7 @@ class Prober(Component):
             return ProbeOutcome(ProbeResult.UNREACHABLE)
         except ProbeTimeoutError:
             return ProbeOutcome(ProbeResult.TIMEOUT)
-        return read_outcome(status, body)
+        return read_outcome(target.endpoint, status, body)
 
     def _book(self, endpoint: Endpoint, cost: NanoUsd) -> None:
         if not cost:

@@ -24,6 +24,7 @@ class ProbeReports:
         self._duration = metrics.PROBE_DURATION.create(meter)
         self._cost = metrics.PROBE_COST.create(meter)
         self._missed = metrics.TICKS_MISSED.create(meter)
+        self._skipped = metrics.PROBES_SKIPPED.create(meter)
 
     def probe_finished(
         self,
@@ -56,6 +57,11 @@ class ProbeReports:
     def probe_paid(self, endpoint: Endpoint, cost: NanoUsd) -> None:
         """Count what a probe cost."""
         self._cost.add(cost, {"provider": endpoint.provider.slug})
+
+    def probe_skipped(self, endpoint: Endpoint) -> None:
+        """Count a probe that live traffic made needless."""
+        self._skipped.add(1, {"provider": endpoint.provider.slug})
+        _log.debug("probe.skipped", endpoint_id=endpoint.id)
 
     def ticks_missed(self, endpoint: Endpoint, ticks: int) -> None:
         """Count probes that never came."""

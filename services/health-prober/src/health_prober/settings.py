@@ -39,6 +39,25 @@ class ScheduleSettings(Section):
     concurrency: int = Field(default=16, ge=1, le=1000, description="probes at the same time")
 
 
+class ShardSettings(Section):
+    """Which part of the endpoints this replica probes."""
+
+    count: int = Field(default=1, ge=1, le=1000, description="replicas that share the endpoints")
+    index: int | None = Field(
+        default=None,
+        ge=0,
+        description="of this replica, from 0; by default the number at the end of the instance's name",
+    )
+
+
+class ObservationSettings(Section):
+    """What live traffic saves."""
+
+    enabled: bool = Field(
+        default=True, description="no probes of endpoints that routers' calls have shown to answer within the interval"
+    )
+
+
 class VerdictSettings(Section):
     """What verdicts need and how long they hold."""
 
@@ -76,10 +95,32 @@ class Settings(ServiceSettings):
     catalog: CatalogSettings
     providers: ProvidersSettings = ProvidersSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    shard: ShardSettings = ShardSettings()
+    observations: ObservationSettings = ObservationSettings()
     verdict: VerdictSettings = VerdictSettings()
     budget: BudgetSettings = BudgetSettings()
     state: StateSettings = StateSettings()
     kafka: KafkaSettings = KafkaSettings()
+
+    @property
+    def shard_index(self) -> int:
+        """The number of this replica."""
+        if self.shard.index is not None:
+            return self.shard.index
+        if self.shard.count == 1:
+            return 0
+        _, _, number = self.instance.rpartition("-")
+        if not (number.isascii() and number.isdigit()):
+            raise ValueError(
+                f"the instance {self.instance!r} does not end in the number of a replica, so that SHARD_INDEX must be set"
+            )
+        return int(number)
+
+    @model_validator(mode="after")
+    def _the_shard_exists(self) -> Self:
+        if self.shard_index >= self.shard.count:
+            raise ValueError(f"there is no replica {self.shard_index} among {self.shard.count}, numbered from 0")
+        return self
 
     @model_validator(mode="after")
     def _verdicts_outlive_intervals(self) -> Self:

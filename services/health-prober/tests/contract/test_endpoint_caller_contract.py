@@ -12,10 +12,12 @@ import pytest
 from aiohttp import web
 
 from contracts.catalog import Endpoint, parse_catalog
+from dialects.upstream import UpstreamRequest
 from health_prober.adapters.http_caller import HttpEndpointCaller
 from health_prober.domain.errors import ProbeTimeoutError, UnreachableError
 from health_prober.domain.ports import EndpointCaller
 from health_prober.testing import ScriptedCaller
+from servicekit.clock import SystemClock
 
 CATALOG = """\
 providers:
@@ -65,6 +67,11 @@ class Provider:
         return web.Response()
 
 
+def asking(body: bytes) -> UpstreamRequest:
+    """A request in the dialect of the endpoint."""
+    return UpstreamRequest("/chat/completions", body)
+
+
 @pytest.fixture
 async def provider() -> AsyncIterator[tuple[Provider, str]]:
     provider = Provider()
@@ -84,7 +91,7 @@ async def caller(request: pytest.FixtureRequest) -> AsyncIterator[EndpointCaller
     async with AsyncExitStack() as stack:
         if request.param == "http":
             yield await stack.enter_async_context(
-                HttpEndpointCaller.open(call_timeout=timedelta(seconds=0.5), concurrency=4)
+                HttpEndpointCaller.open(call_timeout=timedelta(seconds=0.5), concurrency=4, clock=SystemClock())
             )
         else:
             yield ScriptedCaller()
@@ -103,7 +110,7 @@ async def test_an_answer_is_returned_whatever_its_status(
 ) -> None:
     endpoint = endpoint_at(provider[1])
     tell(caller, endpoint, (201, b"fine"))
-    assert await caller.call(endpoint, "key", b"answer") == (201, b"fine")
+    assert await caller.call(endpoint, "key", asking(b"answer")) == (201, b"fine")
 
 
 @pytest.mark.parametrize("body", [b"reset", b"cut"])
@@ -113,7 +120,7 @@ async def test_a_connection_that_breaks_is_unreachable(
     endpoint = endpoint_at(provider[1])
     tell(caller, endpoint, UnreachableError())
     with pytest.raises(UnreachableError):
-        await caller.call(endpoint, "key", body)
+        await caller.call(endpoint, "key", asking(body))
 
 
 async def test_nobody_there_is_unreachable(caller: EndpointCaller) -> None:
@@ -122,21 +129,21 @@ async def test_nobody_there_is_unreachable(caller: EndpointCaller) -> None:
     endpoint = endpoint_at(f"http://127.0.0.1:{port}")
     tell(caller, endpoint, UnreachableError())
     with pytest.raises(UnreachableError):
-        await caller.call(endpoint, "key", b"answer")
+        await caller.call(endpoint, "key", asking(b"answer"))
 
 
 async def test_no_answer_in_time_is_a_timeout(caller: EndpointCaller, provider: tuple[Provider, str]) -> None:
     endpoint = endpoint_at(provider[1])
     tell(caller, endpoint, ProbeTimeoutError())
     with pytest.raises(ProbeTimeoutError):
-        await caller.call(endpoint, "key", b"stall")
+        await caller.call(endpoint, "key", asking(b"stall"))
 
 
 async def test_over_http_the_key_goes_in_the_header_and_nowhere_else(provider: tuple[Provider, str]) -> None:
     endpoint = endpoint_at(provider[1])
-    async with HttpEndpointCaller.open(call_timeout=timedelta(seconds=5), concurrency=4) as caller:
-        await caller.call(endpoint, "key", b"answer")
-        await caller.call(endpoint, "", b"answer")
+    async with HttpEndpointCaller.open(call_timeout=timedelta(seconds=5), concurrency=4, clock=SystemClock()) as caller:
+        await caller.call(endpoint, "key", asking(b"answer"))
+        await caller.call(endpoint, "", asking(b"answer"))
     (path, headers, _), (_, without, _) = provider[0].requests
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == "Bearer key"
@@ -146,15 +153,15 @@ async def test_over_http_the_key_goes_in_the_header_and_nowhere_else(provider: t
 
 async def test_over_http_a_redirect_is_not_followed(provider: tuple[Provider, str]) -> None:
     endpoint = endpoint_at(provider[1])
-    async with HttpEndpointCaller.open(call_timeout=timedelta(seconds=5), concurrency=4) as caller:
-        status, _ = await caller.call(endpoint, "key", b"redirect")
+    async with HttpEndpointCaller.open(call_timeout=timedelta(seconds=5), concurrency=4, clock=SystemClock()) as caller:
+        status, _ = await caller.call(endpoint, "key", asking(b"redirect"))
     assert status == 307
     assert len(provider[0].requests) == 1
 
 
 async def test_over_http_only_the_beginning_of_a_huge_answer_is_read(provider: tuple[Provider, str]) -> None:
     endpoint = endpoint_at(provider[1])
-    async with HttpEndpointCaller.open(call_timeout=timedelta(seconds=5), concurrency=4) as caller:
-        status, body = await caller.call(endpoint, "key", b"much")
+    async with HttpEndpointCaller.open(call_timeout=timedelta(seconds=5), concurrency=4, clock=SystemClock()) as caller:
+        status, body = await caller.call(endpoint, "key", asking(b"much"))
     assert status == 200
     assert len(body) < 1_000_000

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from contracts.topics import HEALTH
+from contracts.ids import EndpointId
+from contracts.topics import HEALTH, OBSERVATIONS
+from health_prober.domain.sharding import owner
 from servicekit.clock import SystemClock
-from servicekit.kafka import CompactedTable
+from servicekit.kafka import CompactedTable, RecordSink
 from servicekit.settings import KafkaSettings
 from servicekit.testing import BrokerProcess, kafka_broker
 from servicekit.testing import running as running_component
 from turnpike.health.v1 import endpoint_verdict_pb2 as wire
+from turnpike.health.v1 import observation_pb2
 
 GOOD, BROKEN, UNPAID = "sim/good@sim", "sim/broken@sim", "sim/unpaid@other"
 HEALTHY, UNHEALTHY = wire.ENDPOINT_HEALTH_HEALTHY, wire.ENDPOINT_HEALTH_UNHEALTHY
@@ -215,6 +218,45 @@ async def test_catalogue_and_credentials_are_followed(tmp_path: Path, sim: Sim, 
         verdict = table.get(GOOD)
         assert verdict is not None
         assert verdict.last_result == wire.PROBE_RESULT_UNAUTHORIZED
+
+
+async def test_replicas_share_the_endpoints_between_them(tmp_path: Path, sim: Sim, broker: BrokerProcess) -> None:
+    instances = ["health-prober-0", "health-prober-1"]
+    for instance in instances:
+        (tmp_path / instance).mkdir()
+    async with AsyncExitStack() as stack:
+        table = await stack.enter_async_context(listener(broker.bootstrap))
+        for instance in instances:
+            names = {"HEALTH_PROBER_INSTANCE": instance, "HEALTH_PROBER_SHARD_COUNT": "2"}
+            await stack.enter_async_context(prober_process(tmp_path / instance, sim, broker.bootstrap, **names))
+        await until(lambda: health(table, GOOD) == HEALTHY and health(table, BROKEN) == UNHEALTHY)
+        for endpoint_id in (GOOD, BROKEN):
+            verdict = table.get(endpoint_id)
+            assert verdict is not None
+            assert verdict.prober_instance == instances[owner(EndpointId(endpoint_id), 2)]
+
+
+async def test_what_routers_observe_saves_probes(tmp_path: Path, sim: Sim, broker: BrokerProcess) -> None:
+    sink = RecordSink(KafkaSettings(brokers=broker.bootstrap), SystemClock(), "router-test")
+    slow = {"HEALTH_PROBER_SCHEDULE_INTERVAL": "2s"}
+    async with running_component(sink), prober_process(tmp_path, sim, broker.bootstrap, **slow) as prober:
+        for sequence in range(1, 200):
+            now = SystemClock().now().timestamp()
+            served = observation_pb2.EndpointObservation(endpoint_id=GOOD, ok=1, last_success_ms=int(now * 1000))
+            observation = observation_pb2.Observation(
+                instance="router-test", epoch=1, sequence=sequence, second=int(now), region="local", endpoints=[served]
+            )
+            await sink.send(OBSERVATIONS.name, key=b"router-test", value=observation.SerializeToString(), headers={})
+            if len(prober.events("probe.skipped")) >= 2:
+                break
+            await asyncio.sleep(0.2)
+        assert {event["endpoint_id"] for event in prober.events("probe.skipped")} == {GOOD}
+        probed = len([event for event in prober.events("probe.finished") if event["endpoint_id"] == GOOD])
+        # Without calls of routers it is probed again.
+        await until(
+            lambda: len([each for each in prober.events("probe.finished") if each["endpoint_id"] == GOOD]) > probed
+        )
+        assert await prober.stop() == 0
 
 
 async def test_metrics_are_served(tmp_path: Path, sim: Sim, broker: BrokerProcess) -> None:

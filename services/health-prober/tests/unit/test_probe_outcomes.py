@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts.catalog import Endpoint, Quirk, parse_catalog
+from contracts.catalog import Dialect, Endpoint, Quirk, parse_catalog
 from contracts.money import TokenCounts
 from health_prober.domain.probe import (
     MAX_TOKENS,
@@ -51,7 +51,7 @@ REASONED = USAGE | {"completion_tokens": 16, "completion_tokens_details": {"reas
 
 
 def test_the_request_is_small_and_always_limited() -> None:
-    body = json.loads(probe_request(ENDPOINT))
+    body = json.loads(probe_request(ENDPOINT).body)
     assert body["model"] == "thing"
     assert body["max_tokens"] == MAX_TOKENS == 16
     assert "stream" not in body
@@ -60,7 +60,7 @@ def test_the_request_is_small_and_always_limited() -> None:
 
 def test_the_limit_has_the_name_that_the_endpoint_takes() -> None:
     odd = dataclasses.replace(ENDPOINT, quirks=frozenset({Quirk.MAX_COMPLETION_TOKENS}))
-    body = json.loads(probe_request(odd))
+    body = json.loads(probe_request(odd).body)
     assert body["max_completion_tokens"] == MAX_TOKENS
     assert "max_tokens" not in body
 
@@ -78,7 +78,63 @@ def test_the_limit_has_the_name_that_the_endpoint_takes() -> None:
     ],
 )
 def test_any_sign_that_the_model_ran_is_a_success(body: bytes) -> None:
-    assert read_outcome(200, body).result is ProbeResult.OK
+    assert read_outcome(ENDPOINT, 200, body).result is ProbeResult.OK
+
+
+THOUGHT_UP_TO_THE_LIMIT: dict[Dialect, dict[str, object]] = {
+    Dialect.OPENAI_COMPATIBLE: {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 16, "completion_tokens_details": {"reasoning_tokens": 16}},
+    },
+    Dialect.AZURE_OPENAI: {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "length"}],
+    },
+    Dialect.ANTHROPIC: {
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+        "stop_reason": "max_tokens",
+        "usage": {"input_tokens": 9, "output_tokens": 16},
+    },
+    Dialect.GEMINI: {
+        "candidates": [{"content": {"role": "model"}, "finishReason": "MAX_TOKENS", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 9, "thoughtsTokenCount": 13, "totalTokenCount": 22},
+    },
+    Dialect.BEDROCK: {
+        "output": {"message": {"role": "assistant", "content": []}},
+        "stopReason": "max_tokens",
+        "usage": {"inputTokens": 9, "outputTokens": 16, "totalTokens": 25},
+    },
+    Dialect.COHERE: {
+        "finish_reason": "MAX_TOKENS",
+        "message": {"role": "assistant", "content": []},
+        "usage": {"tokens": {"input_tokens": 9, "output_tokens": 16}},
+    },
+    Dialect.OLLAMA: {
+        "message": {"role": "assistant", "content": ""},
+        "done": True,
+        "done_reason": "length",
+        "prompt_eval_count": 9,
+        "eval_count": 16,
+    },
+}
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_a_reasoning_model_that_has_only_thought_is_alive_in_every_dialect(dialect: Dialect) -> None:
+    endpoint = dataclasses.replace(ENDPOINT, provider=dataclasses.replace(ENDPOINT.provider, dialect=dialect))
+    assert str(MAX_TOKENS).encode() in probe_request(endpoint).body
+    body = json.dumps(THOUGHT_UP_TO_THE_LIMIT[dialect]).encode()
+    assert read_outcome(endpoint, 200, body).result is ProbeResult.OK
+
+
+def test_a_refusal_because_thinking_has_used_up_the_limit_shows_life_and_is_paid_in_full() -> None:
+    message = "Could not finish the message because max_tokens or model output limit was reached. Please try again."
+    body = json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode()
+    outcome = read_outcome(ENDPOINT, 400, body)
+    assert outcome.result is ProbeResult.OK
+    assert probe_cost(ENDPOINT, outcome) == highest_cost(ENDPOINT)
+    assert read_outcome(ENDPOINT, 500, body).result is ProbeResult.BAD_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -97,7 +153,7 @@ def test_any_sign_that_the_model_ran_is_a_success(body: bytes) -> None:
     ],
 )
 def test_what_is_no_completion_is_a_bad_answer(body: bytes) -> None:
-    assert read_outcome(200, body).result is ProbeResult.BAD_ANSWER
+    assert read_outcome(ENDPOINT, 200, body).result is ProbeResult.BAD_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -121,7 +177,7 @@ def test_what_is_no_completion_is_a_bad_answer(body: bytes) -> None:
     ],
 )
 def test_a_status_says_who_is_at_fault(status: int, result: ProbeResult) -> None:
-    outcome = read_outcome(status, b'{"error": {"message": "no"}}')
+    outcome = read_outcome(ENDPOINT, status, b'{"error": {"message": "no"}}')
     assert (outcome.result, outcome.status_code) == (result, status)
 
 
@@ -130,7 +186,7 @@ def test_only_rate_limits_and_refusals_say_nothing() -> None:
 
 
 def test_a_probe_costs_tokens_times_price() -> None:
-    outcome = read_outcome(200, answer())
+    outcome = read_outcome(ENDPOINT, 200, answer())
     assert outcome.tokens == TokenCounts(10, 2)
     assert probe_cost(ENDPOINT, outcome) == 10 * 1_000 + 2 * 2_000
 

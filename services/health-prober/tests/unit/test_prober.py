@@ -14,6 +14,7 @@ from contracts.ids import EndpointId
 from contracts.money import NanoUsd
 from health_prober.adapters.spend_file import MemorySpendLog
 from health_prober.domain.errors import ProbeTimeoutError, UnreachableError
+from health_prober.domain.live_traffic import LiveTraffic, Sighting
 from health_prober.domain.probe import ProbeResult
 from health_prober.domain.schedule import Cadence
 from health_prober.domain.targets import Target, select_targets
@@ -79,11 +80,13 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(policy: Policy = POLICY, *slugs: str) -> AsyncIterator[Bench]:
+async def running(policy: Policy = POLICY, *slugs: str, traffic: LiveTraffic | None = None) -> AsyncIterator[Bench]:
     clock = ManualClock(START)
     caller, verdicts, spends = ScriptedCaller(), MemoryVerdictLog(), MemorySpendLog()
     telemetry = RecordingTelemetry()
-    prober = Prober(policy, caller, verdicts, spends, clock=clock, random=Random(1), meter=telemetry.meter)
+    prober = Prober(
+        policy, caller, verdicts, spends, clock=clock, random=Random(1), meter=telemetry.meter, traffic=traffic
+    )
     prober.retarget(targets(*slugs or ("acme",)))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(prober.run())
@@ -98,6 +101,12 @@ async def test_only_endpoints_with_credentials_are_probed() -> None:
     async with running(POLICY, "acme") as bench:
         await bench.advance(61)
         assert bench.caller.calls == [A, A, A]
+
+
+def test_a_provider_without_an_address_is_not_probed() -> None:
+    assert set(targets("acme", "bolt")) == {A, B}
+    text = CATALOG.replace('name: Acme, base_url: "http://127.0.0.1:9/v1"', 'name: Acme, base_url: "http://{host}/v1"')
+    assert set(targets("acme", "bolt", text=text)) == {B}
 
 
 async def test_a_success_is_published_as_a_verdict_that_expires() -> None:
@@ -135,6 +144,44 @@ async def test_an_unhealthy_endpoint_is_probed_more_often_until_it_answers() -> 
         bench.caller.default = ScriptedCaller().default
         await bench.advance(10)
         assert bench.healths()[-1] is Health.HEALTHY
+
+
+def serving(traffic: LiveTraffic, at: datetime) -> None:
+    traffic.note(A, Sighting(last_success=at))
+
+
+async def test_an_endpoint_that_live_traffic_shows_to_answer_is_not_probed() -> None:
+    traffic = LiveTraffic()
+    traffic.watch([A, B])
+    async with running(POLICY, "acme", "bolt", traffic=traffic) as bench:
+        bench.caller.calls.clear()
+        for _ in range(3):
+            await bench.advance(29)
+            serving(traffic, bench.clock.now())
+            await bench.advance(1)
+        assert bench.caller.calls == [B, B, B]
+        assert bench.telemetry.metric("health_prober.probes.skipped", {"provider": "acme"}) == 3
+        # When the calls stop, or one fails, it is probed again.
+        await bench.advance(30)
+        assert bench.caller.calls.count(A) == 1
+        serving(traffic, bench.clock.now())
+        traffic.note(A, Sighting(last_failure=bench.clock.now()))
+        await bench.advance(30)
+        assert bench.caller.calls.count(A) == 2
+
+
+async def test_an_endpoint_in_doubt_is_probed_whatever_live_traffic_shows() -> None:
+    traffic = LiveTraffic()
+    traffic.watch([A])
+    async with running(POLICY, traffic=traffic) as bench:
+        bench.caller.default = (500, b"")
+        await bench.advance(30)
+        calls = len(bench.caller.calls)
+        for _ in range(3):
+            serving(traffic, bench.clock.now())
+            await bench.advance(10)
+        assert len(bench.caller.calls) == calls + 3
+        assert bench.healths()[-1] is Health.UNHEALTHY
 
 
 async def test_a_rate_limit_changes_and_renews_nothing() -> None:

@@ -8,10 +8,12 @@ from random import Random
 
 import grpc
 
+from contracts import topics
 from contracts.catalog import Catalog, ProviderCredentials, parse_catalog, parse_credentials
-from router.adapters.health_feed import health_table
-from router.adapters.provider_access import ProviderAccess
-from router.adapters.provider_http import HttpLimits, HttpProviders
+from router.adapters.health_feed import health_table, verdict_about
+from router.adapters.observations import ObservationListener, ObservationPublisher, Observer
+from router.adapters.providers.access import ProviderAccess
+from router.adapters.providers.http import HttpLimits, HttpProviders
 from router.adapters.spool_writer import SpoolLimits
 from router.adapters.telemetry import GenerationTelemetry
 from router.adapters.usage_events import spool_entries
@@ -22,11 +24,13 @@ from router.attempt import Patience
 from router.catalog_listing import CatalogListing
 from router.completions import Completions
 from router.domain.health_view import FleetHealth
+from router.domain.retry_budget import RetryBudget
+from router.domain.stickiness import StickyPlaces
 from router.generation import Surroundings
 from router.settings import Settings
-from servicekit import Runtime, Service
+from servicekit import Component, Runtime, Service
 from servicekit.grpc_server import GrpcServer
-from servicekit.kafka import RecordSink
+from servicekit.kafka import RecordSink, TopicTail
 from servicekit.watched_files import WatchedFiles
 from turnpike.router.v1 import router_service_pb2_grpc
 
@@ -36,11 +40,12 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     """Make the router."""
     # Seeded by the operating system. It shares traffic out and guards no secret, so it may be fast.
     clock, random = runtime.clock, Random()  # noqa: S311 - see above
-    health = FleetHealth(random, lambda endpoint_id: verdicts.get(endpoint_id))
+    health = FleetHealth(random, lambda endpoint_id: verdict_about(verdicts, endpoint_id, settings.region))
     verdicts = health_table(
         settings.kafka,
         clock,
         runtime.meter,
+        region=settings.region,
         on_verdict=lambda verdict: health.judged(verdict, clock.monotonic(), clock.now()),
     )
     access = ProviderAccess(health)
@@ -78,6 +83,10 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         telemetry=GenerationTelemetry(runtime.tracer, runtime.meter),
         clock=clock,
         patience=_patience(settings),
+        keys=access.pools,
+        retries=RetryBudget(),
+        places=StickyPlaces(),
+        random=random,
     )
     completions = Completions(
         around,
@@ -85,29 +94,50 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         credentials=lambda: access.slugs,
         random=random,
         most_in_flight=settings.limits.generations,
+        strategy=settings.choice.strategy,
     )
     listing = CatalogListing(
         catalog=lambda: access.catalog, credentials=lambda: access.slugs, health=health, clock=clock
     )
-    service = RouterService(completions, listing, clock, settings.timeouts.total.total_seconds())
+    service = RouterService(completions, listing, clock, settings.timeouts.total.total_seconds(), settings.region)
 
     def register(server: grpc.aio.Server) -> list[str]:
         router_service_pb2_grpc.add_RouterServiceServicer_to_server(service, server)
         return [SERVICE_NAME]
 
+    telling, hearing = _observations(settings, runtime, health, access)
     runtime.readiness.add("spool", lambda: spool.accepting)
     yield Service(
         components=[
             GrpcServer(settings.grpc, runtime, register),
             providers,
             publisher,
+            *telling,
             spool,
             sink,
+            *hearing,
             verdicts,
             credentials,
             catalog,
         ]
     )
+
+
+def _observations(
+    settings: Settings, runtime: Runtime, health: FleetHealth, access: ProviderAccess
+) -> tuple[list[Component], list[Component]]:
+    """Make what tells the other routers of live traffic, and what hears of theirs."""
+    if not settings.observations.enabled:
+        return [], []
+    clock, meter = runtime.clock, runtime.meter
+    observer = Observer(settings.instance, settings.region, epoch=int(clock.now().timestamp() * 1000))
+    # A producer of its own: trouble with this topic must not hold up usage events.
+    sink = RecordSink(settings.kafka, clock, f"router-{settings.instance}-observations", meter=meter)
+    listener = ObservationListener(
+        health, observer, is_known=lambda endpoint_id: endpoint_id in access.catalog.endpoints, clock=clock, meter=meter
+    )
+    tail = TopicTail(settings.kafka, clock, topic=topics.OBSERVATIONS.name, on_record=listener.take)
+    return [ObservationPublisher(sink, health, observer, clock, meter), sink], [tail]
 
 
 def _http_limits(settings: Settings) -> HttpLimits:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from contracts.catalog import Endpoint
-from dialects.openai_compatible import Answer, FinishReason
+from dialects.answers import Answer, FinishReason
+from dialects.upstream import UpstreamRequest
 from router.domain.attempts import OUTCOMES, AttemptFailure, AttemptOutcome, AttemptRecord, FailureKind
 from router.domain.errors import AttemptFailedError
-from router.domain.health_view import FleetHealth
+from router.domain.health_view import FleetHealth, Showing
+from router.domain.key_pool import KEY_FAILURES, KeyPools
 from router.domain.ports import AttemptTrace, Providers, UpstreamCall
-from router.domain.settlement import Tokens
+from router.domain.settlement import CountSource, Tokens
 from router.domain.transcript import Transcript
 from router.domain.upstream_failures import failure_of
 from servicekit.clock import Clock
@@ -37,6 +39,16 @@ class Patience:
     answer: float = 300.0
     usage: float = 5.0
 
+    def shortened(self, first_token: float | None, stall: float | None) -> Patience:
+        """The same with what an endpoint's own past says of two of them, where that is shorter."""
+        if first_token is None and stall is None:
+            return self
+        return replace(
+            self,
+            first_token=self.first_token if first_token is None else min(self.first_token, first_token),
+            stall=self.stall if stall is None else min(self.stall, stall),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -60,6 +72,10 @@ class Attempt:
         trace: AttemptTrace,
         clock: Clock,
         patience: Patience,
+        keys: KeyPools,
+        key: int = 0,
+        prompt_tokens: int = 0,
+        on_end: Callable[[Endpoint], None] = lambda endpoint: None,
     ) -> None:
         self.endpoint = endpoint
         self.transcript = Transcript()
@@ -68,27 +84,33 @@ class Attempt:
         self._providers = providers
         self._health = health
         self._trace = trace
+        self._keys = keys
+        self._key = key
+        self._on_end = on_end
         self._clock = clock
-        self._patience = patience
+        self._prompt_tokens = prompt_tokens
+        self.dispatched_at = clock.now()
         self._started = clock.monotonic()
-        self._dispatch = health.dispatched(endpoint.id, self._started)
+        self._patience = patience.shortened(*health.limits(endpoint.id, self._started, prompt_tokens))
+        self._dispatch = health.dispatched(endpoint.id, self._started, stream=stream, prompt_tokens=prompt_tokens)
         self._call: UpstreamCall | None = None
         self._first_token: float | None = None
         self._progress = self._started
+        self._longest_pause = 0.0
         self._ended: float | None = None
 
-    async def open(self, body: bytes, deadline: float) -> Step:
+    async def open(self, request: UpstreamRequest, deadline: float) -> Step:
         """Send the request and read until there is something to show to the caller, or the whole of an answer.
 
         Args:
-            body: the request in the provider's dialect.
+            request: in the provider's dialect.
             deadline: moment at which the caller stops waiting, on the monotonic clock.
 
         Raises:
             AttemptFailedError: the endpoint gave nothing usable, and nothing was shown yet; another one may do.
         """
         self._call = await self._providers.call(
-            self.endpoint, body, stream=self._stream, within=self._time_left(self._started, deadline)
+            self.endpoint, request, key=self._key, stream=self._stream, within=self._time_left(self._started, deadline)
         )
         answers: list[Answer] = []
         while True:
@@ -117,20 +139,27 @@ class Attempt:
         return self._take(answers) if answers else Step(())
 
     def _take(self, answers: Sequence[Answer]) -> Step:
-        self._progress = self._clock.monotonic()
-        for index, answer in enumerate(answers):
+        before, self._progress = self._progress, self._clock.monotonic()
+        if self._first_token is not None:
+            self._longest_pause = max(self._longest_pause, self._progress - before)
+        new: list[Answer] = []
+        for answer in answers:
             if answer.error is not None:
-                return Step(answers[:index], failure=failure_of(answer.error))
-            self.transcript.add(answer)
+                return Step(new, failure=failure_of(answer.error))
+            shown = self.transcript.add(answer)
             if self.transcript.finish_reason is FinishReason.ERROR:
-                return Step(
-                    answers[:index], failure=AttemptFailure(FailureKind.SERVER_ERROR, 200, "finish reason error")
-                )
+                return Step(new, failure=AttemptFailure(FailureKind.SERVER_ERROR, 200, "finish reason error"))
+            new.append(shown)
         if self._first_token is None and self.transcript.has_output:
             self._first_token = self._progress
+            seconds = self._first_token - self._started
+            self._health.showed_life(
+                self._dispatch, self._progress, seconds if self._stream else None, self._prompt_tokens
+            )
+            self._keys.answered(self.endpoint, self._key, self._progress, seconds)
             if self._stream:
-                self._trace.first_token(self._first_token - self._started)
-        return Step(answers)
+                self._trace.first_token(seconds)
+        return Step(new)
 
     def _time_left(self, now: float, deadline: float) -> float:
         patience = self._patience
@@ -157,10 +186,7 @@ class Attempt:
     def succeeded(self, tokens: Tokens) -> None:
         """The answer is complete, with these tokens."""
         if self._end(AttemptOutcome.SUCCESS, 200, None):
-            first = (self._first_token or self._progress) - self._started
-            self._health.succeeded(
-                self._dispatch, self._progress, first if self._stream else None, self._rate(tokens.counts.completion)
-            )
+            self._health.succeeded(self._dispatch, self._progress, self._showing(tokens))
             self._trace.succeeded(
                 self._seconds, tokens, self.transcript.upstream_id, self.transcript.finish_reason or ""
             )
@@ -169,15 +195,27 @@ class Attempt:
         """The call failed; `blamed` says whether that tells anything of the endpoint."""
         if self._end(OUTCOMES[failure.kind], failure.status, failure.kind):
             if blamed:
-                self._health.failed(self._dispatch, self._clock.monotonic(), failure.kind, failure.retry_after)
+                self._blame(failure)
             else:
-                self._health.abandoned(self._dispatch)
+                self._health.abandoned(self._dispatch, self._clock.monotonic())
             self._trace.failed(self._seconds, failure)
+
+    def _blame(self, failure: AttemptFailure) -> None:
+        """Hold the failure against the key where it is the key's, and against the endpoint once it has no other key."""
+        now, retry_after = self._clock.monotonic(), failure.retry_after
+        self._keys.failed(self.endpoint, self._key, now, failure.kind, retry_after)
+        if failure.kind in KEY_FAILURES and self._keys.has_several(self.endpoint):
+            wait = self._keys.wait(self.endpoint, now)
+            if not wait:
+                self._health.abandoned(self._dispatch)
+                return
+            retry_after = wait if failure.kind is FailureKind.RATE_LIMITED else retry_after
+        self._health.failed(self._dispatch, now, failure.kind, retry_after)
 
     def abandoned(self) -> None:
         """The caller went away."""
         if self._end(AttemptOutcome.CANCELLED, 0, None):
-            self._health.abandoned(self._dispatch)
+            self._health.abandoned(self._dispatch, self._clock.monotonic())
             self._trace.cancelled(self._seconds)
 
     def close(self) -> None:
@@ -198,11 +236,21 @@ class Attempt:
             latency_ms=round((until - self._started) * 1000),
             failure=kind,
         )
+        self._keys.release(self.endpoint, self._key)
+        self._on_end(self.endpoint)
         return True
 
     @property
     def _seconds(self) -> float:
         return (self._ended or self._started) - self._started
+
+    def _showing(self, tokens: Tokens) -> Showing:
+        counted = tokens.source is CountSource.PROVIDER and tokens.counts.prompt > 0
+        return Showing(
+            tokens_per_second=self._rate(tokens.counts.completion),
+            longest_pause=self._longest_pause if self._stream and self._longest_pause else None,
+            cache_hit_rate=tokens.counts.cached / tokens.counts.prompt if counted else None,
+        )
 
     def _rate(self, tokens: int) -> float | None:
         if self._first_token is None or not self._stream:

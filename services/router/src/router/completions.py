@@ -9,11 +9,13 @@ from contracts.catalog import Catalog
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId
 from router.domain import fallback
-from router.domain.demand import Demand, demand_of
+from router.domain.demand import Demand, Strategy, demand_of
 from router.domain.errors import NotAcceptingError
 from router.domain.health_view import EndpointState
 from router.domain.progress import Command
+from router.domain.ranking import Continuation, is_cache_cheaper
 from router.domain.selection import Choice, choose
+from router.domain.stickiness import Conversation, conversation_of
 from router.generation import Generation, Surroundings
 
 
@@ -28,6 +30,7 @@ class Completions:
         credentials: Callable[[], frozenset[str]],
         random: Random,
         most_in_flight: int,
+        strategy: Strategy = "share",
     ) -> None:
         """Make the use case.
 
@@ -37,15 +40,17 @@ class Completions:
             credentials: gives the slugs of the providers that can be called.
             random: decides the draws.
             most_in_flight: generations that are taken on at the same time.
+            strategy: how traffic is shared out, where a request does not say.
         """
         self._around = around
         self._catalog = catalog
         self._credentials = credentials
         self._random = random
         self._most_in_flight = most_in_flight
+        self._strategy = strategy
         self.in_flight = 0
 
-    def choose(self, demand: Demand, random: Random | None = None) -> Choice:
+    def choose(self, demand: Demand, random: Random | None = None, conversation: Conversation | None = None) -> Choice:
         """Say where a request would go now; `random` instead of the router's own source makes it repeatable.
 
         Raises:
@@ -55,9 +60,21 @@ class Completions:
         monotonic, now = clock.monotonic(), clock.now()
 
         def state_of(endpoint_id: EndpointId) -> EndpointState:
-            return health.state(endpoint_id, monotonic, now)
+            return health.state(endpoint_id, monotonic, now, demand.prompt_tokens)
 
-        return choose(self._catalog(), demand, self._credentials(), state_of, random or self._random)
+        continuation = None
+        if conversation is not None:
+            continuation = Continuation(conversation.key, self._around.places.find(conversation, monotonic))
+        return choose(
+            self._catalog(),
+            demand,
+            self._credentials(),
+            state_of,
+            random or self._random,
+            at=now,
+            strategy=self._strategy,
+            continuation=continuation,
+        )
 
     def begin(self, command: Command) -> Generation:
         """Take on a completion. It keeps its place until it is abandoned or its progress has ended.
@@ -70,11 +87,22 @@ class Completions:
         if self.in_flight >= self._most_in_flight:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "This router has no place left", retry_after=1.0)
         demand = demand_of(command.request)
-        choice = self.choose(demand)
+        conversation = self._conversation(command, demand)
+        choice = self.choose(demand, conversation=conversation)
         if not choice.candidates:
             raise fallback.no_endpoints(choice, demand)
         self.in_flight += 1
-        return Generation(self._around, command, demand, choice, self._on_closed)
+        return Generation(self._around, command, demand, choice, self._on_closed, conversation)
+
+    def _conversation(self, command: Command, demand: Demand) -> Conversation | None:
+        """What the request is part of; None where staying with an endpoint is not wanted, or gains nothing."""
+        if demand.order or demand.sort:
+            return None
+        catalog = self._catalog()
+        models = (catalog.model(name) for name in demand.models)
+        if not any(is_cache_cheaper(endpoint) for model in models if model for endpoint in model.endpoints):
+            return None
+        return conversation_of(command.request, command.caller.org_id)
 
     def _on_closed(self) -> None:
         self.in_flight -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -53,6 +54,21 @@ class LimitSettings(Section):
     generations: int = Field(default=4000, ge=1, description="at the same time; more are refused")
 
 
+class ChoiceSettings(Section):
+    """How endpoints are chosen, where a request does not say."""
+
+    strategy: Literal["share", "price2"] = Field(
+        default="share",
+        description="`share` weighs cost, speed and failures; `price2` is the inverse square of the price",
+    )
+
+
+class ObservationSettings(Section):
+    """What routers tell each other of live traffic."""
+
+    enabled: bool = Field(default=True, description="tell and heed it; each router goes by its own calls otherwise")
+
+
 class TimeoutSettings(Section):
     """How long providers are waited for."""
 
@@ -75,4 +91,6 @@ class Settings(ServiceSettings):
     providers: ProviderSettings
     spool: SpoolSettings
     limits: LimitSettings = LimitSettings()
+    choice: ChoiceSettings = ChoiceSettings()
+    observations: ObservationSettings = ObservationSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

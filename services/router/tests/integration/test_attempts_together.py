@@ -83,7 +83,10 @@ async def test_when_all_fail_the_caller_learns_what_kind_of_trouble_it_is(
     assert caught.value.availability is not None
     assert caught.value.availability["retryable"] is True
     assert caught.value.availability["affected_providers"] == ["a", "b"]
-    assert len(caught.value.previous_errors) == 2
+    # What may pass by itself is tried a third time, at the first of the two; the rest would be the same again.
+    passing = {"connect", "server_error", "overloaded"}
+    tries = ["A", "B", "A"] if caught.value.previous_errors[0]["code"] in passing else ["A", "B"]
+    assert [error["provider"] for error in caught.value.previous_errors] == tries
     record = router.only_record()
     assert (record.status, record.answered) == (Status.FAILED, None)
 

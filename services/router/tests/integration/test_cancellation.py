@@ -14,10 +14,16 @@ from router.domain.endpoint_health import Condition
 from router.domain.settlement import CountSource, Status
 from router.testing import scripts
 from router.testing.catalogs import Offer
-from router.testing.scripted_provider import ScriptedProvider
+from router.testing.faults import streamed
+from router.testing.native_bench import NAMES, OpenNativeBench, Place
+from router.testing.scripted_provider import Exchange, ScriptedProvider
 from router.testing.scripts import delta, speak
 from router.testing.waiting import eventually
-from router.testing.workbench import OpenWorkbench
+from router.testing.wires import WIRES, Said
+from router.testing.workbench import OpenWorkbench, Outcome
+
+# Nothing but the closing of a connection happens in between; a wait for anything else ends here.
+CANCEL_SECONDS = 5.0
 
 
 async def test_the_providers_call_ends_with_the_callers(workbench: OpenWorkbench) -> None:
@@ -44,6 +50,46 @@ async def test_the_providers_call_ends_with_the_callers(workbench: OpenWorkbench
         # 18 bytes are 5 tokens; the prompt is estimated too.
         assert record.answered.tokens.counts.completion == 5
         assert record.answered.cost.total == record.answered.tokens.counts.prompt * 1000 + 5 * 2000
+
+
+@pytest.mark.parametrize("dialect", NAMES)
+@pytest.mark.parametrize("when", ["before the first token", "within the answer"])
+async def test_the_providers_call_ends_with_the_callers_in_every_framing(
+    native_bench: OpenNativeBench, dialect: str, when: str
+) -> None:
+    wire, gone = WIRES[dialect], asyncio.Event()
+
+    async def endless(exchange: Exchange) -> None:
+        parts = wire.parts(Said(words=("Once", " upon")))
+        try:
+            await streamed(exchange, wire, parts.opening if "before" in when else (*parts.opening, *parts.output))
+            await exchange.gone()
+        finally:
+            # The other side may be gone before all of it was sent.
+            gone.set()
+
+    reached = await native_bench(Place(wire, endless))
+    generation = reached.router.begin()
+    async with asyncio.TaskGroup() as tasks:
+        outcome = Outcome()
+
+        async def listen() -> None:
+            async for progress in generation.progress():
+                outcome.add(progress)
+
+        listening = tasks.create_task(listen())
+        if "before" in when:
+            await eventually(lambda: reached.providers[0].received)
+        else:
+            await eventually(lambda: outcome.text == "Once upon")
+        listening.cancel()
+    # The connection is closed, which is how every provider learns of it.
+    async with asyncio.timeout(CANCEL_SECONDS):
+        await gone.wait()
+    record = reached.router.only_record()
+    assert (record.status, record.attempts[0].outcome) == (Status.CANCELLED, AttemptOutcome.CANCELLED)
+    assert record.answered is not None
+    assert record.answered.tokens.counts.completion == (0 if "before" in when else 3)
 
 
 async def test_before_the_first_token_nothing_is_charged(workbench: OpenWorkbench) -> None:

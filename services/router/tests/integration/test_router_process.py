@@ -3,73 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
 
 from router.testing.catalogs import Offer
+from router.testing.router_process import environment, router_process
 from router.testing.scripted_provider import ScriptedProvider
 from router.testing.scripts import speak
-from router.testing.stack import RouterStack, UsageReader, write_files
+from router.testing.stack import UsageReader, write_files
 from router.testing.waiting import eventually
 from servicekit.testing import BrokerProcess
-from turnpike.router.v1 import router_service_pb2_grpc
-
-
-def environment(folder: Path, bootstrap: str, **more: str) -> Mapping[str, str]:
-    return {
-        "PATH": os.environ.get("PATH", ""),
-        "ROUTER_KAFKA_BROKERS": bootstrap,
-        "ROUTER_CATALOG_PATHS": str(folder / "catalog.yaml"),
-        "ROUTER_PROVIDERS_SECRETS": str(folder / "keys.yaml"),
-        "ROUTER_SPOOL_DIR": str(folder / "spool"),
-        **more,
-    }
-
-
-class RouterProcess:
-    """`python -m router`."""
-
-    def __init__(self, folder: Path, bootstrap: str) -> None:
-        self.log = folder / "router.log"
-        with self.log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "router"], env=environment(folder, bootstrap), stdout=log, stderr=log
-            )
-
-    @property
-    def port(self) -> int:
-        """Where it listens, 0 while it does not."""
-        for line in self.log.read_text().splitlines():
-            if '"grpc.listening"' in line:
-                return int(line.partition('"port":')[2].partition(",")[0])
-        return 0
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    async def end(self) -> int:
-        return await asyncio.to_thread(self._process.wait, 30)
-
-
-@asynccontextmanager
-async def router_process(folder: Path, bootstrap: str) -> AsyncIterator[tuple[RouterProcess, RouterStack]]:
-    process = RouterProcess(folder, bootstrap)
-    try:
-        await eventually(lambda: process.port, "the router listens", 30)
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{process.port}") as channel:
-            stub = router_service_pb2_grpc.RouterServiceStub(channel)
-            yield process, RouterStack(stub, process.port, folder, channel)
-    finally:
-        with suppress(ProcessLookupError):
-            process.signal(signal.SIGKILL)
-        await process.end()
 
 
 def check(more: Mapping[str, str]) -> tuple[int, str]:

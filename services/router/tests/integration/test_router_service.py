@@ -146,9 +146,12 @@ async def test_explain_says_who_and_why_without_calling_anybody(tmp_path: Path, 
         )
         first = await router.stub.Explain(request, timeout=20)
         assert first == await router.stub.Explain(request, timeout=20)
-        assert (first.model_id, first.strategy) == ("acme/one", "price2")
+        assert (first.model_id, first.strategy) == ("acme/one", "share")
         ranked = {each.endpoint_id: each for each in first.endpoints}
-        assert ranked["acme/one@a"].share == pytest.approx(0.8)
+        # A quarter of the weight for twice the price, less what lies beyond the competitive edge.
+        assert ranked["acme/one@a"].share == pytest.approx(1 / (1 + 0.25 * 0.75**4))
+        assert ranked["acme/one@a"].standing == "good"
+        assert ranked["acme/one@b"].expected_cost_pico_usd == 2 * ranked["acme/one@a"].expected_cost_pico_usd > 0
         assert sorted(each.rank for each in first.endpoints) == [0, 1, 2]
         assert (ranked["acme/one@c"].rank, ranked["acme/one@c"].excluded_by) == (0, "quantization")
 
@@ -297,3 +300,21 @@ async def test_a_new_cluster_gets_everything_again_and_a_known_one_only_what_is_
                 reader = UsageReader(broker.bootstrap)
                 await reader.read_until(*first, second, third)
                 assert all(len(reader.events[each]) == 1 for each in (*first, third))
+
+
+async def test_a_caller_that_asks_learns_how_it_was_routed(broker: BrokerProcess, tmp_path: Path) -> None:
+    async with ScriptedProvider(scripts.refuse(500)) as bad, ScriptedProvider(speak(["Hi"])) as good:
+        offers = (Offer("a", url=bad.url), Offer("b", url=good.url, prompt="0.0001"))
+        async with router_stack(tmp_path / "router", broker.bootstrap, *offers) as stack:
+            request = stack.request(stream=True, provider={"order": ["a", "b"]}, models=["acme/one-20260101"])
+            request.with_metadata = True
+            responses = [response async for response in stack.stub.Complete(request, timeout=20)]
+            silent = await stack.complete(stream=True)
+    route = responses[0].route
+    metadata = route.metadata
+    assert (metadata.requested_model, metadata.resolution, metadata.strategy) == ("acme/one", "direct", "order")
+    assert metadata.endpoints_total == 2
+    assert [option.provider_name for option in metadata.options] == ["A", "B"]
+    assert [attempt.provider for attempt in route.failed_attempts][:1] == ["a"]
+    assert route.provider == "b"
+    assert not silent.route.HasField("metadata")

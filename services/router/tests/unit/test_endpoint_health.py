@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -10,7 +11,7 @@ import pytest
 from contracts.ids import EndpointId
 from router.domain.attempts import FailureKind
 from router.domain.endpoint_health import Condition, EndpointHealth
-from router.domain.health_view import FleetHealth, Standing
+from router.domain.health_view import FleetHealth, Showing, Standing
 from router.domain.verdicts import Verdict
 
 ID = EndpointId("acme/one@a")
@@ -200,9 +201,9 @@ def test_a_healthy_verdict_ends_the_wait_for_a_trial_and_nothing_else() -> None:
 
 def test_live_answers_contradict_an_older_unhealthy_verdict() -> None:
     health = fleet(verdict(False, age=5))
-    health.succeeded(health.dispatched(ID, 90), 94, None, None)
+    health.succeeded(health.dispatched(ID, 90), 94, Showing())
     assert standing(health) is Standing.SUSPECT
-    health.succeeded(health.dispatched(ID, 97), 97, None, None)
+    health.succeeded(health.dispatched(ID, 97), 97, Showing())
     assert standing(health) is Standing.GOOD
     health.failed(health.dispatched(ID, 98), 98, FailureKind.SERVER_ERROR)
     assert standing(health) is Standing.SUSPECT
@@ -231,3 +232,13 @@ def test_later_verdicts_supersede_whatever_the_sequence_of_a_former_run() -> Non
     assert verdict(True, epoch=2, sequence=1).supersedes(verdict(False, epoch=1, sequence=99))
     assert verdict(True, sequence=3).supersedes(verdict(False, sequence=2))
     assert not verdict(True, sequence=2).supersedes(verdict(False, sequence=2))
+
+
+def test_a_verdict_of_the_routers_region_is_not_replaced_by_one_of_another() -> None:
+    here, there, anywhere = (replace(verdict(True), region=region) for region in ("earth", "mars", ""))
+    later = replace(there, sequence=9)
+    assert not later.replaces(here, "earth")
+    assert here.replaces(later, "earth")
+    assert later.replaces(there, "earth")
+    assert replace(anywhere, sequence=2).replaces(here, "earth")
+    assert not there.is_about("earth")

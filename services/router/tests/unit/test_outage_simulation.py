@@ -12,7 +12,7 @@ from contracts.ids import EndpointId
 from dialects.chat import decode_chat_request
 from router.domain.attempts import FailureKind
 from router.domain.demand import demand_of
-from router.domain.health_view import EndpointState, FleetHealth
+from router.domain.health_view import EndpointState, FleetHealth, Showing
 from router.domain.selection import choose
 from router.domain.verdicts import Verdict
 from router.testing.catalogs import Offer, catalog_of
@@ -61,7 +61,7 @@ class Simulation:
         def state_of(endpoint_id: EndpointId) -> EndpointState:
             return self.health.state(endpoint_id, now, wall)
 
-        choice = choose(CATALOG, DEMAND, frozenset("ab"), state_of, self.random)
+        choice = choose(CATALOG, DEMAND, frozenset("ab"), state_of, self.random, at=wall)
         for place, candidate in enumerate(choice.attempts):
             endpoint_id = candidate.endpoint.id
             dispatch = self.health.dispatched(endpoint_id, now)
@@ -71,7 +71,8 @@ class Simulation:
                 self.failures.append(now)
                 self.health.failed(dispatch, now, FailureKind.SERVER_ERROR)
                 continue
-            self.health.succeeded(dispatch, now, None, None)
+            self.health.showed_life(dispatch, now, None, 0)
+            self.health.succeeded(dispatch, now, Showing())
             return
         self.unanswered += 1
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dialects.openai_compatible import UpstreamError, UpstreamErrorKind
+from dialects.answers import UpstreamError, UpstreamErrorKind
 from router.domain.attempts import FailureKind
 from router.domain.retry_after import read_retry_after
 from router.domain.upstream_failures import failure_of, public_text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -21,6 +22,7 @@ from router.domain.fallback import no_endpoints
 from router.domain.health_view import EndpointState, Standing
 from router.domain.selection import Choice, choose
 from router.testing.catalogs import Offer, catalog_of
+from router.testing.speeds import steady
 
 EVERYBODY = frozenset("abcdefgh")
 # Prices 1, 2 and 3 with the same ratio of input to output price.
@@ -30,6 +32,8 @@ THREE = catalog_of(
     Offer("c", prompt="0.000003", completion="0.000003"),
 )
 StateOf = Callable[[EndpointId], EndpointState]
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def demand(**members: Any) -> Demand:
@@ -46,7 +50,7 @@ def standings(**by_provider: EndpointState) -> StateOf:
 
 
 def run(catalog: Catalog, wanted: Demand, *, state_of: StateOf = healthy, seed: int = 1) -> Choice:
-    return choose(catalog, wanted, EVERYBODY, state_of, Random(seed))
+    return choose(catalog, wanted, EVERYBODY, state_of, Random(seed), at=NOW, strategy="price2")
 
 
 def order(choice: Choice) -> str:
@@ -60,7 +64,9 @@ def excluded(choice: Choice) -> dict[str, str]:
 def first_draws(state_of: StateOf, draws: int = 20_000) -> Counter[str]:
     random = Random(20261124)
     wanted = demand()
-    return Counter(order(choose(THREE, wanted, EVERYBODY, state_of, random))[0] for _ in range(draws))
+    return Counter(
+        order(choose(THREE, wanted, EVERYBODY, state_of, random, at=NOW, strategy="price2"))[0] for _ in range(draws)
+    )
 
 
 def chi_square(found: Counter[str], expected: dict[str, float]) -> float:
@@ -89,7 +95,9 @@ def test_an_endpoint_in_trouble_goes_last_and_the_others_share() -> None:
 
 def test_the_rest_is_drawn_without_replacement() -> None:
     random = Random(7)
-    orders = Counter(order(choose(THREE, demand(), EVERYBODY, healthy, random)) for _ in range(20_000))
+    orders = Counter(
+        order(choose(THREE, demand(), EVERYBODY, healthy, random, at=NOW, strategy="price2")) for _ in range(20_000)
+    )
     seconds_after_a = {second: sum(n for text, n in orders.items() if text[:2] == f"a{second}") for second in "bc"}
     # 1/4 against 1/9.
     assert chi_square(Counter(seconds_after_a), {"b": 9 / 13, "c": 4 / 13}) < CHI2_1
@@ -144,8 +152,8 @@ def test_order_comes_first_then_the_rest() -> None:
 
 def test_sorts() -> None:
     measured = standings(
-        a=EndpointState(tokens_per_second=10, first_token_seconds=3.0),
-        b=EndpointState(tokens_per_second=90, first_token_seconds=2.0),
+        a=EndpointState(throughput=steady(10), first_token=steady(3.0)),
+        b=EndpointState(throughput=steady(90), first_token=steady(2.0)),
         c=EndpointState(),
     )
     assert order(run(THREE, demand(provider={"sort": "price"}), state_of=measured)) == "abc"
@@ -156,7 +164,7 @@ def test_sorts() -> None:
 
 
 def test_wishes_deprioritise_and_do_not_exclude() -> None:
-    slow = standings(a=EndpointState(tokens_per_second=5), b=EndpointState(first_token_seconds=9.0))
+    slow = standings(a=EndpointState(throughput=steady(5)), b=EndpointState(first_token=steady(9.0)))
     assert order(run(THREE, demand(provider={"preferred_min_throughput": 50}), state_of=slow))[-1] == "a"
     assert order(run(THREE, demand(provider={"preferred_max_latency": {"p50": 2}}), state_of=slow))[-1] == "b"
 

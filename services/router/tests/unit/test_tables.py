@@ -6,7 +6,7 @@ import grpc
 
 from contracts.errors import TREATMENTS, ErrorReason
 from contracts.ids import EndpointId
-from dialects.openai_compatible import UpstreamError, UpstreamErrorKind
+from dialects.answers import UpstreamError, UpstreamErrorKind
 from router.domain.attempts import OUTCOMES, AttemptFailure, AttemptOutcome, AttemptRecord, FailureKind
 from router.domain.errors import RefusalError
 from router.domain.fallback import Move, move_after

@@ -1,4 +1,4 @@
-"""Provider credentials: a YAML mapping of provider slug to API key. No error and no `repr` shows a key."""
+"""Provider credentials: a YAML mapping of provider slug to API key, or keys. No error and no `repr` shows a key."""
 
 from __future__ import annotations
 
@@ -12,10 +12,23 @@ from contracts.catalog.yaml_fields import compose
 
 
 class ProviderCredentials(Mapping[str, str]):
-    """API keys by provider slug. A provider that needs no key has an empty one: being listed makes it routable."""
+    """API keys by provider slug, the first where a provider has several.
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
+    A provider that needs no key has an empty one: being listed makes it routable.
+    """
+
+    def __init__(self, keys: Mapping[str, str], further: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        """Hold keys; `further` has those beside the first, for the providers that have several."""
         self._keys = dict(keys)
+        self._further = dict(further or {})
+
+    def keys_of(self, slug: str) -> tuple[str, ...]:
+        """Return all keys of a provider, in the order of the file.
+
+        Raises:
+            KeyError: it has none.
+        """
+        return (self._keys[slug], *self._further.get(slug, ()))
 
     def __getitem__(self, slug: str) -> str:
         return self._keys[slug]
@@ -37,15 +50,17 @@ def parse_credentials(files: Sequence[tuple[str, str]]) -> ProviderCredentials:
         CatalogError: with every fault; what stands at the faulty place is not shown.
     """
     problems: list[Problem] = []
-    keys: dict[str, str] = {}
+    keys: dict[str, tuple[str, ...]] = {}
     for file, text in sorted(files):
         _read(file, text, keys, problems)
     if problems:
         raise CatalogError(problems)
-    return ProviderCredentials(keys)
+    return ProviderCredentials(
+        {slug: each[0] for slug, each in keys.items()}, {slug: each[1:] for slug, each in keys.items() if each[1:]}
+    )
 
 
-def _read(file: str, text: str, keys: dict[str, str], problems: list[Problem]) -> None:
+def _read(file: str, text: str, keys: dict[str, tuple[str, ...]], problems: list[Problem]) -> None:
     found: list[Problem] = []
     node = compose(file, text, found)
     if node is None:
@@ -62,9 +77,25 @@ def _read(file: str, text: str, keys: dict[str, str], problems: list[Problem]) -
             problems.append(Problem(file, line, "a provider's slug is malformed"))
         elif slug in keys:
             problems.append(Problem(file, line, f"{slug}: given twice"))
-        elif not isinstance(value, yaml.ScalarNode) or not value.tag.endswith(":str"):
-            problems.append(Problem(file, line, f"{slug}: the key must be text in quotes"))
-        elif any(not 33 <= ord(character) <= 126 for character in value.value):
-            problems.append(Problem(file, line, f"{slug}: the key has spaces or characters that no header can carry"))
         else:
-            keys[slug] = value.value
+            fault, found_keys = _keys(value)
+            if fault:
+                problems.append(Problem(file, line, f"{slug}: {fault}"))
+            else:
+                keys[slug] = found_keys
+
+
+def _keys(value: yaml.Node) -> tuple[str, tuple[str, ...]]:
+    """Read a key or a list of keys; gives what is wrong, or nothing and the keys."""
+    nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    if not nodes:
+        return "the list of keys is empty", ()
+    for node in nodes:
+        if not isinstance(node, yaml.ScalarNode) or not node.tag.endswith(":str"):
+            return "the key must be text in quotes", ()
+        if any(not 33 <= ord(character) <= 126 for character in node.value):
+            return "the key has spaces or characters that no header can carry", ()
+    texts = tuple(node.value for node in nodes)
+    if len(set(texts)) < len(texts):
+        return "a key is listed twice", ()
+    return "", texts

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 import msgspec
 
 from contracts.catalog import vocabulary as words
+from contracts.catalog.dialect import QUIRKS_OF, Dialect, Quirk
+from contracts.catalog.price_parsing import read_price
 from contracts.catalog.problems import CatalogError, Problem
-from contracts.catalog.values import Catalog, DataPolicy, Dialect, Endpoint, Model, Provider, Quirk
+from contracts.catalog.provider_parsing import read_data_policy, read_override, read_provider, read_quirks
+from contracts.catalog.values import Catalog, Endpoint, Model, Provider
 from contracts.catalog.yaml_fields import Fields, Problems, compose
 from contracts.ids import EndpointId, ModelId
-from contracts.money import PicoUsd, UnitPrice, pico_from_decimal
 
 MAX_CONTEXT = 100_000_000
-
-# Ten times the dearest price known ($600 per million tokens); a price above it was meant per million, not per token.
-MAX_TOKEN_PRICE = PicoUsd(6_000_000_000)
-MAX_REQUEST_PRICE = PicoUsd(100 * 10**12)
+_SECTIONS = ("providers", "provider_overrides", "models", "endpoints")
 
 
 def parse_catalog(files: Sequence[tuple[str, str]]) -> Catalog:
-    """Read `(name, text)` pairs into one catalogue; a file may hold providers, models or both.
+    """Read `(name, text)` pairs into one catalogue; a file may hold any of the sections.
 
     Raises:
         CatalogError: with every fault in every file.
@@ -39,19 +38,33 @@ def parse_catalog(files: Sequence[tuple[str, str]]) -> Catalog:
         if (node := compose(name, text, problems)) is not None
     ]
     reader = _Reader()
-    rows: list[list[Fields]] = []
+    rows: dict[str, list[Fields]] = {name: [] for name in _SECTIONS}
     for document in documents:
         with document as fields:
-            providers, models = fields.items("providers"), fields.items("models")
-        rows.append(models)
-        for row in providers:
-            reader.provider(row)
-    for models in rows:
-        for row in models:
-            reader.model(row)
+            for name in _SECTIONS:
+                rows[name] += fields.items(name)
+    for row in rows["providers"]:
+        reader.provider(row)
+    for row in rows["provider_overrides"]:
+        reader.override(row)
+    for row in rows["endpoints"]:
+        reader.further_endpoint(row)
+    for row in rows["models"]:
+        reader.model(row)
+    reader.end()
     if problems:
         raise CatalogError(problems)
     return reader.catalog()
+
+
+@dataclass(frozen=True, slots=True)
+class _EndpointDefaults:
+    """What a model says for those of its endpoints that do not say it themselves."""
+
+    supported_parameters: frozenset[str]
+    expiration_date: date | None
+    quirks: frozenset[Quirk]
+    """For the endpoints whose dialect knows them."""
 
 
 class _Reader:
@@ -62,6 +75,8 @@ class _Reader:
         self._models: dict[ModelId, Model] = {}
         self._endpoints: dict[EndpointId, Endpoint] = {}
         self._names: dict[str, Model] = {}
+        self._overridden: set[str] = set()
+        self._further: dict[str, list[Fields]] = {}
 
     def catalog(self) -> Catalog:
         content = msgspec.json.encode((list(self._providers.values()), list(self._models.values())), order="sorted")
@@ -74,20 +89,7 @@ class _Reader:
         )
 
     def provider(self, row: Fields) -> None:
-        with row as fields:
-            provider = Provider(
-                slug=fields.text("slug", pattern=words.SLUG, form=words.SLUG_FORM),
-                name=fields.text("name"),
-                base_url=_url(fields, "base_url", required=True).rstrip("/"),
-                dialect=Dialect(fields.choice("dialect", [*Dialect], default=Dialect.OPENAI_COMPATIBLE)),
-                privacy_policy_url=_url(fields, "privacy_policy_url"),
-                terms_of_service_url=_url(fields, "terms_of_service_url"),
-                status_page_url=_url(fields, "status_page_url"),
-                headquarters=fields.text("headquarters", default="", pattern=words.COUNTRY, form=words.COUNTRY_FORM),
-                datacenters=fields.texts("datacenters", pattern=words.COUNTRY, form=words.COUNTRY_FORM),
-                data_policy=_data_policy(fields, DataPolicy()),
-                simulated=fields.flag("simulated", default=False),
-            )
+        provider = read_provider(row)
         if provider.slug in self._providers:
             row.problem(f"slug: provider {provider.slug!r} is defined twice", "slug")
         elif provider.name in {other.name for other in self._providers.values()}:
@@ -95,10 +97,44 @@ class _Reader:
         if provider.slug:
             self._providers.setdefault(provider.slug, provider)
 
+    def override(self, row: Fields) -> None:
+        """Change a provider that is defined, once."""
+        with row as fields:
+            slug = fields.text("slug", pattern=words.SLUG, form=words.SLUG_FORM)
+            provider = self._providers.get(slug)
+            if provider is None and slug:
+                row.problem(f"slug: no provider {slug!r} is defined", "slug")
+            elif slug in self._overridden:
+                row.problem(f"slug: provider {slug!r} is overridden twice", "slug")
+            changed = read_override(fields, provider or Provider(slug=slug, name=slug, base_url=""))
+        if provider is not None:
+            self._providers[slug] = changed
+            self._overridden.add(slug)
+
+    def further_endpoint(self, row: Fields) -> None:
+        """Keep an endpoint for when its model is read."""
+        if row.is_mapping:
+            self._further.setdefault(row.text("model", pattern=words.MODEL_ID, form=words.MODEL_ID_FORM), []).append(
+                row
+            )
+
+    def end(self) -> None:
+        """Note the endpoints whose model did not come."""
+        for name, rows in self._further.items():
+            for row in rows:
+                if name:
+                    row.problem(f"model: no model {name!r} is defined", "model")
+
     def model(self, row: Fields) -> None:
         with row as fields:
             model_id = ModelId(fields.text("id", pattern=words.MODEL_ID, form=words.MODEL_ID_FORM))
             created = fields.day("created")
+            defaults = _EndpointDefaults(
+                supported_parameters=_parameters(fields),
+                expiration_date=fields.day("expiration_date", required=False),
+                quirks=read_quirks(fields, Dialect),
+            )
+            offers = [*fields.items("endpoints", required=True), *self._further.pop(model_id, ())]
             model = Model(
                 id=model_id,
                 canonical_slug=fields.text(
@@ -112,8 +148,12 @@ class _Reader:
                 tokenizer=fields.text("tokenizer", default="Other"),
                 hugging_face_id=fields.text("hugging_face_id", default=""),
                 aliases=fields.texts("aliases", pattern=words.ALIAS, form=words.ALIAS_FORM),
-                endpoints=tuple(self._endpoint(model_id, item) for item in fields.items("endpoints", required=True)),
+                endpoints=tuple(self._endpoint(model_id, offer, defaults) for offer in offers),
+                expiration_date=defaults.expiration_date,
             )
+        known = {quirk for endpoint in model.endpoints for quirk in QUIRKS_OF[endpoint.provider.dialect]}
+        for quirk in sorted(defaults.quirks - known):
+            row.problem(f"quirks: none of the model's endpoints has a dialect that knows {quirk.value!r}", "quirks")
         names = {"id": model.id, "canonical_slug": model.canonical_slug}
         for field, name in [*names.items(), *(("aliases", alias) for alias in model.aliases)]:
             other = self._names.setdefault(name, model)
@@ -121,7 +161,7 @@ class _Reader:
                 row.problem(f"{field}: {name!r} already names {other.id!r}", field)
         self._models.setdefault(model.id, model)
 
-    def _endpoint(self, model_id: ModelId, row: Fields) -> Endpoint:
+    def _endpoint(self, model_id: ModelId, row: Fields, defaults: _EndpointDefaults) -> Endpoint:
         with row as fields:
             slug = fields.text("provider", pattern=words.SLUG, form=words.SLUG_FORM)
             provider = self._providers.get(slug)
@@ -133,8 +173,15 @@ class _Reader:
             if tag.partition("/")[0] != slug:
                 row.problem(f"tag: {tag!r} is not {words.TAG_FORM} ({slug})", "tag")
             endpoint_id = EndpointId(f"{model_id}@{tag}")
+            service_tier = fields.choice("service_tier", words.SERVICE_TIERS) if fields.has("service_tier") else ""
+            if service_tier and "/" not in tag:
+                row.problem(
+                    f"tag: an endpoint of a service tier needs a tag of its own, such as {slug}/{service_tier}", "tag"
+                )
+            if service_tier and provider.dialect is not Dialect.OPENAI_COMPATIBLE:
+                row.problem("service_tier: only the openai-compatible dialect can ask for one", "service_tier")
             context_length = fields.integer("context_length", minimum=1, maximum=MAX_CONTEXT)
-            price = _Price(fields, endpoint_id)
+            price = read_price(fields, endpoint_id, context_length, free=model_id.endswith(":free"))
             endpoint = Endpoint(
                 id=endpoint_id,
                 model_id=model_id,
@@ -143,17 +190,32 @@ class _Reader:
                 upstream_model=fields.text(
                     "upstream_model", pattern=words.UPSTREAM_MODEL, form=words.UPSTREAM_MODEL_FORM
                 ),
-                price=price.unit_price,
+                price=price.base,
                 price_as_of=price.as_of,
                 price_source=price.source,
                 context_length=context_length,
                 max_completion_tokens=fields.integer(
                     "max_completion_tokens", minimum=0, maximum=context_length, default=0
                 ),
-                supported_parameters=frozenset(fields.texts("supported_parameters", allowed=words.PARAMETERS)),
+                supported_parameters=(
+                    _parameters(fields) if fields.has("supported_parameters") else defaults.supported_parameters
+                ),
                 quantization=fields.choice("quantization", words.QUANTIZATIONS, default="unknown"),
-                data_policy=_data_policy(fields, provider.data_policy),
-                quirks=frozenset(Quirk(word) for word in fields.texts("quirks", allowed=[*Quirk])),
+                data_policy=read_data_policy(fields, provider.data_policy),
+                quirks=(
+                    provider.quirks
+                    | defaults.quirks & QUIRKS_OF[provider.dialect]
+                    | read_quirks(fields, [provider.dialect])
+                ),
+                price_schedule=price.schedule,
+                service_tier=service_tier,
+                region=fields.text("region", default="", pattern=words.REGION, form=words.REGION_FORM),
+                datacenters=(
+                    fields.texts("datacenters", pattern=words.COUNTRY, form=words.COUNTRY_FORM)
+                    if fields.has("datacenters")
+                    else provider.datacenters
+                ),
+                expiration_date=fields.day("expiration_date", required=False) or defaults.expiration_date,
             )
         if endpoint_id in self._endpoints:
             row.problem(f"tag: endpoint {endpoint_id!r} is defined twice; give one a tag of its own", "tag")
@@ -161,88 +223,5 @@ class _Reader:
         return endpoint
 
 
-class _Price:
-    """The `price` section. A kind that is not given costs what the plain kind costs; a request costs nothing."""
-
-    def __init__(self, endpoint: Fields, endpoint_id: EndpointId) -> None:
-        zero = PicoUsd(0)
-        self.unit_price = UnitPrice("", zero, zero, zero, zero, zero)
-        self.as_of = None
-        self.source = ""
-        section = endpoint.section("price")
-        if section is None:
-            endpoint.problem("price: is missing")
-            return
-        with section as fields:
-            prompt = _amount(fields, "prompt", None)
-            completion = _amount(fields, "completion", None)
-            amounts = (
-                prompt,
-                completion,
-                _amount(fields, "reasoning", completion),
-                _amount(fields, "cached", prompt),
-                _amount(fields, "cache_write", prompt),
-                _amount(fields, "request", zero, MAX_REQUEST_PRICE),
-            )
-            self.as_of = fields.day("as_of", required=False)
-            self.source = fields.text("source", default="")
-        identity = " ".join([endpoint_id, *map(str, amounts)])
-        self.unit_price = UnitPrice(hashlib.sha256(identity.encode()).hexdigest()[:16], *amounts)
-
-
-def _amount(fields: Fields, name: str, default: PicoUsd | None, maximum: PicoUsd = MAX_TOKEN_PRICE) -> PicoUsd:
-    text = fields.text(name, default=None if default is None else "")
-    if not text:
-        return default if default is not None else PicoUsd(0)
-    try:
-        if not words.DECIMAL.fullmatch(text.removeprefix("-")):
-            raise ValueError(f"not a plain decimal number: {text!r}")
-        amount = pico_from_decimal(text)
-    except ValueError as error:
-        fields.problem(f"{name}: {error}", name)
-        return PicoUsd(0)
-    if amount > maximum:
-        fields.problem(f"{name}: {text} is too large; prices are in dollars per token, not per million", name)
-    return amount
-
-
-def _data_policy(fields: Fields, default: DataPolicy) -> DataPolicy:
-    section = fields.section("data_policy")
-    if section is None:
-        return default
-    with section as policy:
-        retains = policy.flag("retains_prompts", default=True)
-        has_days = policy.has("retention_days")
-        days = policy.integer("retention_days", minimum=0, maximum=36_500, default=0)
-        if has_days and not retains:
-            policy.problem("retention_days: nothing is retained", "retention_days")
-        return DataPolicy(
-            trains_on_prompts=policy.flag("trains_on_prompts", default=True),
-            retains_prompts=retains,
-            retention_days=days if has_days else None,
-        )
-
-
-def _url(fields: Fields, name: str, *, required: bool = False) -> str:
-    text = fields.text(name, default=None if required else "")
-    if not text:
-        return ""
-    fault = _url_fault(text, may_have_query=name != "base_url")
-    if fault:
-        fields.problem(f"{name}: {fault}", name)
-    return text
-
-
-def _url_fault(text: str, *, may_have_query: bool) -> str:
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        return "must be an http or https address"
-    if port == 0 or url.scheme not in {"http", "https"} or not url.hostname or any(map(str.isspace, text)):
-        return "must be an http or https address"
-    if url.username is not None or url.password is not None:
-        return "must not hold credentials"
-    if not may_have_query and (url.query or url.fragment):
-        return "must not have a query or a fragment"
-    return ""
+def _parameters(fields: Fields) -> frozenset[str]:
+    return frozenset(fields.texts("supported_parameters", allowed=words.PARAMETERS))

@@ -5,26 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 
+from contracts.catalog.dialect import Dialect, Quirk
+from contracts.catalog.price_schedule import PriceSchedule
 from contracts.ids import EndpointId, ModelId
 from contracts.money import UnitPrice
-
-
-class Dialect(StrEnum):
-    """How a provider wants to be spoken to."""
-
-    OPENAI_COMPATIBLE = "openai-compatible"
-
-
-class Quirk(StrEnum):
-    """Where an endpoint departs from its dialect."""
-
-    MAX_COMPLETION_TOKENS = "max-completion-tokens"
-    """Takes `max_completion_tokens` and refuses `max_tokens`."""
-
-    NO_STREAM_OPTIONS = "no-stream-options"
-    """Refuses `stream_options`; its streams carry token counts unasked or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +29,7 @@ class Provider:
     slug: str
     name: str
     base_url: str
-    """Without a trailing slash; paths such as `/chat/completions` are appended."""
+    """Without a trailing slash; the dialect appends its path. A part in braces is for the operator to fill in."""
     dialect: Dialect = Dialect.OPENAI_COMPATIBLE
     privacy_policy_url: str = ""
     terms_of_service_url: str = ""
@@ -56,6 +41,13 @@ class Provider:
     data_policy: DataPolicy = DataPolicy()
     simulated: bool = False
     """Whether answers are made up by a simulator."""
+    quirks: frozenset[Quirk] = frozenset()
+    """Those of all of its endpoints, which have them among their own."""
+
+    @property
+    def has_address(self) -> bool:
+        """Whether it can be called: its base URL has no part that an operator has yet to fill in."""
+        return "{" not in self.base_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +63,7 @@ class Endpoint:
     upstream_model: str
     """What the provider calls the model."""
     price: UnitPrice
+    """The base price. What a request costs is `price_for`'s to say."""
     price_as_of: date | None
     price_source: str
     context_length: int
@@ -82,6 +75,21 @@ class Endpoint:
     """Precision of the weights, `unknown` when the provider does not say."""
     data_policy: DataPolicy
     quirks: frozenset[Quirk] = frozenset()
+    """Its own, and those of its provider and its model."""
+    price_schedule: PriceSchedule | None = None
+    """Prices by length of prompt and time of day; None when the base price always holds."""
+    service_tier: str = ""
+    """`priority` or `flex` for an endpoint that serves only who asks for this tier; empty for an ordinary one."""
+    region: str = ""
+    """The provider's own word for where it runs, empty when it does not say."""
+    datacenters: tuple[str, ...] = ()
+    """ISO 3166 codes of the countries where it runs, empty when not known."""
+    expiration_date: date | None = None
+    """Its last day in UTC: afterwards the provider may have switched it off. None when none is announced."""
+
+    def is_expired(self, day: date) -> bool:
+        """Say whether its last day is over on this day, which is in UTC."""
+        return self.expiration_date is not None and day > self.expiration_date
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,8 @@ class Model:
     """Empty when it has none."""
     aliases: tuple[str, ...]
     endpoints: tuple[Endpoint, ...]
+    expiration_date: date | None = None
+    """The last day of endpoints that do not name one themselves; None when none is announced."""
 
     @property
     def context_length(self) -> int:

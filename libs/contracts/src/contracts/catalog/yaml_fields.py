@@ -22,6 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _TAG_NAMES = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false", "null": "nothing"}
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")  # all but the end of a line
 _MAX_TEXT = 2000
 
 
@@ -81,6 +82,11 @@ class Fields:
         line = node.start_mark.line + 1 if node is not None else self.line
         self._problems.append(Problem(self._file, line, reason))
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether there is a mapping to read; its absence has been noted."""
+        return self._is_mapping
+
     def has(self, name: str) -> bool:
         """Say whether the field is there."""
         self._asked.add(name)
@@ -98,7 +104,7 @@ class Fields:
             self.problem(f"{name}: is empty", node)
         elif len(value) > _MAX_TEXT:
             self.problem(f"{name}: longer than {_MAX_TEXT} characters", node)
-        elif any(ord(character) < 32 and character != "\n" for character in value):
+        elif _CONTROL.search(value):
             self.problem(f"{name}: has control characters", node)
         elif pattern is not None and pattern.fullmatch(value) is None:
             self.problem(f"{name}: {value!r} is not {form}", node)
@@ -121,7 +127,7 @@ class Fields:
         form: str = "",
         required: bool = False,
     ) -> tuple[str, ...]:
-        """Read a list of distinct words, from a vocabulary or of a form."""
+        """Read a list of distinct words, from a vocabulary or of a form. `form` says in words which are wanted."""
         found: dict[str, None] = {}
         for node in self._sequence(name, required):
             if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
@@ -129,7 +135,7 @@ class Fields:
             elif node.value in found:
                 self.problem(f"{name}: {node.value!r} is given twice", node)
             elif allowed is not None and node.value not in allowed:
-                self.problem(f"{name}: {node.value!r} is not one of {', '.join(sorted(allowed))}", node)
+                self.problem(f"{name}: {node.value!r} is not {form or 'one of ' + ', '.join(sorted(allowed))}", node)
             elif pattern is not None and pattern.fullmatch(node.value) is None:
                 self.problem(f"{name}: {node.value!r} is not {form}", node)
             else:

@@ -17,6 +17,7 @@ M = TypeVar("M", bound=Message)
 FOLDERS = {
     "UsageEvent": "usage_event",
     "EndpointVerdict": "endpoint_verdict",
+    "Observation": "observation",
     "KeyRecord": "key_record",
     "OrgRecord": "org_record",
 }

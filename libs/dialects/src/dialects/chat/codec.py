@@ -62,7 +62,7 @@ def decode_chat_request(data: bytes) -> ChatRequest:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"the body is not valid JSON: {_bounded(str(error))}", None) from None
     # Most bodies have fewer brackets than that in all, and counting them is much cheaper than walking the document.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(document, MAX_DEPTH):
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and is_deeper_than(document, MAX_DEPTH):
         raise InvalidRequestError(f"the body is nested more than {MAX_DEPTH} levels deep", None)
     return chat_request_from_document(document)
 
@@ -111,7 +111,8 @@ def _bounded(text: str) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _deeper_than(document: object, limit: int) -> bool:
+def is_deeper_than(document: object, limit: int) -> bool:
+    """Say whether a JSON value is nested more than `limit` levels deep, without recursion."""
     level = [document]
     for _ in range(limit):
         level = [

@@ -43,7 +43,10 @@ class Percentiles(Struct, frozen=True):
 
 
 class ProviderPreferences(Struct, frozen=True):
-    """Routing preferences. Slugs name a provider with all its endpoints, or, as `slug/tag`, one of them."""
+    """Routing preferences. Slugs name a provider with all its endpoints, or, as `slug/tag`, one of them.
+
+    `strategy` is Turnpike's own: `share` weighs cost, speed and failures, `price2` is the inverse square of the price.
+    """
 
     order: Slugs | None = None
     only: Slugs | None = None
@@ -55,6 +58,7 @@ class ProviderPreferences(Struct, frozen=True):
     enforce_distillable_text: bool | None = None
     quantizations: list[Quantization] | None = None
     sort: SortKey | SortPreference | None = None
+    strategy: Literal["share", "price2"] | None = None
     max_price: MaxPrice | None = None
     preferred_min_throughput: NonNegative | Percentiles | None = None
     preferred_max_latency: NonNegative | Percentiles | None = None

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from dialects.openai_compatible.answers import DONE, normalise_finish_reason, read_answer, read_event
-from dialects.openai_compatible.errors import read_error_body
-from dialects.openai_compatible.requests import build_request, sent_parameters, supports
+from dialects.openai_compatible.dialect import OpenAICompatible, OpenAICompatibleStream
+from dialects.openai_compatible.errors import find_error, kind_of_error, read_error_body
+from dialects.openai_compatible.requests import build_request
 from dialects.openai_compatible.usage import read_usage
-from dialects.openai_compatible.values import (
-    Answer,
-    ChoiceDelta,
-    FinishReason,
-    ToolCallPiece,
-    UpstreamError,
-    UpstreamErrorKind,
-    Usage,
-)
 
 __all__ = [
     "DONE",
-    "Answer",
-    "ChoiceDelta",
-    "FinishReason",
-    "ToolCallPiece",
-    "UpstreamError",
-    "UpstreamErrorKind",
-    "Usage",
+    "OpenAICompatible",
+    "OpenAICompatibleStream",
     "build_request",
+    "find_error",
+    "kind_of_error",
     "normalise_finish_reason",
     "read_answer",
     "read_error_body",
     "read_event",
     "read_usage",
-    "sent_parameters",
-    "supports",
 ]

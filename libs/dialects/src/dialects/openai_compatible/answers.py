@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
+from dialects.answers import Answer, ChoiceDelta, FinishReason, ToolCallPiece
 from dialects.errors import UpstreamAnswerError
 from dialects.openai_compatible.errors import find_error
 from dialects.openai_compatible.usage import read_usage
-from dialects.openai_compatible.values import Answer, ChoiceDelta, FinishReason, ToolCallPiece
 
 DONE = b"[DONE]"
 # Indexes beyond these are a fault; they would make a reader allocate without end.
@@ -132,9 +132,12 @@ def _choice(choice: Any, member: str) -> ChoiceDelta:
         reasoning = delta.get("reasoning_content")
     tool_calls = delta.get("tool_calls")
     content = delta.get("content")
+    if content is not None and type(content) is not str:
+        content, thought = _split_content(content)
+        reasoning = thought if reasoning is None else reasoning
     return ChoiceDelta(
         index,
-        content if content is None or type(content) is str else _content_text(content),
+        content,
         _optional_text(reasoning, "reasoning"),
         _optional_text(delta.get("refusal"), "refusal"),
         _tool_calls(tool_calls) if tool_calls else (),
@@ -158,17 +161,32 @@ def _extra(delta: dict[str, Any]) -> dict[str, Any] | None:
     return {name: value for name, value in delta.items() if name in names and value is not None} or None
 
 
-def _content_text(content: object) -> str:
-    """Some servers send content as a list of text parts."""
-    if not isinstance(content, list):
+def _split_content(content: object) -> tuple[str | None, str | None]:
+    """Return text and reasoning of content that is a list of parts.
+
+    Some servers send text so; with Mistral's, a part of reasoning is a list of text parts itself.
+    """
+    if type(content) is not list:
         raise UpstreamAnswerError("content is not a string")
-    parts = []
+    texts, thoughts = [], []
     for part in content:
-        text = part.get("text") if isinstance(part, dict) else None
-        if not isinstance(text, str):
+        if type(part) is not dict:
+            raise UpstreamAnswerError("a content part is not an object")
+        if part.get("type") == "thinking":
+            thoughts.append(_thought(part.get("thinking")))
+            continue
+        text = part.get("text")
+        if type(text) is not str:
             raise UpstreamAnswerError("a content part is not text")
-        parts.append(text)
-    return "".join(parts)
+        texts.append(text)
+    return "".join(texts) if texts or not thoughts else None, "".join(thoughts) if thoughts else None
+
+
+def _thought(thinking: object) -> str:
+    if type(thinking) is str:
+        return thinking
+    pieces = thinking if type(thinking) is list else []
+    return "".join(_text(piece.get("text")) for piece in pieces if type(piece) is dict)
 
 
 def _tool_calls(pieces: Any) -> tuple[ToolCallPiece, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from dialects.openai_compatible.values import UpstreamError, UpstreamErrorKind
+from dialects.answers import UpstreamError, UpstreamErrorKind
 
 _MAX_MESSAGE = 1_000
 _MAX_CODE = 64
@@ -32,7 +32,15 @@ _UNSUPPORTED = (
     "does not support",
     "not support the parameter",
 )
-_POLICY = ("content_policy", "content policy", "content_filter", "content management policy", "moderation", "flagged")
+_POLICY = (
+    "content_policy",
+    "content policy",
+    "content_filter",
+    "content management policy",
+    "responsibleaipolicyviolation",
+    "moderation",
+    "flagged",
+)
 # These never pass by themselves, so waiting for Retry-After is of no use.
 _QUOTA = (
     "insufficient_quota",
@@ -57,7 +65,7 @@ def read_error_body(body: bytes, status: int) -> UpstreamError:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         document = None
     found = find_error(document, status) if isinstance(document, dict) else None
-    return found or UpstreamError(kind=_kind_of(status, ""), status=status)
+    return found or UpstreamError(kind=kind_of_error(status, ""), status=status)
 
 
 def find_error(document: dict[str, Any], status: int = 0) -> UpstreamError | None:
@@ -86,12 +94,15 @@ def _from_object(error: dict[str, Any], status: int) -> UpstreamError:
         message = error.get("detail")
     text = message if isinstance(message, str) else ""
     code = error.get("code")
-    words = [word for word in (code, error.get("type"), error.get("status")) if isinstance(word, str)]
+    inner = error.get("innererror")
+    # Azure says there what its own code only hints at.
+    inner_code = inner.get("code") if isinstance(inner, dict) else None
+    words = [word for word in (code, error.get("type"), error.get("status"), inner_code) if isinstance(word, str)]
     if not status:
         status = next(
             (number for number in map(_status, (code, error.get("status"), error.get("http_code"))) if number), 0
         )
-    kind = _kind_of(status, " ".join([*words, text[:_MAX_MESSAGE]]).lower())
+    kind = kind_of_error(status, " ".join([*words, text[:_MAX_MESSAGE]]).lower())
     return UpstreamError(
         kind=kind, status=status, code=(words[0] if words else "")[:_MAX_CODE], message=text[:_MAX_MESSAGE]
     )
@@ -103,7 +114,13 @@ def _status(value: object) -> int:
     return value if isinstance(value, int) and 400 <= value <= 599 else 0
 
 
-def _kind_of(status: int, text: str) -> UpstreamErrorKind:
+def kind_of_error(status: int, text: str) -> UpstreamErrorKind:
+    """Say what an error means.
+
+    Args:
+        status: HTTP status, 0 when there is none.
+        text: the provider's words for it in lower case: code, type, message.
+    """
     kind = UpstreamErrorKind
     if _any(_QUOTA, text) or status == 402:
         return kind.QUOTA_EXHAUSTED

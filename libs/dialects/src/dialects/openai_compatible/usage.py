@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dialects.openai_compatible.values import Usage
+from dialects.answers import Usage
 
 # A count beyond this is a fault of the provider, not usage: the largest contexts are a hundredth of it.
 MAX_TOKENS = 1_000_000_000

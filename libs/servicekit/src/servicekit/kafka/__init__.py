@@ -1,4 +1,4 @@
-"""Kafka: a sink, a consumer whose offsets live in the store that it feeds, and tables kept from compacted topics."""
+"""Kafka: a sink, a consumer whose offsets live in the store that it feeds, tables kept from compacted topics, tails."""
 
 from servicekit.kafka.cluster import ClusterState, ClusterView, ClusterWatch, fetch_cluster_id
 from servicekit.kafka.consumer import RecordConsumer
@@ -14,6 +14,7 @@ from servicekit.kafka.records import (
 )
 from servicekit.kafka.sink import RecordSink
 from servicekit.kafka.table import CompactedTable
+from servicekit.kafka.tail import TopicTail
 
 __all__ = [
     "BusError",
@@ -30,5 +31,6 @@ __all__ = [
     "RecordTooLargeError",
     "RetryLaterError",
     "TopicPartition",
+    "TopicTail",
     "fetch_cluster_id",
 ]

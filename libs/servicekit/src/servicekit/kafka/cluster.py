@@ -145,7 +145,11 @@ class ClusterState:
                 await self.refresh()
                 await self._clock.sleep(self._settings.watch_interval.total_seconds())
         finally:
-            self._watch.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection, where `refresh` was used without `watch`."""
+        self._watch.close()
 
     async def refresh(self) -> ClusterView | None:
         """Ask once; None if there is no answer."""

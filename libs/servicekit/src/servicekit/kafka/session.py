@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import aiokafka
@@ -25,11 +27,13 @@ _log = get_logger(__name__)
 
 _OPEN_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 5.0
+_JOIN_SLACK: Final = timedelta(seconds=5)
 _IDLE_MS: Final = 200
 _LEAVE_SECONDS: Final = 2.0
 _COMMIT_SECONDS: Final = 3.0
 _BACKOFF: Final = (0.1, 5.0)
 """First and longest pause before the same records are handed over again, in seconds."""
+_DOUBLINGS: Final = 10  # far enough to reach the longest pause
 
 _NOWHERE: Final = aiokafka.TopicPartition("", 0)
 """A poll of a partition that does not exist takes no records and shows the group that we are alive."""
@@ -67,7 +71,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             heartbeat_interval_ms=_ms(settings.session_timeout / 10),
             max_poll_interval_ms=_ms(settings.max_poll_interval),
             isolation_level="read_committed",
-            **connection_options(settings),
+            **connection_options(settings) | {"request_timeout_ms": _join_timeout_ms(settings)},
         )
         self._pulse = Pulse(self._consumer, settings, end)
         # Counts assignments; what was fetched under an older one is dropped.
@@ -77,6 +81,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._handling = asyncio.Lock()
+        self._revocation_error: Exception | None = None
         self.in_hand = 0
         self.consumed = 0
 
@@ -113,6 +118,8 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         finally:
             await self._release()
             await dispose_consumer(self._consumer, leave_seconds=_LEAVE_SECONDS if graceful else 0.0)
+        if self._revocation_error is not None:
+            raise self._revocation_error
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
         """The group rebalances: finish what is in hand."""
@@ -124,6 +131,10 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 await self._release()
         except TimeoutError:
             self._end.happen("revocation took too long")
+        except Exception as error:
+            # aiokafka would log it and go on with the rebalance.
+            self._revocation_error = error
+            self._end.happen("revocation failed")
 
     async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         """The group has balanced."""
@@ -215,9 +226,8 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 finally:
                     self.in_hand = 0
                     self._pulse.note_progress()
-            pause = min(_BACKOFF[0] * 2**attempt, _BACKOFF[1])
+            await self._end.guard(self._clock.sleep(pause_seconds(attempt)))
             attempt += 1
-            await self._end.guard(self._clock.sleep(pause))
             self._pulse.note_progress()
 
     async def _is_continuous(self, partition: TopicPartition, records: Sequence[Record]) -> bool:
@@ -232,13 +242,13 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         epoch = self._epoch
         partitions = [TopicPartition(*partition) for partition in self._consumer.assignment()]
         wanted: Mapping[TopicPartition, int] = {}
-        for attempt in range(1_000_000):
+        for attempt in itertools.count():
             try:
                 wanted = await self._handler.start_offsets(self._view.cluster_id, partitions) if partitions else {}
                 break
             except RetryLaterError as error:
                 _log.warning("consumer.start_delayed", group=self._group, error=str(error))
-            await self._end.guard(self._clock.sleep(min(_BACKOFF[0] * 2**attempt, _BACKOFF[1])))
+            await self._end.guard(self._clock.sleep(pause_seconds(attempt)))
             if self._end.happened or epoch != self._epoch:
                 return
         bounds = await self._end.guard(self._bounds(partitions), seconds=_ANSWER_SECONDS)
@@ -302,10 +312,23 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             self._committed.update(offsets)
 
 
+def pause_seconds(attempt: int) -> float:
+    """How long to wait after the attempt of this number, which starts at 0. A store may be gone for days."""
+    return min(_BACKOFF[0] * 2.0 ** min(attempt, _DOUBLINGS), _BACKOFF[1])
+
+
+def _join_timeout_ms(settings: KafkaSettings) -> int:
+    """The coordinator holds a member's request to join until the others have come or their sessions are over.
+
+    A member that gives up before asks again as a new one, and the group then waits for the one that it was.
+    """
+    return _ms(max(settings.request_timeout, settings.session_timeout + _JOIN_SLACK))
+
+
 def _record(raw: Any) -> Record:
     headers = {name: value.decode("utf-8", "replace") for name, value in raw.headers if value is not None}
     return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
 
 
-def _ms(duration: Any) -> int:
+def _ms(duration: timedelta) -> int:
     return int(duration.total_seconds() * 1000)

@@ -127,12 +127,16 @@ class RecordSink(Component):
 
     async def run(self) -> None:
         """Keep a producer."""
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(self._state.watch())
-            serving = tasks.create_task(self._serve())
-            await self._stopping.wait()
-            serving.cancel()
-            watching.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._state.watch())
+                serving = tasks.create_task(self._serve())
+                await self._stopping.wait()
+                serving.cancel()
+                watching.cancel()
+        finally:
+            # A producer that was being opened when `stop` closed the one that there was.
+            await self._drop()
 
     async def stop(self, grace: timedelta) -> None:
         """Wait for the acknowledgement of what was sent, then close."""

@@ -1,21 +1,25 @@
 """A table's entries on disk, for a start without Kafka.
 
 The file begins with the time of the last contact with the cluster, at a fixed place, so that it can be renewed without
-writing the entries again: 8 bytes magic, 8 bytes milliseconds since 1970 (big endian), then the entries.
+writing the entries again: 8 bytes magic, 8 bytes milliseconds since 1970, 8 bytes number of entries (big endian), then the
+entries.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 _MAGIC: Final = b"SKTABLE1"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = struct.Struct(">q")
+_COUNT: Final = struct.Struct(">Q")
+_HEAD_BYTES: Final = len(_MAGIC) + _TIME.size + _COUNT.size
 _LENGTHS: Final = struct.Struct(">II")
 
 
@@ -37,14 +41,15 @@ def read_snapshot(path: Path) -> Snapshot | None:
         return None
     try:
         (milliseconds,) = _TIME.unpack_from(data, len(_MAGIC))
-        entries = tuple(_entries(data, len(_MAGIC) + _TIME.size))
-        contact = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        (count,) = _COUNT.unpack_from(data, len(_MAGIC) + _TIME.size)
+        entries = tuple(_entries(data, _HEAD_BYTES))
+        contact = _EPOCH + timedelta(milliseconds=milliseconds)
     except (struct.error, ValueError, OverflowError):
         return None
-    return Snapshot(contact, entries)
+    return Snapshot(contact, entries) if len(entries) == count else None
 
 
-def write_snapshot(path: Path, contact: datetime, entries: Iterable[tuple[str, bytes]]) -> None:
+def write_snapshot(path: Path, contact: datetime, entries: Collection[tuple[str, bytes]]) -> None:
     """Replace a file as a whole; readable by the owner only.
 
     Raises:
@@ -55,6 +60,7 @@ def write_snapshot(path: Path, contact: datetime, entries: Iterable[tuple[str, b
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(_MAGIC)
         file.write(_TIME.pack(_milliseconds(contact)))
+        file.write(_COUNT.pack(len(entries)))
         for key, value in entries:
             encoded = key.encode()
             file.write(_LENGTHS.pack(len(encoded), len(value)))
@@ -81,7 +87,7 @@ def renew_snapshot(path: Path, contact: datetime) -> None:
 
 
 def _milliseconds(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _entries(data: bytes, offset: int) -> Iterator[tuple[str, bytes]]:

@@ -119,31 +119,36 @@ class CompactedTable(Component, Generic[V]):
         return timedelta.max if self._contact is None else max(timedelta(0), self._clock.now() - self._contact)
 
     async def start(self) -> None:
-        """Read to the end, or take the snapshot."""
+        """Read to the end that there is now, from the beginning again if the cluster is lost on the way; or take the snapshot."""
         snapshot = await self._load()
-        patience = self._patience.total_seconds()
-        found = await self._stop.guard(self._first_reader(), seconds=patience)
-        if not found.done and self._restore(snapshot):
-            return
-        if not found.done and self._required:
-            _log.warning("table.waiting", topic=self._topic, reason="neither a cluster nor a young snapshot")
-            found = await self._stop.guard(self._first_reader())
-        if found.value is None:
-            return
-        self._reader = found.value
-        await self._catch_up(found.value)
+        while not self.caught_up:
+            found = await self._stop.guard(self._first_reader(), seconds=self._patience.total_seconds())
+            if found.value is None and not self._stop.happened:
+                if self._restore(snapshot) or not self._required:
+                    return
+                _log.warning("table.waiting", topic=self._topic, reason="neither a cluster nor a young snapshot")
+                found = await self._stop.guard(self._first_reader())
+            if found.value is None:
+                return
+            self._reader = found.value
+            await self._catch_up(found.value)
+            if found.value.end.happened:
+                # Lost before the end: half a table is no table.
+                await self._leave(found.value)
+                await self._stop.guard(self._clock.sleep(_RETRY_SECONDS))
 
     async def run(self) -> None:
         """Follow the topic, on whichever cluster there is."""
         self._running = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                background = [tasks.create_task(self._state.watch()), tasks.create_task(self._save_often())]
+                # Not cancelled: a snapshot that is being written is not to be written a second time beside it.
+                tasks.create_task(self._save_often())
+                watching = tasks.create_task(self._state.watch())
                 try:
                     await self._follow()
                 finally:
-                    for task in background:
-                        task.cancel()
+                    watching.cancel()
             await self._save()
         finally:
             self._finished.set()
@@ -153,8 +158,10 @@ class CompactedTable(Component, Generic[V]):
         self._stop.happen("stop")
         if self._running:
             await self._finished.wait()
-        elif self._reader is not None:
-            await self._reader.close()
+            return
+        if self._reader is not None:
+            await self._leave(self._reader)
+        self._state.close()
 
     async def _first_reader(self) -> TopicReader:
         while True:
@@ -207,11 +214,15 @@ class CompactedTable(Component, Generic[V]):
                     for cause in causes:
                         cause.cancel()
         finally:
-            self._positions = (reader.view.cluster_id, reader.positions)
-            await reader.close()
+            await self._leave(reader)
         if not self._stop.happened:
             _log.warning("table.ended", topic=self._topic, reason=reader.end.reason)
             await self._stop.guard(self._clock.sleep(_RETRY_SECONDS))
+
+    async def _leave(self, reader: TopicReader) -> None:
+        self._reader = None
+        self._positions = (reader.view.cluster_id, reader.positions)
+        await reader.close()
 
     async def _end_on_replacement(self, reader: TopicReader) -> None:
         await self._state.wait_replaced(reader.view)
@@ -227,8 +238,9 @@ class CompactedTable(Component, Generic[V]):
 
     def _apply(self, key: str, raw: bytes | None) -> None:
         if raw is None:
-            if self._entries.pop(key, None) is not None:
-                self._changed(key, None)
+            # Told even when it was not held: somebody may have learnt of the entry in another way, and must forget it.
+            self._entries.pop(key, None)
+            self._changed(key, None)
             return
         try:
             value = self._decode(raw)
@@ -266,8 +278,7 @@ class CompactedTable(Component, Generic[V]):
         return True
 
     async def _save_often(self) -> None:
-        while True:
-            await self._clock.sleep(_SAVE_SECONDS)
+        while (await self._stop.guard(self._clock.sleep(_SAVE_SECONDS))).done:
             await self._save()
 
     async def _save(self) -> None:

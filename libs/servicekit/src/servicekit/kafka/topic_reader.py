@@ -35,6 +35,8 @@ class TopicReader:
         topic: str,
         view: ClusterView,
         apply: Callable[[str, bytes | None], None],
+        *,
+        from_end: bool = False,
     ) -> None:
         """Make a reader.
 
@@ -43,11 +45,12 @@ class TopicReader:
             topic: to read.
             view: the cluster that this reader is for.
             apply: takes key and value of each record.
+            from_end: begin after the last record, instead of at the first, where no position is given.
         """
         self.view = view
         self.end = Interruption()
         self.positions: dict[TopicPartition, int] = {}
-        self._settings, self._topic, self._apply = settings, topic, apply
+        self._settings, self._topic, self._apply, self._from_end = settings, topic, apply, from_end
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.brokers,
             client_id=f"table-{topic}",
@@ -61,7 +64,7 @@ class TopicReader:
         self._ends: dict[TopicPartition, int] = {}
 
     async def open(self, positions: Mapping[TopicPartition, int]) -> bool:
-        """Connect, go to `positions` where they still exist and to the start elsewhere, and note the end.
+        """Connect, go to `positions` where they still exist and to the start (or end) elsewhere, and note the end.
 
         Returns:
             False if that is not possible now.
@@ -109,7 +112,8 @@ class TopicReader:
         for partition in partitions:
             ours = TopicPartition(*partition)
             wanted = positions.get(ours, -1)
-            start = wanted if first[partition] <= wanted <= ends[partition] else first[partition]
+            otherwise = ends[partition] if self._from_end else first[partition]
+            start = wanted if first[partition] <= wanted <= ends[partition] else otherwise
             self._consumer.seek(partition, start)
             self.positions[ours] = start
             self._ends[ours] = ends[partition]

@@ -40,6 +40,7 @@ class Endpoint(_message.Message):
     ROUTABLE_FIELD_NUMBER: _builtins.int
     SIMULATED_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
+    DEAREST_PRICE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifies the endpoint: `<model id>@<tag>`."""
     model_id: _builtins.str
@@ -70,6 +71,12 @@ class Endpoint(_message.Message):
     def supported_parameters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Request parameters that the endpoint honours."""
 
+    @_builtins.property
+    def dearest_price(self) -> _token_usage_pb2.Price:
+        """Of each kind the dearest price that a request can have there, for credit to be set aside by. Absent when the price does
+        not depend on the request.
+        """
+
     def __init__(
         self,
         *,
@@ -86,10 +93,11 @@ class Endpoint(_message.Message):
         routable: _builtins.bool = ...,
         simulated: _builtins.bool = ...,
         health: _endpoint_verdict_pb2.EndpointHealth.ValueType = ...,
+        dearest_price: _token_usage_pb2.Price | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dearest_price", b"dearest_price", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "health", b"health", "id", b"id", "max_completion_tokens", b"max_completion_tokens", "model_id", b"model_id", "price", b"price", "provider", b"provider", "provider_name", b"provider_name", "quantization", b"quantization", "routable", b"routable", "simulated", b"simulated", "supported_parameters", b"supported_parameters", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "dearest_price", b"dearest_price", "health", b"health", "id", b"id", "max_completion_tokens", b"max_completion_tokens", "model_id", b"model_id", "price", b"price", "provider", b"provider", "provider_name", b"provider_name", "quantization", b"quantization", "routable", b"routable", "simulated", b"simulated", "supported_parameters", b"supported_parameters", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -71,6 +71,7 @@ class Route(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answers, as author/slug."""
     provider_name: _builtins.str
@@ -83,6 +84,10 @@ class Route(_message.Message):
     def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[_usage_event_pb2.Attempt]:
         """Every attempt so far, the current one excluded."""
 
+    @_builtins.property
+    def metadata(self) -> Global___RouteMetadata:
+        """How the request was routed. Absent unless it was asked for."""
+
     def __init__(
         self,
         *,
@@ -91,14 +96,89 @@ class Route(_message.Message):
         provider: _builtins.str = ...,
         endpoint_id: _builtins.str = ...,
         failed_attempts: _abc.Iterable[_usage_event_pb2.Attempt] | None = ...,
+        metadata: Global___RouteMetadata | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "failed_attempts", b"failed_attempts", "model", b"model", "provider", b"provider", "provider_name", b"provider_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "failed_attempts", b"failed_attempts", "metadata", b"metadata", "model", b"model", "provider", b"provider", "provider_name", b"provider_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Route: _TypeAlias = Route  # noqa: Y015
+
+@_typing.final
+class RouteOption(_message.Message):
+    """One endpoint that could have answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    provider_name: _builtins.str
+    """Display name of its provider."""
+    model: _builtins.str
+    """Its model, as author/slug."""
+    endpoint_id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        provider_name: _builtins.str = ...,
+        model: _builtins.str = ...,
+        endpoint_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "model", b"model", "provider_name", b"provider_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteOption: _TypeAlias = RouteOption  # noqa: Y015
+
+@_typing.final
+class RouteMetadata(_message.Message):
+    """How a request was routed, for callers that ask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_MODEL_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_TOTAL_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    requested_model: _builtins.str
+    """The model that the request names first."""
+    resolution: _builtins.str
+    """How the model was found: `direct` by its id, `alias` by another name, `fallback` when it is not the first one named."""
+    strategy: _builtins.str
+    """What ordered the endpoints: share, price2, order, or a sort of the caller."""
+    region: _builtins.str
+    """Region of the router."""
+    endpoints_total: _builtins.int
+    """Endpoints of the models, the excluded ones included."""
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteOption]:
+        """Endpoints that could serve the request, in the order of attempts."""
+
+    def __init__(
+        self,
+        *,
+        requested_model: _builtins.str = ...,
+        resolution: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        region: _builtins.str = ...,
+        endpoints_total: _builtins.int = ...,
+        options: _abc.Iterable[Global___RouteOption] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints_total", b"endpoints_total", "options", b"options", "region", b"region", "requested_model", b"requested_model", "resolution", b"resolution", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteMetadata: _TypeAlias = RouteMetadata  # noqa: Y015
 
 @_typing.final
 class ToolCallDelta(_message.Message):

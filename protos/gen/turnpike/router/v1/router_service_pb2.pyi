@@ -29,10 +29,13 @@ class CompleteRequest(_message.Message):
     GENERATION_ID_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     REQUEST_JSON_FIELD_NUMBER: _builtins.int
+    WITH_METADATA_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """Id of the generation: `gen-<unix seconds>-<20 characters>`."""
     request_json: _builtins.bytes
     """The request in the chat completions dialect, as JSON that the edge has validated. Unknown members are kept."""
+    with_metadata: _builtins.bool
+    """Whether the caller wants to know how its request was routed: `Route.metadata` is then set."""
     @_builtins.property
     def caller(self) -> _completion_pb2.Caller:
         """Who calls and who pays."""
@@ -43,10 +46,11 @@ class CompleteRequest(_message.Message):
         generation_id: _builtins.str = ...,
         caller: _completion_pb2.Caller | None = ...,
         request_json: _builtins.bytes = ...,
+        with_metadata: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "generation_id", b"generation_id", "request_json", b"request_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "generation_id", b"generation_id", "request_json", b"request_json", "with_metadata", b"with_metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -128,6 +132,13 @@ class ExplainedEndpoint(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     EXCLUDED_BY_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    EXPECTED_COST_PICO_USD_FIELD_NUMBER: _builtins.int
+    SUCCESS_RATE_FIELD_NUMBER: _builtins.int
+    FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    CACHE_HIT_RATE_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint."""
     provider_name: _builtins.str
@@ -140,6 +151,20 @@ class ExplainedEndpoint(_message.Message):
     """Why it is excluded, from the vocabulary of `excluded_by`. Empty when it is not."""
     detail: _builtins.str
     """The part of the reason that depends on the request, such as the missing parameter."""
+    standing: _builtins.str
+    """Where the endpoint stands: good, cooling, suspect or forbidden. Empty when it is excluded."""
+    expected_cost_pico_usd: _builtins.int
+    """What the request is expected to cost at the endpoint, in pico-dollars."""
+    success_rate: _builtins.float
+    """Share of the calls of the last five minutes that succeeded, from 0 to 1."""
+    first_token_ms: _builtins.int
+    """Median time to the first token over five minutes, in milliseconds. 0 when not known."""
+    tokens_per_second: _builtins.float
+    """Median tokens per second over five minutes. 0 when not known."""
+    cache_hit_rate: _builtins.float
+    """Smoothed share of prompts that the provider had in its cache, from 0 to 1."""
+    in_flight: _builtins.int
+    """Calls under way at this router."""
     def __init__(
         self,
         *,
@@ -149,10 +174,17 @@ class ExplainedEndpoint(_message.Message):
         share: _builtins.float = ...,
         excluded_by: _builtins.str = ...,
         detail: _builtins.str = ...,
+        standing: _builtins.str = ...,
+        expected_cost_pico_usd: _builtins.int = ...,
+        success_rate: _builtins.float = ...,
+        first_token_ms: _builtins.int = ...,
+        tokens_per_second: _builtins.float = ...,
+        cache_hit_rate: _builtins.float = ...,
+        in_flight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "endpoint_id", b"endpoint_id", "excluded_by", b"excluded_by", "provider_name", b"provider_name", "rank", b"rank", "share", b"share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hit_rate", b"cache_hit_rate", "detail", b"detail", "endpoint_id", b"endpoint_id", "excluded_by", b"excluded_by", "expected_cost_pico_usd", b"expected_cost_pico_usd", "first_token_ms", b"first_token_ms", "in_flight", b"in_flight", "provider_name", b"provider_name", "rank", b"rank", "share", b"share", "standing", b"standing", "success_rate", b"success_rate", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

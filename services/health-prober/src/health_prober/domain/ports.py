@@ -6,6 +6,7 @@ from typing import Protocol
 
 from contracts.catalog import Endpoint
 from contracts.ids import EndpointId
+from dialects.upstream import UpstreamRequest
 from health_prober.domain.budget import DaySpend
 from health_prober.domain.verdict import Verdict
 
@@ -13,7 +14,7 @@ from health_prober.domain.verdict import Verdict
 class EndpointCaller(Protocol):
     """Sends one request to an endpoint."""
 
-    async def call(self, endpoint: Endpoint, api_key: str, body: bytes) -> tuple[int, bytes]:
+    async def call(self, endpoint: Endpoint, api_key: str, request: UpstreamRequest) -> tuple[int, bytes]:
         """Return status and body of the answer.
 
         Raises:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contracts.catalog import Endpoint, Quirk
+from contracts.catalog import Endpoint
 from contracts.money import NanoUsd, TokenCounts, cost
+from dialects.answers import Answer, ChoiceDelta, FinishReason, UpstreamErrorKind
 from dialects.chat import decode_chat_request
 from dialects.errors import UpstreamAnswerError
-from dialects.openai_compatible import (
-    Answer,
-    ChoiceDelta,
-    FinishReason,
-    UpstreamErrorKind,
-    build_request,
-    read_answer,
-    read_error_body,
-)
+from dialects.registry import dialect_named
+from dialects.upstream import Target, UpstreamRequest
 
 # A limit of one token is refused by some reasoning models and used up before the first word by the others, which makes
 # sound endpoints look broken.
 MAX_TOKENS = 16
+
+# OpenAI and Azure answer so, with status 400, when a model has thought up to the limit and not begun to answer.
+_THOUGHT_UP_TO_THE_LIMIT = b"could not finish the message because max_tokens"
 
 _PROMPT = b'{"messages":[{"role":"user","content":"Reply with OK."}],"max_tokens":16}'
 _REQUEST = decode_chat_request(_PROMPT)
@@ -63,24 +60,27 @@ class ProbeOutcome:
     tokens: TokenCounts | None = None
 
 
-def probe_request(endpoint: Endpoint) -> bytes:
-    """Return the body to send. The limit is always sent, also to endpoints that do not list it: it bounds the price."""
-    limit_name = "max_completion_tokens" if Quirk.MAX_COMPLETION_TOKENS in endpoint.quirks else "max_tokens"
-    return build_request(
-        _REQUEST,
+def probe_request(endpoint: Endpoint) -> UpstreamRequest:
+    """Return what to send. The limit is always sent, also to endpoints that do not list it: it bounds the price."""
+    target = Target(
         model=endpoint.upstream_model,
         supported=frozenset({"max_tokens"}),
         stream=False,
-        limit_name=limit_name,
+        max_completion_tokens=MAX_TOKENS,
+        quirks=endpoint.quirks,
     )
+    return dialect_named(endpoint.provider.dialect).request(_REQUEST, target)
 
 
-def read_outcome(status: int, body: bytes) -> ProbeOutcome:
+def read_outcome(endpoint: Endpoint, status: int, body: bytes) -> ProbeOutcome:
     """Say what an answer shows about its endpoint."""
+    dialect = dialect_named(endpoint.provider.dialect)
+    if status == 400 and _THOUGHT_UP_TO_THE_LIMIT in body.lower():
+        return ProbeOutcome(ProbeResult.OK, status)
     if status != 200:
-        return ProbeOutcome(_result_of_error(read_error_body(body, status).kind), status)
+        return ProbeOutcome(_result_of_error(dialect.read_error(body, status).kind), status)
     try:
-        answer = read_answer(body)
+        answer = dialect.read_answer(body)
     except UpstreamAnswerError:
         return ProbeOutcome(ProbeResult.BAD_ANSWER, status)
     tokens = None

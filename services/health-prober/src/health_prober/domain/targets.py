@@ -1,4 +1,4 @@
-"""Which endpoints are probed: those whose provider has credentials."""
+"""Which endpoints are probed: those whose provider has credentials and an address."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def select_targets(catalog: Catalog, credentials: ProviderCredentials) -> Mappin
     return {
         endpoint_id: Target(endpoint, credentials[endpoint.provider.slug])
         for endpoint_id, endpoint in catalog.endpoints.items()
-        if endpoint.provider.slug in credentials
+        if endpoint.provider.slug in credentials and endpoint.provider.has_address
     }

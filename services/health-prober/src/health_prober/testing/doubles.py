@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from contracts.catalog import Endpoint
 from contracts.ids import EndpointId
+from dialects.upstream import UpstreamRequest
 from health_prober.domain.errors import HealthProberError
 from health_prober.domain.verdict import Verdict
 
@@ -33,7 +34,7 @@ class ScriptedCaller:
         """Add replies to an endpoint's script."""
         self._scripts[endpoint_id].extend(replies)
 
-    async def call(self, endpoint: Endpoint, api_key: str, body: bytes) -> tuple[int, bytes]:
+    async def call(self, endpoint: Endpoint, api_key: str, request: UpstreamRequest) -> tuple[int, bytes]:
         """Reply as scripted, once the gate is open."""
         self.calls.append(endpoint.id)
         await self.gate.wait()

@@ -39,16 +39,26 @@ def verdict_from_bytes(data: bytes) -> Verdict:
         sequence=message.sequence,
         checked_at=message.checked_at.ToDatetime(UTC),
         expires_at=message.expires_at.ToDatetime(UTC),
+        region=message.region,
     )
 
 
+def verdict_about(table: CompactedTable[Verdict], endpoint_id: EndpointId, region: str) -> Verdict | None:
+    """The verdict on an endpoint as callers of a region meet it."""
+    verdict = table.get(endpoint_id)
+    return verdict if verdict is not None and verdict.is_about(region) else None
+
+
 def health_table(
-    settings: KafkaSettings, clock: Clock, meter: Meter, on_verdict: Callable[[Verdict], None]
+    settings: KafkaSettings, clock: Clock, meter: Meter, *, region: str, on_verdict: Callable[[Verdict], None]
 ) -> CompactedTable[Verdict]:
-    """Make the table of verdicts. It never keeps the router from starting: missing health blocks nothing."""
+    """Make the table of verdicts. It never keeps the router from starting: missing health blocks nothing.
+
+    Where probers of several regions share the topic, a verdict of this region is not replaced by one of another.
+    """
 
     def on_change(_: str, verdict: Verdict | None) -> None:
-        if verdict is not None:
+        if verdict is not None and verdict.is_about(region):
             on_verdict(verdict)
 
     return CompactedTable(
@@ -56,7 +66,7 @@ def health_table(
         clock,
         topic=topics.HEALTH.name,
         decode=verdict_from_bytes,
-        supersedes=lambda new, old: new.supersedes(old),
+        supersedes=lambda new, old: new.replaces(old, region),
         on_change=on_change,
         required=False,
         meter=meter,

@@ -27,6 +27,9 @@ _FIRST_CHUNK = HistogramSpec(
     "gen_ai.client.operation.time_to_first_chunk", "s", "Time from a call to the first piece of its answer.", _SECONDS
 )
 _TOKEN_USAGE = HistogramSpec("gen_ai.client.token.usage", "{token}", "Tokens of answers.", _TOKENS)
+_RETRIES_REFUSED = CounterSpec(
+    "router.retry.refused", "{attempt}", "Further attempts that were not made, because the budget for them was used up."
+)
 _ENDED = CounterSpec("router.generation.ended", "{generation}", "Generations that ended, by how they ended.")
 
 
@@ -39,6 +42,7 @@ class GenerationTelemetry:
         self._first_chunk = _FIRST_CHUNK.create(meter)
         self._token_usage = _TOKEN_USAGE.create(meter)
         self._ended = _ENDED.create(meter)
+        self._retries_refused = _RETRIES_REFUSED.create(meter)
         # Endpoints are few and live long; their attributes are made once.
         self._attributes: dict[str, tuple[Endpoint, dict[str, AttributeValue]]] = {}
 
@@ -58,6 +62,10 @@ class GenerationTelemetry:
         if span.is_recording():
             span.set_attributes(_request_attributes(facts))
         return AttemptSpan(self, span, known[1])
+
+    def retry_refused(self, endpoint: Endpoint) -> None:
+        """Count an attempt that was not made."""
+        self._retries_refused.add(1, {"model": endpoint.model_id})
 
     def generation_ended(self, record: GenerationRecord) -> None:
         """Write the one line that says everything about a generation, and count it."""

@@ -6,15 +6,17 @@ import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts import ids, money
-from contracts.catalog import Endpoint, Model
+from contracts.catalog import Endpoint, Model, dearest_price
 from contracts.ids import KeyId, OrgId
+from dialects.answers import ChoiceDelta
 from dialects.chat import decode_chat_request
 from dialects.errors import InvalidRequestError
-from dialects.openai_compatible import ChoiceDelta
 from router.catalog_listing import EndpointStatus, Listing
+from router.domain.demand import Demand
 from router.domain.progress import Command, Ending, Progress, Route
 from router.domain.selection import Choice
 from router.domain.settlement import Caller
+from router.domain.shares import expected_cost
 from router.usage_conversion import STATUSES, attempt_to_proto, tokens_to_proto
 from turnpike.health.v1 import endpoint_verdict_pb2
 from turnpike.router.v1 import catalog_pb2, completion_pb2, router_service_pb2
@@ -46,14 +48,15 @@ def command_from_proto(request: router_service_pb2.CompleteRequest, deadline: fl
         caller=Caller(OrgId(caller.org_id), KeyId(caller.key_id), caller.http_referer, caller.app_title),
         request=decode_chat_request(request.request_json),
         deadline=deadline,
+        with_metadata=request.with_metadata,
     )
 
 
-def progress_to_proto(progress: Progress) -> router_service_pb2.CompleteResponse:
-    """Put what is new of an answer on the wire."""
+def progress_to_proto(progress: Progress, region: str) -> router_service_pb2.CompleteResponse:
+    """Put what is new of an answer on the wire; `region` is the router's."""
     message = router_service_pb2.CompleteResponse(deltas=[_delta_to_proto(delta) for delta in progress.deltas])
     if progress.route is not None:
-        message.route.CopyFrom(_route_to_proto(progress.route))
+        message.route.CopyFrom(_route_to_proto(progress.route, region))
     if progress.ending is not None:
         message.outcome.CopyFrom(_ending_to_proto(progress.ending))
     return message
@@ -79,15 +82,43 @@ def _delta_to_proto(delta: ChoiceDelta) -> completion_pb2.ChoiceDelta:
     return message
 
 
-def _route_to_proto(route: Route) -> completion_pb2.Route:
+def _route_to_proto(route: Route, region: str) -> completion_pb2.Route:
     endpoint = route.endpoint
-    return completion_pb2.Route(
+    message = completion_pb2.Route(
         model=endpoint.model_id,
         provider_name=endpoint.provider.name,
         provider=endpoint.provider.slug,
         endpoint_id=endpoint.id,
         failed_attempts=[attempt_to_proto(attempt) for attempt in route.failed_attempts],
     )
+    choice = route.choice
+    if choice is not None:
+        message.metadata.CopyFrom(
+            completion_pb2.RouteMetadata(
+                requested_model=route.requested_model,
+                resolution=resolution_of(choice, route.requested_model, endpoint),
+                strategy=choice.strategy,
+                region=region,
+                endpoints_total=len(choice.candidates) + len(choice.excluded),
+                options=[
+                    completion_pb2.RouteOption(
+                        provider_name=each.endpoint.provider.name,
+                        model=each.endpoint.model_id,
+                        endpoint_id=each.endpoint.id,
+                    )
+                    for each in choice.candidates
+                ],
+            )
+        )
+    return message
+
+
+def resolution_of(choice: Choice, requested_model: str, endpoint: Endpoint) -> str:
+    """Say how the model that answers was found."""
+    first = choice.models[0]
+    if endpoint.model_id != first.id:
+        return "fallback"
+    return "direct" if requested_model in (first.id, first.canonical_slug) else "alias"
 
 
 def _ending_to_proto(ending: Ending) -> completion_pb2.Outcome:
@@ -108,15 +139,23 @@ def _ending_to_proto(ending: Ending) -> completion_pb2.Outcome:
     return message
 
 
-def choice_to_proto(choice: Choice) -> router_service_pb2.ExplainResponse:
+def choice_to_proto(choice: Choice, demand: Demand) -> router_service_pb2.ExplainResponse:
     """Put an explanation on the wire."""
     response = router_service_pb2.ExplainResponse(model_id=choice.models[0].id, strategy=choice.strategy)
     for rank, candidate in enumerate(choice.candidates, start=1):
+        state = candidate.state
         response.endpoints.add(
             endpoint_id=candidate.endpoint.id,
             provider_name=candidate.endpoint.provider.name,
             rank=rank,
             share=candidate.share,
+            standing=state.standing.name.lower(),
+            expected_cost_pico_usd=expected_cost(candidate.endpoint, demand),
+            success_rate=state.success,
+            first_token_ms=round((state.first_token_seconds or 0.0) * 1000),
+            tokens_per_second=state.tokens_per_second or 0.0,
+            cache_hit_rate=state.cache_hit_rate or 0.0,
+            in_flight=state.in_flight,
         )
     for exclusion in choice.excluded:
         response.endpoints.add(
@@ -172,4 +211,5 @@ def _endpoint_to_proto(endpoint: Endpoint, status: EndpointStatus) -> catalog_pb
         routable=status.routable,
         simulated=endpoint.provider.simulated,
         health=_HEALTH[status.healthy],
+        dearest_price=money.price_to_proto(dearest_price(endpoint)) if endpoint.price_schedule is not None else None,
     )

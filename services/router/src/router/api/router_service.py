@@ -32,7 +32,9 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class RouterService(router_service_pb2_grpc.RouterServiceServicer):
     """Serves completions, explanations and the catalogue."""
 
-    def __init__(self, completions: Completions, listing: CatalogListing, clock: Clock, longest_seconds: float) -> None:
+    def __init__(
+        self, completions: Completions, listing: CatalogListing, clock: Clock, longest_seconds: float, region: str
+    ) -> None:
         """Make the service.
 
         Args:
@@ -40,11 +42,13 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
             listing: the use case of listing.
             clock: of this process.
             longest_seconds: how long a generation may take whose caller sets no deadline.
+            region: where this router is, for callers who want to know.
         """
         self._completions = completions
         self._listing = listing
         self._clock = clock
         self._longest_seconds = longest_seconds
+        self._region = region
 
     async def Complete(  # noqa: N802 - the name of the method on the wire
         self, request: router_service_pb2.CompleteRequest, context: _Context
@@ -61,7 +65,7 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
         try:
             async with aclosing(generation.progress()) as progresses:
                 async for progress in progresses:
-                    yield progress_to_proto(progress)
+                    yield progress_to_proto(progress, self._region)
         except RefusalError as error:
             await refuse(context, error)
 
@@ -75,7 +79,7 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
             await refuse(context, error)
         except InvalidRequestError as error:
             await refuse_invalid(context, error)
-        return choice_to_proto(choice)
+        return choice_to_proto(choice, demand)
 
     async def ListModels(  # noqa: N802 - the name of the method on the wire
         self, request: router_service_pb2.ListModelsRequest, context: _Context

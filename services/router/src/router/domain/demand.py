@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
+
+import msgspec
 
 from contracts.money import PICO_PER_USD
 from dialects.chat import (
@@ -21,13 +24,21 @@ from dialects.chat import (
     VideoPart,
 )
 from dialects.estimates import measure_prompt
-from dialects.openai_compatible import sent_parameters
+from dialects.parameters import sent_parameters
 
 Sort = Literal["price", "throughput", "latency", "exacto"]
+Strategy = Literal["share", "price2"]
+ServiceTier = Literal["priority", "flex"]
 
 # What an answer is taken to be long when the caller does not limit it: only weighs input against output prices.
 TYPICAL_COMPLETION_TOKENS = 400
 
+_TIERS: dict[str, ServiceTier] = {"priority": "priority", "fast": "priority", "flex": "flex"}
+_TIERS_OF_SORT: dict[str, frozenset[str]] = {"throughput": frozenset({"priority"}), "price": frozenset({"flex"})}
+_COMPRESSION_PLUGIN = "context-compression"
+_COMPRESSION_TRANSFORM = "middle-out"
+# Without a word of the caller, prompts are compressed for contexts of at most so many tokens.
+SMALL_CONTEXT_TOKENS = 8_192
 _PICO_PER_MILLION = PICO_PER_USD // 1_000_000
 # Suffixes of a model's name that choose a way of routing. `online` asked for a web search, which is a plugin now.
 _ROUTING_SUFFIXES: dict[str, Sort | None] = {
@@ -63,7 +74,12 @@ class Demand:
         allow_fallbacks: whether others may be tried than the first (or than those in `order`).
         sort: ordering that the caller chose, None for the default.
         pooled: whether the endpoints of all models are sorted in one pool.
-        min_throughput: tokens per second; max_latency: seconds to the first token. Preferences, not demands.
+        strategy: way of sharing traffic out that the caller chose, None for the router's own.
+        tier: service tier that is asked for, None for the ordinary one.
+        admitted_tiers: those whose endpoints may serve in one pool with the ordinary ones.
+        compression: whether a prompt that is too long may lose its middle; None: only where the context is small.
+        min_throughput: tokens per second; max_latency: seconds to the first token; by percentile, all of which should
+            hold. Preferences, not demands.
     """
 
     models: tuple[str, ...]
@@ -85,8 +101,16 @@ class Demand:
     ceiling: PriceCeiling = field(default=PriceCeiling())
     sort: Sort | None = None
     pooled: bool = False
-    min_throughput: float | None = None
-    max_latency: float | None = None
+    strategy: Strategy | None = None
+    tier: ServiceTier | None = None
+    admitted_tiers: frozenset[str] = frozenset()
+    compression: bool | None = None
+    min_throughput: Mapping[str, float] = field(default_factory=dict)
+    max_latency: Mapping[str, float] = field(default_factory=dict)
+
+    def compresses_for(self, context_length: int) -> bool:
+        """Whether a prompt that is too long for a context of this size may be shortened."""
+        return context_length <= SMALL_CONTEXT_TOKENS if self.compression is None else self.compression
 
     @property
     def expected_completion_tokens(self) -> int:
@@ -124,8 +148,12 @@ def demand_of(request: ChatRequest) -> Demand:
         ceiling=_ceiling(preferences.max_price),
         sort=sort or suffix_sort,
         pooled=pooled,
-        min_throughput=_median(preferences.preferred_min_throughput),
-        max_latency=_median(preferences.preferred_max_latency),
+        strategy=preferences.strategy,
+        tier=_TIERS.get(body.service_tier or ""),
+        admitted_tiers=_admitted_tiers(body, preferences, suffix_sort),
+        compression=_compression(body),
+        min_throughput=_thresholds(preferences.preferred_min_throughput),
+        max_latency=_thresholds(preferences.preferred_max_latency),
     )
 
 
@@ -167,6 +195,21 @@ def _input_modalities(body: ChatBody) -> frozenset[str]:
     return frozenset(found)
 
 
+def _admitted_tiers(body: ChatBody, preferences: ProviderPreferences, suffix_sort: Sort | None) -> frozenset[str]:
+    """`:nitro` admits the fast tier and `:floor` the cheap one, unless the caller wants the default tier or an order."""
+    if suffix_sort is None or preferences.order or body.service_tier == "default":
+        return frozenset()
+    return _TIERS_OF_SORT.get(suffix_sort, frozenset())
+
+
+def _compression(body: ChatBody) -> bool | None:
+    """What the caller says of context compression, by the plugin or by its older name."""
+    for plugin in body.plugins or ():
+        if plugin.get("id") == _COMPRESSION_PLUGIN:
+            return plugin.get("enabled") is not False
+    return None if body.transforms is None else _COMPRESSION_TRANSFORM in body.transforms
+
+
 def _ceiling(limit: MaxPrice | None) -> PriceCeiling:
     if limit is None:
         return PriceCeiling()
@@ -181,6 +224,10 @@ def _pico(amount: float | str | None, scale: int) -> Decimal | None:
     return None if amount is None else Decimal(str(amount)) * scale
 
 
-def _median(threshold: float | Percentiles | None) -> float | None:
-    """Only the median can be compared with what live traffic shows here."""
-    return threshold.p50 if isinstance(threshold, Percentiles) else threshold
+def _thresholds(preferred: float | Percentiles | None) -> Mapping[str, float]:
+    """The thresholds by percentile; a bare number is about the median."""
+    if preferred is None:
+        return {}
+    if not isinstance(preferred, Percentiles):
+        return {"p50": preferred}
+    return {name: value for name, value in msgspec.structs.asdict(preferred).items() if value is not None}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
-from contracts.catalog import Endpoint, Model
-from dialects.openai_compatible import supports
+from contracts.catalog import Endpoint, Model, price_for
+from dialects.parameters import supports
 from router.domain.demand import Demand
 
 
@@ -23,6 +24,10 @@ class ExcludedBy(StrEnum):
     CONTEXT_LENGTH = "context_length"
     TOOLS = "tools"
     MODALITY = "modality"
+    SERVICE_TIER = "service_tier"
+    """It serves another tier than the one that is asked for."""
+    EXPIRED = "expired"
+    """Its provider has stopped offering it."""
     CREDENTIALS = "credentials"
     """The operator has no key for the provider."""
     RATE_LIMITED = "rate_limited"
@@ -52,18 +57,24 @@ class Exclusion:
 SOFT_PARAMETERS = ("response_format", "verbosity")
 
 
-def partition(model: Model, demand: Demand, credentials: Container[str]) -> tuple[list[Endpoint], list[Exclusion]]:
+def partition(
+    model: Model, demand: Demand, credentials: Container[str], at: datetime
+) -> tuple[list[Endpoint], list[Exclusion]]:
     """Split a model's endpoints into those that can serve the request and those that cannot.
 
     Args:
         model: the model.
         demand: what the request asks.
         credentials: slugs of the providers that can be called.
+        at: the time, with a zone. The endpoints come with the price that they have now for a prompt of this length.
     """
     eligible: list[Endpoint] = []
     excluded: list[Exclusion] = []
-    for endpoint in model.endpoints:
-        exclusion = _hard(model, endpoint, demand, credentials)
+    for listed in model.endpoints:
+        endpoint = listed
+        if listed.price_schedule is not None:
+            endpoint = replace(listed, price=price_for(listed, demand.prompt_tokens, at))
+        exclusion = _hard(model, endpoint, demand, credentials, at)
         if exclusion is None:
             eligible.append(endpoint)
         else:
@@ -84,7 +95,9 @@ def _prefer(eligible: list[Endpoint], parameter: str, excluded: list[Exclusion])
     return able
 
 
-def _hard(model: Model, endpoint: Endpoint, demand: Demand, credentials: Container[str]) -> Exclusion | None:
+def _hard(
+    model: Model, endpoint: Endpoint, demand: Demand, credentials: Container[str], at: datetime
+) -> Exclusion | None:
     for check in _CHECKS:
         found = check(endpoint, demand)
         if found is not None:
@@ -95,15 +108,17 @@ def _hard(model: Model, endpoint: Endpoint, demand: Demand, credentials: Contain
     missing = demand.output_modalities - set(model.output_modalities)
     if missing:
         return Exclusion(endpoint, ExcludedBy.MODALITY, f"{min(missing)} output")
+    if endpoint.expiration_date is not None and endpoint.is_expired(at.date()):
+        return Exclusion(endpoint, ExcludedBy.EXPIRED, f"since {endpoint.expiration_date}")
     if endpoint.provider.slug not in credentials:
         return Exclusion(endpoint, ExcludedBy.CREDENTIALS)
     return None
 
 
 def names(slug: str, endpoint: Endpoint) -> bool:
-    """Whether a caller's word means an endpoint: a provider's slug means all of its endpoints, a whole tag one."""
+    """Whether a caller's word means an endpoint: a whole tag means one, a provider's slug all but those of service tiers."""
     slug = slug.lower()
-    return slug in (endpoint.tag, endpoint.provider.slug)
+    return slug == endpoint.tag or (slug == endpoint.provider.slug and not endpoint.service_tier)
 
 
 def _providers(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
@@ -112,6 +127,16 @@ def _providers(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | N
     if any(names(slug, endpoint) for slug in demand.ignore):
         return ExcludedBy.ALLOWED_PROVIDERS, "ignore"
     return None
+
+
+def _service_tier(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    """An endpoint of a tier serves only who asks for the tier, or for the endpoint by its tag."""
+    tier = endpoint.service_tier
+    if not tier or tier == demand.tier or tier in demand.admitted_tiers:
+        return None
+    if endpoint.tag in demand.order or endpoint.tag in (demand.only or ()):
+        return None
+    return ExcludedBy.SERVICE_TIER, tier
 
 
 def _data_policy(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
@@ -153,13 +178,15 @@ def _length(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None
     limit = demand.output_limit or 1
     if endpoint.max_completion_tokens and limit > endpoint.max_completion_tokens:
         return ExcludedBy.CONTEXT_LENGTH, f"at most {endpoint.max_completion_tokens} completion tokens"
-    if demand.least_prompt_tokens + limit > endpoint.context_length:
+    prompt = 0 if demand.compresses_for(endpoint.context_length) else demand.least_prompt_tokens
+    if prompt + limit > endpoint.context_length:
         return ExcludedBy.CONTEXT_LENGTH, f"at most {endpoint.context_length} tokens"
     return None
 
 
 _CHECKS: Sequence[Callable[[Endpoint, Demand], tuple[ExcludedBy, str] | None]] = (
     _providers,
+    _service_tier,
     _data_policy,
     _quantization,
     _price,

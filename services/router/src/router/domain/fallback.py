@@ -26,6 +26,8 @@ class Move(StrEnum):
     """What follows a failed attempt."""
 
     NEXT_ENDPOINT = "next_endpoint"
+    LARGER_CONTEXT = "larger_context"
+    """Only an endpoint with a larger context may do, of this model or of another."""
     NEXT_MODEL = "next_model"
     """Another endpoint of the same model would say the same."""
     RETURN = "return"
@@ -40,7 +42,11 @@ class FailedAttempt:
     failure: AttemptFailure
 
 
-_MOVES = {FailureKind.REJECTED: Move.RETURN, FailureKind.CONTENT_POLICY: Move.NEXT_MODEL}
+_MOVES = {
+    FailureKind.REJECTED: Move.RETURN,
+    FailureKind.CONTENT_POLICY: Move.NEXT_MODEL,
+    FailureKind.CONTEXT_LENGTH: Move.LARGER_CONTEXT,
+}
 _RATE_LIMITS = frozenset({FailureKind.RATE_LIMITED})
 _BUSY = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED})
 

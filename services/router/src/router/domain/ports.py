@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.catalog import Endpoint
-from dialects.openai_compatible import Answer
+from dialects.answers import Answer
+from dialects.upstream import UpstreamRequest
 from router.domain.attempts import AttemptFailure
 from router.domain.settlement import GenerationRecord, Tokens
 
@@ -36,13 +37,16 @@ class UpstreamCall(Protocol):
 class Providers(Protocol):
     """The model providers."""
 
-    async def call(self, endpoint: Endpoint, body: bytes, *, stream: bool, within: float) -> UpstreamCall:
+    async def call(
+        self, endpoint: Endpoint, request: UpstreamRequest, *, key: int = 0, stream: bool, within: float
+    ) -> UpstreamCall:
         """Send a request and wait for the start of its answer.
 
         Args:
             endpoint: whom to ask.
-            body: the request in the provider's dialect.
-            stream: whether the body asks for a stream.
+            request: in the provider's dialect.
+            key: place of the credential among the provider's.
+            stream: whether it asks for a stream.
             within: seconds to wait at most.
 
         Raises:
@@ -114,6 +118,10 @@ class Telemetry(Protocol):
 
     def attempt_started(self, facts: AttemptFacts) -> AttemptTrace:
         """A call starts."""
+        ...
+
+    def retry_refused(self, endpoint: Endpoint) -> None:
+        """A further attempt was not made, because the budget for them is used up."""
         ...
 
     def generation_ended(self, record: GenerationRecord) -> None:

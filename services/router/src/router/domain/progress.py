@@ -9,28 +9,40 @@ from contracts.catalog import Endpoint
 from contracts.errors import TREATMENTS, ErrorReason
 from contracts.ids import GenerationId
 from contracts.money import Cost
+from dialects.answers import ChoiceDelta
 from dialects.chat import ChatRequest
-from dialects.openai_compatible import ChoiceDelta
 from router.domain.attempts import AttemptFailure, AttemptRecord, FailureKind
+from router.domain.selection import Choice
 from router.domain.settlement import Caller, Status, Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A completion to make. `deadline` is a moment on the monotonic clock."""
+    """A completion to make.
+
+    Attributes:
+        generation_id: names it.
+        caller: who pays.
+        request: what for.
+        deadline: a moment on the monotonic clock.
+        with_metadata: whether the caller wants to know how it was routed.
+    """
 
     generation_id: GenerationId
     caller: Caller
     request: ChatRequest
     deadline: float
+    with_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the answer comes from, and what was tried before."""
+    """Where the answer comes from, what was tried before, and how it was chosen where the caller wants to know."""
 
     endpoint: Endpoint
     failed_attempts: tuple[AttemptRecord, ...]
+    requested_model: str = ""
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)

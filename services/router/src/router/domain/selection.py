@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from random import Random
 
 from contracts.catalog import Catalog, Endpoint, Model
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId
-from router.domain.demand import Demand
+from router.domain.demand import Demand, Strategy
 from router.domain.eligibility import ExcludedBy, Exclusion, names, partition
 from router.domain.errors import RequestRefusedError
 from router.domain.health_view import EndpointState, Standing
-from router.domain.ranking import Candidate, rank
+from router.domain.ranking import Candidate, Continuation, rank
 
 # Attempts for each model of the request, and models after the first.
 MAX_ATTEMPTS = 3
@@ -28,7 +29,7 @@ class Choice:
         models: the models in order of preference, at least one.
         candidates: endpoints in the order of attempts, of all models; the callable ones only.
         excluded: the rest, with the reason.
-        strategy: what ordered the candidates: price2 (the default), order, or a sort of the caller.
+        strategy: what ordered the candidates: share or price2, order, or a sort of the caller.
     """
 
     models: tuple[Model, ...]
@@ -55,6 +56,10 @@ def choose(
     credentials: Container[str],
     state_of: Callable[[EndpointId], EndpointState],
     random: Random,
+    *,
+    at: datetime,
+    strategy: Strategy = "share",
+    continuation: Continuation | None = None,
 ) -> Choice:
     """Say where a request may go, and in which order.
 
@@ -64,11 +69,15 @@ def choose(
         credentials: slugs of the providers that can be called.
         state_of: what is known of an endpoint's health.
         random: decides the draws; the same source gives the same choice.
+        at: the time, with a zone: prices may depend on it.
+        strategy: how traffic is shared out, where the request does not say.
+        continuation: the conversation that the request is part of; None where it should not matter.
 
     Raises:
         RequestRefusedError: the request names no model, or one that is not on offer.
     """
     models = resolve(catalog, demand)
+    strategy = demand.strategy or strategy
     candidates: list[Candidate] = []
     excluded: list[Exclusion] = []
     pool: list[Endpoint] = []
@@ -76,21 +85,43 @@ def choose(
     def state(endpoint: Endpoint) -> EndpointState:
         return state_of(endpoint.id)
 
+    def ranked(endpoints: list[Endpoint], wanted: Demand) -> list[Candidate]:
+        return rank(endpoints, wanted, state, random, strategy=strategy, continuation=continuation)
+
     for model in models:
-        eligible, others = partition(model, demand, credentials)
+        eligible, others = partition(model, demand, credentials, at)
         excluded += others
         if demand.pooled:
             pool += eligible
         else:
-            candidates += _callable(rank(eligible, demand, state, random), demand, excluded)
+            for group, wanted in by_service_tier(eligible, demand, excluded):
+                candidates += _callable(ranked(group, wanted), demand, excluded)
     if demand.pooled:
         # Sorting in one pool is what the caller wants, so without a sort the price decides.
         by_price = demand if demand.sort else replace(demand, sort="price")
-        candidates = _callable(rank(pool, by_price, state, random), demand, excluded)
+        candidates = _callable(ranked(pool, by_price), demand, excluded)
     if not demand.allow_fallbacks:
         candidates = _without_fallbacks(candidates, demand, excluded)
-    strategy = "order" if demand.order else demand.sort or ("price" if demand.pooled else "price2")
-    return Choice(models, tuple(candidates), tuple(excluded), strategy)
+    named = "order" if demand.order else demand.sort or ("price" if demand.pooled else strategy)
+    return Choice(models, tuple(candidates), tuple(excluded), named)
+
+
+def by_service_tier(
+    eligible: list[Endpoint], demand: Demand, excluded: list[Exclusion]
+) -> list[tuple[list[Endpoint], Demand]]:
+    """Split endpoints into the groups that are tried one after the other, with how each is ordered.
+
+    Who asks for `priority` gets its endpoints first, the fastest in front, and then the ordinary ones. Who asks for `flex`
+    gets its endpoints only, the cheapest in front, as long as there are any. Source: OpenRouter's service tiers.
+    """
+    tiered = [endpoint for endpoint in eligible if demand.tier and endpoint.service_tier == demand.tier]
+    if not tiered or demand.order:
+        return [(eligible, demand)]
+    others = [endpoint for endpoint in eligible if endpoint.service_tier != demand.tier]
+    if demand.tier == "flex":
+        excluded += [Exclusion(endpoint, ExcludedBy.SERVICE_TIER, "flex") for endpoint in others]
+        return [(tiered, replace(demand, sort=demand.sort or "price"))]
+    return [(tiered, replace(demand, sort=demand.sort or "throughput")), (others, demand)]
 
 
 def resolve(catalog: Catalog, demand: Demand) -> tuple[Model, ...]:

@@ -11,8 +11,8 @@ from contracts import money
 from contracts.catalog import Endpoint
 from contracts.ids import GenerationId, KeyId, OrgId
 from contracts.money import Cost, NanoUsd, TokenCounts, UnitPrice
+from dialects.answers import FinishReason
 from dialects.estimates import estimate_text_tokens
-from dialects.openai_compatible import FinishReason
 from router.domain.attempts import AttemptRecord
 from router.domain.transcript import Transcript
 
@@ -54,9 +54,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The endpoint that answered, fully or in part, with the price pinned when its call was dispatched."""
+    """The endpoint that answered, fully or in part, with the price that held when its call was dispatched."""
 
     endpoint: Endpoint
+    price: UnitPrice
     tokens: Tokens
     cost: Cost
     provider_cost: NanoUsd
@@ -65,11 +66,6 @@ class Answered:
     upstream_id: str
     first_token_ms: int
     generation_ms: int
-
-    @property
-    def price(self) -> UnitPrice:
-        """The pinned price: endpoints are immutable, a new price is a new endpoint value."""
-        return self.endpoint.price
 
 
 @dataclass(frozen=True, slots=True)

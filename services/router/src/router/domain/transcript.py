@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from dialects.answers import Answer, ChoiceDelta, FinishReason, Usage
 from dialects.estimates import text_bytes
-from dialects.openai_compatible import Answer, ChoiceDelta, FinishReason, Usage
 
 
 class Transcript:
@@ -26,8 +26,9 @@ class Transcript:
         self._open: set[int] = set()
         self._closed: set[int] = set()
 
-    def add(self, answer: Answer) -> None:
-        """Take the next piece."""
+    def add(self, answer: Answer) -> Answer:
+        """Take the next piece, and return what of it is new: a choice that has ended does not end again."""
+        repeats = any(delta.finish_reason is not None and delta.index in self._closed for delta in answer.choices)
         if answer.usage is not None:
             # Some servers repeat growing counts with each event: the last one is the whole.
             self.usage = answer.usage
@@ -37,8 +38,17 @@ class Transcript:
             self.system_fingerprint = answer.system_fingerprint
         if answer.service_tier:
             self.service_tier = answer.service_tier
+        shown = self._without_second_end(answer) if repeats else answer
         for delta in answer.choices:
             self._take(delta)
+        return shown
+
+    def _without_second_end(self, answer: Answer) -> Answer:
+        choices = [
+            replace(delta, finish_reason=None, native_finish_reason=None) if delta.index in self._closed else delta
+            for delta in answer.choices
+        ]
+        return replace(answer, choices=tuple(choices))
 
     def _take(self, delta: ChoiceDelta) -> None:
         if delta.content:

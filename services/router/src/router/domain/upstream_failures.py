@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dialects.openai_compatible import UpstreamError, UpstreamErrorKind
+from dialects.answers import UpstreamError, UpstreamErrorKind
 from router.domain.attempts import AttemptFailure, FailureKind
 
 _KINDS = {
@@ -46,14 +46,14 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
 def failure_of(error: UpstreamError, retry_after: float | None = None) -> AttemptFailure:
-    """Translate an error object of a provider."""
+    """Translate an error object of a provider; `retry_after` is what its headers say, which counts before its body."""
     kind = _KINDS[error.kind]
     return AttemptFailure(
         kind=kind,
         status=error.status,
         detail=error.kind.value,
         message=public_text(error.message) if kind in _FOR_CALLERS else "",
-        retry_after=retry_after,
+        retry_after=retry_after if retry_after is not None else error.retry_after,
     )
 
 

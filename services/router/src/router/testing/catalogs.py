@@ -30,6 +30,7 @@ class Offer:
     provider: str
     prompt: str = "0.000001"
     completion: str = "0.000002"
+    cached: str = ""
     url: str = "http://127.0.0.1:9"
     model: str = "acme/one"
     upstream_model: str = "one"
@@ -40,7 +41,9 @@ class Offer:
     quantization: str = "unknown"
     trains: bool = False
     retains: bool = False
+    dialect: str = "openai-compatible"
     quirks: Sequence[str] = ()
+    service_tier: str = ""
 
 
 def catalog_text(offers: Sequence[Offer], modalities: Sequence[str] = ("text",)) -> str:
@@ -50,6 +53,7 @@ def catalog_text(offers: Sequence[Offer], modalities: Sequence[str] = ("text",))
             "slug": offer.provider,
             "name": offer.provider.title(),
             "base_url": offer.url,
+            "dialect": offer.dialect,
             "data_policy": {"trains_on_prompts": offer.trains, "retains_prompts": offer.retains},
         }
         for offer in offers
@@ -87,6 +91,10 @@ def _endpoint(offer: Offer) -> dict[str, Any]:
         "quantization": offer.quantization,
         "data_policy": {"trains_on_prompts": offer.trains, "retains_prompts": offer.retains},
     }
+    if offer.service_tier:
+        endpoint["service_tier"] = offer.service_tier
+    if offer.cached:
+        endpoint["price"]["cached"] = offer.cached
     if offer.quirks:
         endpoint["quirks"] = list(offer.quirks)
     return endpoint

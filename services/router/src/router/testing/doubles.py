@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 
+from contracts.catalog import Endpoint
 from router.domain.attempts import AttemptFailure
 from router.domain.errors import UsageLogError
 from router.domain.ports import AttemptFacts
@@ -37,6 +38,7 @@ class SilentTelemetry:
     def __init__(self) -> None:
         self.attempts: list[AttemptFacts] = []
         self.ended: list[GenerationRecord] = []
+        self.refused: list[Endpoint] = []
 
     def trace_headers(self) -> Mapping[str, str]:
         """No trace."""
@@ -46,6 +48,10 @@ class SilentTelemetry:
         """A call starts."""
         self.attempts.append(facts)
         return SilentTrace()
+
+    def retry_refused(self, endpoint: Endpoint) -> None:
+        """A further attempt was not made."""
+        self.refused.append(endpoint)
 
     def generation_ended(self, record: GenerationRecord) -> None:
         """A generation has ended."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
+
+# A thousand callers may come at once.
+_BACKLOG = 2048
 
 
 @dataclass
@@ -17,6 +21,8 @@ class Received:
     path: str
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
+    """The body as it came."""
 
 
 class Exchange:
@@ -50,9 +56,9 @@ class Exchange:
         await self.head(status, {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})})
         await self.send(body)
 
-    async def begin_stream(self) -> None:
+    async def begin_stream(self, kind: str = "text/event-stream") -> None:
         """Send the head of a stream."""
-        await self.head(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"})
+        await self.head(200, {"Content-Type": kind, "Transfer-Encoding": "chunked"})
 
     async def chunk(self, data: bytes) -> None:
         """Send a piece of the body."""
@@ -71,6 +77,10 @@ class Exchange:
         """Break the connection."""
         self._writer.transport.abort()
 
+    def close(self) -> None:
+        """Close the connection when everything was sent, whether or not the answer is complete."""
+        self._writer.close()
+
     async def gone(self) -> None:
         """Wait until the other side has closed the connection."""
         while await self._reader.read(65536):
@@ -82,21 +92,30 @@ Script = Callable[[Exchange], Awaitable[None]]
 
 @dataclass
 class ScriptedProvider:
-    """Answers every request with `script`. A context manager; `url` is its base URL."""
+    """Answers every request with `script`. A context manager; `url` is its base URL.
+
+    With `tls` it speaks TLS with that context.
+    """
 
     script: Script
     received: list[Received] = field(default_factory=list)
     port: int = 0
+    tls: ssl.SSLContext | None = None
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.origin}/v1"
+
+    @property
+    def origin(self) -> str:
+        """Where it listens, without a path."""
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> ScriptedProvider:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls, backlog=_BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -137,4 +156,4 @@ async def _read_request(reader: asyncio.StreamReader) -> Received | None:
         name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines) if name
     }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Received(first.split(" ")[1], headers, json.loads(body) if body else None)
+    return Received(first.split(" ")[1], headers, json.loads(body) if body else None, body)

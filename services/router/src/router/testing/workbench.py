@@ -37,6 +37,10 @@ class Outcome:
     text: str = ""
     reasoning: str = ""
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    calls: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+    """Id, name and arguments of tool calls, by their index."""
+    finishes: int = 0
     ending: Ending | None = None
     pieces: int = 0
 
@@ -49,6 +53,11 @@ class Outcome:
             self.text += delta.content or ""
             self.reasoning += delta.reasoning or ""
             self.finish_reason = delta.finish_reason or self.finish_reason
+            self.native_finish_reason = delta.native_finish_reason or self.native_finish_reason
+            self.finishes += delta.finish_reason is not None
+            for piece in delta.tool_calls:
+                call_id, name, arguments = self.calls.get(piece.index, ("", "", ""))
+                self.calls[piece.index] = (call_id + piece.id, name + piece.name, arguments + piece.arguments)
         assert self.ending is None, "nothing follows the ending"
         self.ending = progress.ending
 
@@ -73,7 +82,7 @@ class Workbench:
     health: FleetHealth
     log: MemoryUsageLog
     telemetry: SilentTelemetry
-    use_credentials: Callable[[Mapping[str, str]], None]
+    use_credentials: Callable[[Mapping[str, str | tuple[str, ...]]], None]
     event_of: Callable[[GenerationRecord], usage_event_pb2.UsageEvent]
     _serial: int = field(default=0)
 

@@ -1,0 +1,92 @@
+# The only entry point that people and CI use. `make` prints what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+bin := .venv/bin
+python := $(bin)/python
+WORKERS ?= auto
+pytest := $(bin)/pytest -n $(WORKERS) --maxprocesses=4
+
+.PHONY: help
+help: ## print this
+	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ Use
+
+.PHONY: run test
+run: ## start the whole of Turnpike on this machine; Ctrl-C stops it (ARGS="--port 9000" is handed on)
+	@tools/build/setup.sh run
+	@exec $(bin)/turnpike up $(ARGS)
+
+test: setup ## run every test, the whole system as processes last (ARGS="-k price" is handed on)
+	@$(pytest) $(ARGS)
+
+##@ Develop
+
+.PHONY: setup format test-unit e2e bench protos docs locks clean
+setup: ## create or update .venv from the hashed locks
+	@tools/build/setup.sh dev
+
+format: ## format Python and protobuf, sort imports
+	@$(bin)/ruff format .
+	@$(bin)/ruff check --select I --fix .
+	@$(bin)/buf format -w
+
+test-unit: ## run the tests that need no whole system
+	@$(pytest) -m "not e2e" $(ARGS)
+
+e2e: ## run the tests of the whole system only
+	@$(bin)/pytest tests/e2e $(ARGS)
+
+bench: ## measure CPU per request, added latency and memory (ARGS="--requests 5000")
+	@cd bench && ../$(python) -m turnpike_bench $(ARGS)
+
+protos: ## generate protos/gen from protos/turnpike
+	@$(bin)/buf format -w
+	@$(bin)/buf lint
+	@tools/build/protos.sh
+
+docs: ## write docs/configuration.md and docs/telemetry.md from the code
+	@$(python) tools/build/configuration.py
+	@$(python) tools/build/telemetry.py
+
+locks: ## recompute locks/*.txt
+	@tools/build/lock.sh
+
+clean: ## remove caches and results; .venv and .turnpike stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results build dist
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+##@ Check
+
+.PHONY: check lint types imports house protos-check docs-check k8s-check
+check: lint house imports protos-check docs-check k8s-check types ## all of the checks below; CI runs this and `make test`
+
+lint: ## ruff: rules and formatting
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+
+types: ## mypy --strict over sources and tests
+	@$(bin)/mypy
+
+imports: ## who may import whom
+	@$(bin)/lint-imports --no-logo
+
+house: ## Turnpike's own lints
+	@PYTHONPATH=tools/checks $(python) -m house
+
+protos-check: ## protobuf: lint, format, generated code in step, nothing broken since the last commit
+	@tools/build/protos-check.sh
+
+docs-check: ## docs/configuration.md and docs/telemetry.md in step with the code
+	@$(python) tools/build/configuration.py --check
+	@$(python) tools/build/telemetry.py --check
+
+k8s-check: ## Dockerfiles and manifests: hadolint, render, schemas, assertions against the settings
+	@$(bin)/hadolint --config deploy/docker/hadolint.yaml deploy/docker/*.Dockerfile
+	@$(bin)/pytest -q -p no:randomly deploy/k8s/tests

@@ -1,0 +1,118 @@
+"""The management side of the public API, as this command uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import aiohttp
+
+from turnpike_cli.connection import Connection
+from turnpike_cli.errors import NoAnswerError, RefusedError
+
+_LIMIT = aiohttp.ClientTimeout(total=30, connect=5)
+_loads = partial(json.loads, parse_float=Decimal)
+
+
+class Gateway:
+    """Calls with a management key. Amounts in answers are `Decimal` dollars."""
+
+    def __init__(self, session: aiohttp.ClientSession, connection: Connection) -> None:
+        self._session = session
+        self._base_url = connection.base_url
+        self._headers = {"Authorization": f"Bearer {connection.management_key}"}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, connection: Connection) -> AsyncIterator[Gateway]:
+        """A gateway for the length of the block."""
+        async with aiohttp.ClientSession(timeout=_LIMIT) as session:
+            yield cls(session, connection)
+
+    async def create_key(self, name: str, limit_usd: Decimal | None, expires_at: str | None) -> Mapping[str, Any]:
+        """Make a key; the answer has the whole key as `key`, for this once.
+
+        Raises:
+            NoAnswerError: nothing answers.
+            RefusedError: the API refused.
+        """
+        # Decimal has no JSON of its own, and a float could not hold every nano-dollar.
+        limit = "null" if limit_usd is None else format(limit_usd, "f")
+        body = f'{{"name": {json.dumps(name)}, "limit": {limit}, "expires_at": {json.dumps(expires_at)}}}'
+        return await self._call("POST", "/keys", body=body)
+
+    async def keys(self, *, include_disabled: bool) -> list[Mapping[str, Any]]:
+        """Every key, newest first.
+
+        Raises:
+            NoAnswerError: nothing answers.
+            RefusedError: the API refused.
+        """
+        found: list[Mapping[str, Any]] = []
+        while True:
+            query = {"offset": str(len(found)), "include_disabled": str(include_disabled).lower()}
+            page = await self._call("GET", "/keys", query=query)
+            found += page["data"]
+            if not page["data"] or len(found) >= page.get("total_count", 0):
+                return found
+
+    async def delete_key(self, digest: str) -> None:
+        """Delete the key with this hash.
+
+        Raises:
+            NoAnswerError: nothing answers.
+            RefusedError: the API refused.
+        """
+        await self._call("DELETE", f"/keys/{digest}")
+
+    async def credits(self) -> Mapping[str, Decimal]:
+        """Credit that was bought or given (`total_credits`), and used (`total_usage`).
+
+        Raises:
+            NoAnswerError: nothing answers.
+            RefusedError: the API refused.
+        """
+        data: Mapping[str, Decimal] = (await self._call("GET", "/credits"))["data"]
+        return data
+
+    async def models(self) -> list[Mapping[str, Any]]:
+        """Every model on offer.
+
+        Raises:
+            NoAnswerError: nothing answers.
+            RefusedError: the API refused.
+        """
+        data: list[Mapping[str, Any]] = (await self._call("GET", "/models"))["data"]
+        return data
+
+    async def _call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: str | None = None
+    ) -> Mapping[str, Any]:
+        url = self._base_url + path
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        try:
+            async with self._session.request(method, url, params=query, data=body, headers=headers) as response:
+                status, text = response.status, await response.text(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = error.strerror if isinstance(error, aiohttp.ClientConnectorError) else str(error)
+            reason = reason or type(error).__name__
+            raise NoAnswerError(f"nothing answers at {self._base_url} ({reason}); is Turnpike running?") from None
+        try:
+            document = _loads(text)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise NoAnswerError(f"{url} answers with status {status} and no JSON object; is it Turnpike's base URL?")
+        if status >= 400:
+            raise RefusedError(_refusal(status, document))
+        return document
+
+
+def _refusal(status: int, document: Mapping[str, Any]) -> str:
+    error = document.get("error")
+    message = str(error.get("message", "")) if isinstance(error, dict) else ""
+    return f"refused with status {status}: {message or 'no reason is given'}"

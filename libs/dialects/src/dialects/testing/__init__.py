@@ -1,0 +1,1 @@
+"""What tests of dialects, and of those who speak them, have in common: example payloads, writers, collectors."""

@@ -1,0 +1,98 @@
+"""Organisations and their credit in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from sqlalchemy import text
+
+from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.outbox import enqueue
+from accounts.adapters.postgres.rows import ORG_COLUMNS, org_from_row
+from accounts.domain.accounts import Org, OrgStatus
+from accounts.domain.errors import NotFoundError
+from accounts.domain.postings import PROMO, customer
+from accounts.records import org_message
+
+_INSERT = text(
+    f"""
+    INSERT INTO orgs (org_id, name, status, created_at) VALUES (:org_id, :name, :status, :now)
+    RETURNING {ORG_COLUMNS}
+    """  # noqa: S608 - constant columns
+)
+_GET = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id")  # noqa: S608 - constant columns
+_LOCK = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id FOR UPDATE")  # noqa: S608 - constant columns
+_GRANT = text(
+    """
+    INSERT INTO grants (org_id, idempotency_key, grant_id, nano) VALUES (:org_id, :idempotency_key, :grant_id, :nano)
+    ON CONFLICT (org_id, idempotency_key) DO NOTHING RETURNING grant_id
+    """
+)
+_ENTRY = text(
+    """
+    INSERT INTO ledger_entries (cause_id, org_id, debit, credit, nano, reason, posted_at)
+    VALUES (:cause_id, :org_id, :debit, :credit, :nano, :reason, :now)
+    """
+)
+_CREDIT = text(
+    f"""
+    UPDATE orgs SET balance_nano = balance_nano + :nano, credits_nano = credits_nano + :nano, revision = revision + 1
+    WHERE org_id = :org_id RETURNING {ORG_COLUMNS}
+    """  # noqa: S608 - constant columns
+)
+
+
+class PostgresOrgStore:
+    """The OrgStore in PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, org_id: UUID, name: str, now: datetime) -> Org:
+        """Store a new organisation without credit."""
+        values = {"org_id": org_id, "name": name, "status": int(OrgStatus.ACTIVE), "now": now}
+        async with self._database.transaction() as connection:
+            org = org_from_row((await connection.execute(_INSERT, values)).one())
+            await enqueue(connection, [org_message(org, now)])
+        return org
+
+    async def get(self, org_id: UUID) -> Org:
+        """Return an organisation.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(_GET, {"org_id": org_id})).one_or_none()
+        if row is None:
+            raise NotFoundError("no such organisation")
+        return org_from_row(row)
+
+    async def grant(self, org_id: UUID, nano: int, idempotency_key: str, reason: str, now: datetime) -> Org:
+        """Give credit once for an idempotency key, against the promotion account.
+
+        Raises:
+            NotFoundError: there is no such organisation.
+        """
+        grant_id = uuid5(org_id, f"grant/{idempotency_key}")
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(_LOCK, {"org_id": org_id})).one_or_none()
+            if row is None:
+                raise NotFoundError("no such organisation")
+            values = {"org_id": org_id, "idempotency_key": idempotency_key, "grant_id": grant_id, "nano": nano}
+            if (await connection.execute(_GRANT, values)).one_or_none() is None:
+                return org_from_row(row)
+            entry = {
+                "cause_id": grant_id,
+                "org_id": org_id,
+                "debit": PROMO,
+                "credit": customer(org_id),
+                "nano": nano,
+                "reason": reason,
+                "now": now,
+            }
+            await connection.execute(_ENTRY, entry)
+            org = org_from_row((await connection.execute(_CREDIT, {"org_id": org_id, "nano": nano})).one())
+            await enqueue(connection, [org_message(org, now)])
+        return org

@@ -1,0 +1,103 @@
+"""The statements of a settlement. Each takes whole columns, so that a batch costs a handful of round trips."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS
+
+LOCK_ORGS = text("SELECT org_id FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR UPDATE")
+
+POSTED = text(
+    """
+    SELECT event_id, rank, org_id, key_id, provider, ended_at, cost_nano, provider_cost_nano FROM settled_events
+    WHERE event_id = ANY(CAST(:event_ids AS uuid[])) ORDER BY event_id FOR UPDATE
+    """
+)
+
+_EVENTS = """
+    unnest(CAST(:event_ids AS uuid[]), CAST(:ranks AS smallint[]), CAST(:generation_ids AS text[]),
+           CAST(:org_ids AS uuid[]), CAST(:key_ids AS uuid[]), CAST(:models AS text[]), CAST(:providers AS text[]),
+           CAST(:endpoint_ids AS text[]), CAST(:price_versions AS text[]), CAST(:prompt_tokens AS bigint[]),
+           CAST(:completion_tokens AS bigint[]), CAST(:costs AS bigint[]), CAST(:provider_costs AS bigint[]),
+           CAST(:ended AS timestamptz[]))
+    AS event (event_id, rank, generation_id, org_id, key_id, model, provider, endpoint_id, price_version,
+              prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, ended_at)
+"""
+
+# The interpolated parts below are constants of this module; every value is a parameter.
+INSERT_EVENTS = text(
+    f"""
+    INSERT INTO settled_events (event_id, rank, generation_id, org_id, key_id, model, provider, endpoint_id,
+        price_version, prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, ended_at, settled_at)
+    SELECT event.*, CAST(:now AS timestamptz) FROM {_EVENTS}
+    """  # noqa: S608 - constant columns
+)
+
+CORRECT_EVENTS = text(
+    f"""
+    UPDATE settled_events AS settled SET rank = event.rank, key_id = event.key_id, model = event.model, provider = event.provider,
+        endpoint_id = event.endpoint_id, price_version = event.price_version, prompt_tokens = event.prompt_tokens,
+        completion_tokens = event.completion_tokens, cost_nano = event.cost_nano,
+        provider_cost_nano = event.provider_cost_nano, ended_at = event.ended_at,
+        settled_at = CAST(:now AS timestamptz)
+    FROM {_EVENTS} WHERE settled.event_id = event.event_id
+    """  # noqa: S608 - constant columns
+)
+
+INSERT_ENTRIES = text(
+    """
+    INSERT INTO ledger_entries (cause_id, org_id, debit, credit, nano, price_version, reason, posted_at)
+    SELECT entry.*, CAST(:now AS timestamptz)
+    FROM unnest(CAST(:cause_ids AS uuid[]), CAST(:org_ids AS uuid[]), CAST(:debits AS text[]), CAST(:credits AS text[]),
+                CAST(:nanos AS bigint[]), CAST(:price_versions AS text[]), CAST(:reasons AS text[])) AS entry
+    """
+)
+
+# The rows are locked by LOCK_ORGS already, in order.
+CHARGE_ORGS = text(
+    f"""
+    UPDATE orgs SET balance_nano = balance_nano - charge.nano, usage_nano = usage_nano + charge.nano,
+        settled_until = greatest(settled_until, charge.until), revision = revision + 1
+    FROM unnest(CAST(:org_ids AS uuid[]), CAST(:nanos AS bigint[]), CAST(:untils AS timestamptz[]))
+        AS charge (charged_id, nano, until)
+    WHERE orgs.org_id = charge.charged_id RETURNING {ORG_COLUMNS}
+    """  # noqa: S608 - constant columns
+)
+
+LOCK_KEYS = text("SELECT key_id FROM api_keys WHERE key_id = ANY(CAST(:key_ids AS uuid[])) ORDER BY key_id FOR UPDATE")
+
+CHARGE_KEYS = text(
+    f"""
+    UPDATE api_keys SET spent_nano = spent_nano + charge.nano, revision = revision + 1
+    FROM unnest(CAST(:key_ids AS uuid[]), CAST(:nanos AS bigint[])) AS charge (charged_id, nano)
+    WHERE api_keys.key_id = charge.charged_id RETURNING {KEY_COLUMNS}, deleted_at
+    """  # noqa: S608 - constant columns
+)
+
+ADD_DAILY_SPEND = text(
+    """
+    INSERT INTO key_spend_daily (key_id, day, nano)
+    SELECT * FROM unnest(CAST(:key_ids AS uuid[]), CAST(:days AS date[]), CAST(:nanos AS bigint[]))
+    ON CONFLICT (key_id, day) DO UPDATE SET nano = key_spend_daily.nano + excluded.nano
+    """
+)
+
+QUARANTINE = text(
+    """
+    INSERT INTO quarantine (cluster_id, topic, partition, record_offset, reason, record_key, record_value,
+                            quarantined_at)
+    VALUES (:cluster_id, :topic, :partition, :record_offset, :reason, :record_key, :record_value, :now)
+    ON CONFLICT DO NOTHING
+    """
+)
+
+# Backwards too, as when a topic was made anew: what is read again counts once, what is skipped would be lost.
+MOVE_OFFSET = text(
+    """
+    INSERT INTO consumer_offsets (cluster_id, topic, partition, next_offset)
+    VALUES (:cluster_id, :topic, :partition, :next_offset)
+    ON CONFLICT (cluster_id, topic, partition)
+    DO UPDATE SET next_offset = excluded.next_offset
+    """
+)

@@ -1,0 +1,238 @@
+"""The books in PostgreSQL: a batch of usage events in one transaction with the offset of its partition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from accounts.adapters.postgres import settlement_sql as sql
+from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.outbox import enqueue
+from accounts.adapters.postgres.rows import key_from_row, org_from_row
+from accounts.domain.errors import StoreUnavailableError
+from accounts.domain.ports import OutboxMessage, ReceivedRecord, SettlementBatch, SettlementResult
+from accounts.domain.postings import Posted, Postings, UsageFact, post
+from accounts.records import key_message, org_message
+from contracts.topics import USAGE
+from servicekit.failpoints import Failpoints
+
+Rejected = tuple[ReceivedRecord, str]
+"""A record that cannot be settled, and why."""
+
+_OFFSETS = text(
+    """
+    SELECT partition, next_offset FROM consumer_offsets
+    WHERE cluster_id = :cluster_id AND topic = :topic AND partition = ANY(CAST(:partitions AS integer[]))
+    """
+)
+
+
+class PostgresSettlementStore:
+    """The SettlementStore in PostgreSQL."""
+
+    def __init__(self, database: Database, failpoints: Failpoints) -> None:
+        self._database = database
+        self._failpoints = failpoints
+
+    async def offsets(self, cluster_id: str, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
+        """Return the next offset of each partition that was read before in this cluster."""
+        values = {"cluster_id": cluster_id, "topic": topic, "partitions": list(partitions)}
+        async with self._database.transaction() as connection:
+            return {row.partition: row.next_offset for row in await connection.execute(_OFFSETS, values)}
+
+    async def settle(self, batch: SettlementBatch, now: datetime) -> SettlementResult:
+        """Post a batch and move its offset, all or nothing.
+
+        An event counts once whatever its batch, because its id is the key of `settled_events`; the offset only saves the
+        reading. Rows are locked in the order of their ids, so that two batches never wait for each other in a circle.
+
+        Raises:
+            StoreUnavailableError: nothing was posted; do the same again later.
+        """
+        try:
+            async with self._database.transaction() as connection:
+                result = await self._settle(connection, batch, now)
+                self._failpoints.reach("settle.written")
+        except IntegrityError as error:
+            # Another process settled one of these events between our look and our insert.
+            raise StoreUnavailableError("a concurrent settlement of the same events") from error
+        return result
+
+    async def _settle(self, connection: AsyncConnection, batch: SettlementBatch, now: datetime) -> SettlementResult:
+        stated = [record.fact for record in batch.records if record.fact]
+        known = await self._lock_orgs(connection, {fact.org_id for fact in stated})
+        posted = await self._posted(connection, stated)
+        facts, rejected = _sort_out(batch.records, known, posted)
+        postings = post(facts, posted)
+        if postings.facts:
+            await self._write(connection, postings, set(posted), now)
+        await self._reject(connection, batch, rejected, now)
+        await connection.execute(
+            sql.MOVE_OFFSET,
+            {
+                "cluster_id": batch.cluster_id,
+                "topic": batch.topic,
+                "partition": batch.partition,
+                "next_offset": batch.next_offset,
+            },
+        )
+        return SettlementResult(settled=len(postings.facts), rejected=len(rejected))
+
+    async def _lock_orgs(self, connection: AsyncConnection, org_ids: Collection[UUID]) -> set[UUID]:
+        found = await connection.execute(sql.LOCK_ORGS, {"org_ids": list(org_ids)})
+        return set(found.scalars())
+
+    async def _posted(self, connection: AsyncConnection, facts: Sequence[UsageFact]) -> dict[UUID, Posted]:
+        found = await connection.execute(sql.POSTED, {"event_ids": [fact.event_id for fact in facts]})
+        return {
+            row.event_id: Posted(
+                rank=row.rank,
+                org_id=row.org_id,
+                key_id=row.key_id,
+                provider=row.provider,
+                day=row.ended_at.astimezone(UTC).date(),
+                cost=row.cost_nano,
+                provider_cost=row.provider_cost_nano,
+            )
+            for row in found
+        }
+
+    async def _write(
+        self, connection: AsyncConnection, postings: Postings, already: Collection[UUID], now: datetime
+    ) -> None:
+        new = [fact for fact in postings.facts if fact.event_id not in already]
+        corrected = [fact for fact in postings.facts if fact.event_id in already]
+        if new:
+            await connection.execute(sql.INSERT_EVENTS, _event_columns(new, now))
+        if corrected:
+            await connection.execute(sql.CORRECT_EVENTS, _event_columns(corrected, now))
+        if postings.entries:
+            await connection.execute(sql.INSERT_ENTRIES, _entry_columns(postings, now))
+        await self._write_orgs(connection, postings, now)
+        if postings.key_day_spend:
+            await self._write_keys(connection, postings, now)
+
+    async def _write_orgs(self, connection: AsyncConnection, postings: Postings, now: datetime) -> None:
+        org_ids = list(postings.org_usage)
+        changed = await connection.execute(
+            sql.CHARGE_ORGS,
+            {
+                "org_ids": org_ids,
+                "nanos": [postings.org_usage[org_id] for org_id in org_ids],
+                "untils": [postings.org_settled_until[org_id] for org_id in org_ids],
+            },
+        )
+        await enqueue(connection, [org_message(org_from_row(row), now) for row in changed])
+
+    async def _write_keys(self, connection: AsyncConnection, postings: Postings, now: datetime) -> None:
+        key_ids = sorted(postings.key_spend)
+        await connection.execute(sql.LOCK_KEYS, {"key_ids": key_ids})
+        changed = await connection.execute(
+            sql.CHARGE_KEYS, {"key_ids": key_ids, "nanos": [postings.key_spend[key_id] for key_id in key_ids]}
+        )
+        # Only a limit makes the spend of a key matter to an edge.
+        limited = [key_from_row(row) for row in changed if row.limit_nano is not None and row.deleted_at is None]
+        await enqueue(connection, [key_message(key, now) for key in limited])
+        days = sorted(postings.key_day_spend)
+        await connection.execute(
+            sql.ADD_DAILY_SPEND,
+            {
+                "key_ids": [key_id for key_id, _ in days],
+                "days": [day for _, day in days],
+                "nanos": [postings.key_day_spend[day] for day in days],
+            },
+        )
+
+    async def _reject(
+        self, connection: AsyncConnection, batch: SettlementBatch, rejected: Sequence[Rejected], now: datetime
+    ) -> None:
+        for record, reason in rejected:
+            await connection.execute(
+                sql.QUARANTINE,
+                {
+                    "cluster_id": batch.cluster_id,
+                    "topic": batch.topic,
+                    "partition": batch.partition,
+                    "record_offset": record.offset,
+                    "reason": reason,
+                    "record_key": record.key,
+                    "record_value": record.value,
+                    "now": now,
+                },
+            )
+        await enqueue(connection, [_dead_letter(batch, record, reason) for record, reason in rejected])
+
+
+def _sort_out(
+    records: Sequence[ReceivedRecord], known: Collection[UUID], posted: Mapping[UUID, Posted]
+) -> tuple[list[UsageFact], list[Rejected]]:
+    facts: list[UsageFact] = []
+    rejected: list[Rejected] = []
+    for record in records:
+        if record.fact is None:
+            rejected.append((record, record.reason))
+        elif record.fact.org_id not in known:
+            rejected.append((record, "org_id is not an organisation of ours"))
+        elif record.fact.event_id in posted and posted[record.fact.event_id].org_id != record.fact.org_id:
+            rejected.append((record, "the event was settled for another organisation"))
+        else:
+            facts.append(record.fact)
+    return facts, rejected
+
+
+def _dead_letter(batch: SettlementBatch, record: ReceivedRecord, reason: str) -> OutboxMessage:
+    """The record as it was. Its key and headers are text in the outbox, so what no text can hold is replaced in them."""
+    headers = {
+        **{_storable(name): _storable(value) for name, value in record.headers.items()},
+        "x-original-topic": batch.topic,
+        "x-original-partition": str(batch.partition),
+        "x-original-offset": str(record.offset),
+        "x-consumer": "accounts",
+        "x-reason": reason,
+    }
+    topic = USAGE.dead_letters or f"{batch.topic}.dlq"
+    return OutboxMessage(topic, _storable(record.key.decode("utf-8", "replace")), record.value, headers)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _event_columns(facts: Sequence[UsageFact], now: datetime) -> dict[str, Any]:
+    return {
+        "event_ids": [fact.event_id for fact in facts],
+        "ranks": [fact.rank for fact in facts],
+        "generation_ids": [fact.generation_id for fact in facts],
+        "org_ids": [fact.org_id for fact in facts],
+        "key_ids": [fact.key_id for fact in facts],
+        "models": [fact.model for fact in facts],
+        "providers": [fact.provider for fact in facts],
+        "endpoint_ids": [fact.endpoint_id for fact in facts],
+        "price_versions": [fact.price_version for fact in facts],
+        "prompt_tokens": [fact.prompt_tokens for fact in facts],
+        "completion_tokens": [fact.completion_tokens for fact in facts],
+        "costs": [fact.cost for fact in facts],
+        "provider_costs": [fact.provider_cost for fact in facts],
+        "ended": [fact.ended_at for fact in facts],
+        "now": now,
+    }
+
+
+def _entry_columns(postings: Postings, now: datetime) -> dict[str, Any]:
+    entries = postings.entries
+    return {
+        "cause_ids": [entry.event_id for entry in entries],
+        "org_ids": [entry.org_id for entry in entries],
+        "debits": [entry.debit for entry in entries],
+        "credits": [entry.credit for entry in entries],
+        "nanos": [entry.nano for entry in entries],
+        "price_versions": [entry.price_version for entry in entries],
+        "reasons": [entry.reason for entry in entries],
+        "now": now,
+    }

@@ -1,0 +1,48 @@
+"""What each error becomes on the wire. One table, one row for each error that a call can meet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+import grpc
+
+from accounts.domain.errors import (
+    AccountsError,
+    AlreadyExistsError,
+    InvalidFieldError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from contracts.errors import TREATMENTS, ErrorReason
+from servicekit.grpc_errors import abort
+
+REASONS: Final[dict[type[AccountsError], tuple[ErrorReason, str]]] = {
+    InvalidFieldError: (ErrorReason.INVALID_REQUEST, "{error}"),
+    NotFoundError: (ErrorReason.NOT_FOUND, "{error}"),
+    AlreadyExistsError: (ErrorReason.ALREADY_EXISTS, "{error}"),
+    StoreUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The accounts database is not available"),
+}
+"""Error to reason and message; `{error}` stands for the error's own text, where that is fit for the caller."""
+
+_RETRY_AFTER: Final = timedelta(seconds=1)
+
+
+@asynccontextmanager
+async def aborting(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """Turn accounts' errors inside the block into statuses with a reason."""
+    try:
+        yield
+    except AccountsError as error:
+        reason, message = REASONS[type(error)]
+        treatment = TREATMENTS[reason]
+        await abort(
+            context,
+            grpc.StatusCode[treatment.grpc_code],
+            message.format(error=error),
+            reason=reason.value,
+            metadata={"param": error.field} if isinstance(error, InvalidFieldError) else {},
+            retry_after=_RETRY_AFTER if isinstance(error, StoreUnavailableError) else None,
+        )

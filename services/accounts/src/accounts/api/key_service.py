@@ -1,0 +1,95 @@
+"""The gRPC service of API keys: parse, call, convert."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from accounts.api.errors import aborting
+from accounts.domain.accounts import KeyChanges, KeyKind
+from accounts.domain.errors import InvalidFieldError
+from accounts.identity import Identity
+from accounts.records import key_to_proto, org_to_proto
+from turnpike.accounts.v1 import key_service_pb2 as messages
+from turnpike.accounts.v1 import key_service_pb2_grpc as stubs
+
+SERVICE_NAME: Final = messages.DESCRIPTOR.services_by_name["KeyService"].full_name
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class KeyServicer(stubs.KeyServiceServicer):
+    """API keys. The names of the methods are those of the wire."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    async def ResolveKey(self, request: messages.ResolveKeyRequest, context: Context) -> messages.ResolveKeyResponse:  # noqa: N802 - named by the wire
+        """Find a key by its digest."""
+        async with aborting(context):
+            key, org = await self._identity.resolve_key(request.digest)
+            return messages.ResolveKeyResponse(key=key_to_proto(key), org=org_to_proto(org))
+
+    async def CreateKey(self, request: messages.CreateKeyRequest, context: Context) -> messages.CreateKeyResponse:  # noqa: N802 - named by the wire
+        """Make a key."""
+        async with aborting(context):
+            try:
+                kind = KeyKind(request.kind)
+            except ValueError:
+                raise InvalidFieldError("kind", "must be said") from None
+            key, secret = await self._identity.create_key(
+                request.org_id,
+                request.name,
+                kind,
+                request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
+                _moment(request.expires_at) if request.HasField("expires_at") else None,
+                request.idempotency_key,
+            )
+            return messages.CreateKeyResponse(key=key_to_proto(key), secret=secret)
+
+    async def ListKeys(self, request: messages.ListKeysRequest, context: Context) -> messages.ListKeysResponse:  # noqa: N802 - named by the wire
+        """List the keys of an organisation."""
+        async with aborting(context):
+            keys, total = await self._identity.list_keys(
+                request.org_id, request.offset, request.limit, request.include_disabled
+            )
+            return messages.ListKeysResponse(keys=[key_to_proto(key) for key in keys], total_count=total)
+
+    async def GetKey(self, request: messages.GetKeyRequest, context: Context) -> messages.GetKeyResponse:  # noqa: N802 - named by the wire
+        """Return a key and what it spent."""
+        async with aborting(context):
+            key, spend = await self._identity.get_key(request.org_id, request.digest)
+            return messages.GetKeyResponse(
+                key=key_to_proto(key),
+                spent_daily_nano_usd=spend.daily,
+                spent_weekly_nano_usd=spend.weekly,
+                spent_monthly_nano_usd=spend.monthly,
+            )
+
+    async def UpdateKey(self, request: messages.UpdateKeyRequest, context: Context) -> messages.UpdateKeyResponse:  # noqa: N802 - named by the wire
+        """Change a key."""
+        async with aborting(context):
+            changes = KeyChanges(
+                name=request.name if request.HasField("name") else None,
+                disabled=request.disabled if request.HasField("disabled") else None,
+                limit=request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
+                clear_limit=request.clear_limit,
+            )
+            key = await self._identity.update_key(request.org_id, request.digest, changes)
+            return messages.UpdateKeyResponse(key=key_to_proto(key))
+
+    async def DeleteKey(self, request: messages.DeleteKeyRequest, context: Context) -> messages.DeleteKeyResponse:  # noqa: N802 - named by the wire
+        """Delete a key."""
+        async with aborting(context):
+            await self._identity.delete_key(request.org_id, request.digest)
+            return messages.DeleteKeyResponse()
+
+
+def _moment(timestamp: Timestamp) -> datetime:
+    try:
+        return timestamp.ToDatetime(UTC)
+    except ValueError:
+        raise InvalidFieldError("expires_at", "is not a time") from None

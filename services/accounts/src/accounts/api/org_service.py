@@ -1,0 +1,52 @@
+"""The gRPC service of organisations and credit: parse, call, convert."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+
+from accounts.api.errors import aborting
+from accounts.identity import Identity
+from accounts.records import org_to_proto
+from turnpike.accounts.v1 import org_service_pb2 as messages
+from turnpike.accounts.v1 import org_service_pb2_grpc as stubs
+
+SERVICE_NAME: Final = messages.DESCRIPTOR.services_by_name["OrgService"].full_name
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class OrgServicer(stubs.OrgServiceServicer):
+    """Organisations and their credit. The names of the methods are those of the wire."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    async def CreateOrg(self, request: messages.CreateOrgRequest, context: Context) -> messages.CreateOrgResponse:  # noqa: N802 - named by the wire
+        """Make an organisation."""
+        async with aborting(context):
+            org = await self._identity.create_org(request.name)
+            return messages.CreateOrgResponse(org=org_to_proto(org))
+
+    async def GetOrg(self, request: messages.GetOrgRequest, context: Context) -> messages.GetOrgResponse:  # noqa: N802 - named by the wire
+        """Return an organisation."""
+        async with aborting(context):
+            org = await self._identity.org(request.org_id)
+            return messages.GetOrgResponse(org=org_to_proto(org))
+
+    async def GetCredits(self, request: messages.GetCreditsRequest, context: Context) -> messages.GetCreditsResponse:  # noqa: N802 - named by the wire
+        """Return what an organisation bought and used."""
+        async with aborting(context):
+            org = await self._identity.org(request.org_id)
+            return messages.GetCreditsResponse(total_credits_nano_usd=org.credits, total_usage_nano_usd=org.usage)
+
+    async def GrantCredit(  # noqa: N802 - named by the wire
+        self, request: messages.GrantCreditRequest, context: Context
+    ) -> messages.GrantCreditResponse:
+        """Give credit."""
+        async with aborting(context):
+            org = await self._identity.grant_credit(
+                request.org_id, request.amount_nano_usd, request.idempotency_key, request.reason
+            )
+            return messages.GrantCreditResponse(org=org_to_proto(org))

@@ -1,0 +1,168 @@
+"""Organisations and API keys as values, and the rules of their fields."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from uuid import UUID
+
+from accounts.domain.errors import InvalidFieldError, NotFoundError
+
+MAX_NAME_LENGTH = 100
+MAX_PAGE = 100
+# 1,000,000 dollars: far above any sensible limit or grant, far below what 64 bits hold.
+MAX_AMOUNT_NANO = 10**15
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+class KeyKind(IntEnum):
+    """What a key may do; the numbers are those of the wire."""
+
+    INFERENCE = 1
+    MANAGEMENT = 2
+
+
+class OrgStatus(IntEnum):
+    """Whether an organisation may spend; the numbers are those of the wire."""
+
+    ACTIVE = 1
+    FROZEN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """An organisation. `balance` is credit less settled usage, in nano-dollars; `revision` counts its changes."""
+
+    org_id: UUID
+    name: str
+    status: OrgStatus
+    balance: int
+    credits: int
+    usage: int
+    settled_until: datetime | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key without the key itself. Amounts in nano-dollars; `limit` None means none."""
+
+    key_id: UUID
+    org_id: UUID
+    digest: str
+    name: str
+    label: str
+    kind: KeyKind
+    disabled: bool
+    limit: int | None
+    spent: int
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpend:
+    """What a key spent since midnight, since Monday and since the first of the month (UTC), in nano-dollars."""
+
+    daily: int
+    weekly: int
+    monthly: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanges:
+    """What to change about a key; None leaves it."""
+
+    name: str | None = None
+    disabled: bool | None = None
+    limit: int | None = None
+    clear_limit: bool = False
+
+
+def checked_name(name: str) -> str:
+    """Return a name without blanks around it.
+
+    Raises:
+        InvalidFieldError: empty, too long, or with control characters.
+    """
+    return checked_text("name", name.strip(), 1, MAX_NAME_LENGTH)
+
+
+def checked_limit(limit: int | None) -> int | None:
+    """Return a limit.
+
+    Raises:
+        InvalidFieldError: negative or beyond a million dollars.
+    """
+    if limit is not None and not 0 <= limit <= MAX_AMOUNT_NANO:
+        raise InvalidFieldError("limit", "must be between 0 and 1000000 dollars")
+    return limit
+
+
+def checked_id(field: str, text: str) -> UUID:
+    """Read an id.
+
+    Raises:
+        InvalidFieldError: not a UUID.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidFieldError(field, "must be a UUID") from None
+
+
+def checked_text(field: str, text: str, least: int, most: int) -> str:
+    """Return a text of so many characters.
+
+    Raises:
+        InvalidFieldError: another length, or with control characters.
+    """
+    if not least <= len(text) <= most:
+        raise InvalidFieldError(field, f"must have {least} to {most} characters")
+    if not text.isprintable():
+        raise InvalidFieldError(field, "must not have control characters")
+    return text
+
+
+def checked_digest(text: str) -> str:
+    """Return the digest of a key.
+
+    Raises:
+        NotFoundError: no key can have it, because it is not 64 lower-case hexadecimal digits.
+    """
+    if _DIGEST.fullmatch(text) is None:
+        raise NotFoundError("no such key")
+    return text
+
+
+def checked_page(offset: int, limit: int) -> tuple[int, int]:
+    """Return where a page starts and how long it is; a limit of 0 means the most.
+
+    Raises:
+        InvalidFieldError: out of range.
+    """
+    if offset < 0:
+        raise InvalidFieldError("offset", "must not be negative")
+    if not 0 <= limit <= MAX_PAGE:
+        raise InvalidFieldError("limit", f"must be between 0 and {MAX_PAGE}")
+    return offset, limit or MAX_PAGE
+
+
+def checked_changes(changes: KeyChanges) -> KeyChanges:
+    """Return changes with their fields checked.
+
+    Raises:
+        InvalidFieldError: a field breaks its rule, or a limit is set and removed at once.
+    """
+    if changes.clear_limit and changes.limit is not None:
+        raise InvalidFieldError("limit", "cannot be set and removed at once")
+    return KeyChanges(
+        name=None if changes.name is None else checked_name(changes.name),
+        disabled=changes.disabled,
+        limit=checked_limit(changes.limit),
+        clear_limit=changes.clear_limit,
+    )

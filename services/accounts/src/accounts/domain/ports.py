@@ -1,0 +1,137 @@
+"""What accounts needs from outside. Every method may raise StoreUnavailableError."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from accounts.domain.accounts import ApiKey, KeyChanges, KeySpend, Org
+from accounts.domain.postings import UsageFact
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRecord:
+    """A record of the usage topic: as it was, and what it states; `reason` says why it states nothing usable."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
+    headers: Mapping[str, str]
+    fact: UsageFact | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementBatch:
+    """Consecutive records of one partition, and where reading goes on after them."""
+
+    cluster_id: str
+    topic: str
+    partition: int
+    next_offset: int
+    records: Sequence[ReceivedRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementResult:
+    """What a batch did: events that were new or corrected, and records that were set aside."""
+
+    settled: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A record to publish. `value` None deletes the key from its compacted topic."""
+
+    topic: str
+    key: str
+    value: bytes | None
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publication did: how many messages, and whether they were `everything` that there is."""
+
+    messages: int
+    everything: bool
+
+
+class KeyStore(Protocol):
+    """API keys."""
+
+    async def add(self, key: ApiKey, idempotency_key: str | None) -> None:
+        """Store a new key. Raises NotFoundError for the organisation, AlreadyExistsError for the idempotency key."""
+        ...
+
+    async def resolve(self, digest: str) -> tuple[ApiKey, Org]:
+        """Find a key with its organisation. Raises NotFoundError."""
+        ...
+
+    async def page(self, org_id: UUID, offset: int, limit: int, include_disabled: bool) -> tuple[list[ApiKey], int]:
+        """Return keys of an organisation, newest first, and how many there are in all."""
+        ...
+
+    async def get(self, org_id: UUID, digest: str, now: datetime) -> tuple[ApiKey, KeySpend]:
+        """Return a key and what it spent. Raises NotFoundError."""
+        ...
+
+    async def update(self, org_id: UUID, digest: str, changes: KeyChanges, now: datetime) -> ApiKey:
+        """Change a key. Raises NotFoundError."""
+        ...
+
+    async def delete(self, org_id: UUID, digest: str, now: datetime) -> None:
+        """Delete a key. Raises NotFoundError."""
+        ...
+
+
+class OrgStore(Protocol):
+    """Organisations and their credit."""
+
+    async def add(self, org_id: UUID, name: str, now: datetime) -> Org:
+        """Store a new organisation without credit."""
+        ...
+
+    async def get(self, org_id: UUID) -> Org:
+        """Return an organisation. Raises NotFoundError."""
+        ...
+
+    async def grant(self, org_id: UUID, nano: int, idempotency_key: str, reason: str, now: datetime) -> Org:
+        """Give credit once for an idempotency key. Raises NotFoundError."""
+        ...
+
+
+class SettlementStore(Protocol):
+    """The books, and where each partition has been read to."""
+
+    async def offsets(self, cluster_id: str, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
+        """Return the next offset of each partition that was read before in this cluster."""
+        ...
+
+    async def settle(self, batch: SettlementBatch, now: datetime) -> SettlementResult:
+        """Post a batch and move its offset, all or nothing. Doing it again changes nothing."""
+        ...
+
+
+class Outbox(Protocol):
+    """Changes that are committed and not yet published."""
+
+    async def publish(self, cluster_id: str, limit: int, send: OutboxSender, now: datetime) -> Published:
+        """Hand the oldest changes to `send`, and forget them once it returns.
+
+        A cluster that does not hold everything yet is given the state of every key and organisation first, deleted keys
+        as tombstones. However many publishers there are, what one key is given never gets older: two never send at once.
+        """
+        ...
+
+
+class OutboxSender(Protocol):
+    """Publishes records."""
+
+    async def __call__(self, messages: Sequence[OutboxMessage]) -> None:
+        """Return when all are acknowledged; raise otherwise, and none is forgotten."""
+        ...

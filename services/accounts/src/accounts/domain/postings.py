@@ -1,0 +1,141 @@
+"""What a batch of usage events does to the books. Pure: the same events give the same postings in any order and split.
+
+Double entry in nano-dollars. Every entry moves a positive amount from a debit to a credit account:
+
+| event                    | debit             | credit                  |
+|--------------------------|-------------------|-------------------------|
+| credit given             | `promo`           | `customer:<org>`        |
+| usage, the caller's side | `customer:<org>`  | `revenue:usage`         |
+| usage, our side          | `provider_cost`   | `provider_payable:<provider>` |
+
+A correction (the same event with a higher rank) takes back what was posted and posts anew; where the accounts are the same,
+that is one entry of the difference, in the other direction where it is negative.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from uuid import UUID
+
+REVENUE = "revenue:usage"
+PROVIDER_COST = "provider_cost"
+PROMO = "promo"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFact:
+    """A usage event as the books need it. Costs in nano-dollars; a higher `rank` replaces a lower one."""
+
+    event_id: UUID
+    rank: int
+    generation_id: str
+    org_id: UUID
+    key_id: UUID
+    model: str
+    provider: str
+    endpoint_id: str
+    price_version: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: int
+    provider_cost: int
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What the books already hold of an event: amounts in nano-dollars, and whom they were posted to."""
+
+    rank: int
+    org_id: UUID
+    key_id: UUID
+    provider: str
+    day: date
+    cost: int
+    provider_cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One movement: `nano` > 0 from `debit` to `credit`."""
+
+    event_id: UUID
+    org_id: UUID
+    debit: str
+    credit: str
+    nano: int
+    price_version: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Postings:
+    """Everything that a batch changes. Sums in nano-dollars, by organisation, by key, and by key and UTC day."""
+
+    facts: list[UsageFact] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    org_usage: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    org_settled_until: dict[UUID, datetime] = field(default_factory=dict)
+    key_spend: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    key_day_spend: dict[tuple[UUID, date], int] = field(default_factory=lambda: defaultdict(int))
+
+
+def customer(org_id: UUID) -> str:
+    """The account of an organisation's credit."""
+    return f"customer:{org_id}"
+
+
+def provider_payable(provider: str) -> str:
+    """The account of what a provider is owed."""
+    return f"provider_payable:{provider}"
+
+
+def post(facts: Iterable[UsageFact], posted: Mapping[UUID, Posted]) -> Postings:
+    """Work out the postings of a batch.
+
+    Args:
+        facts: the events, repeats and all.
+        posted: what the books hold of them; an event that is missing there is new, and none is of another organisation.
+    """
+    latest: dict[UUID, UsageFact] = {}
+    for fact in facts:
+        known = latest.get(fact.event_id)
+        if known is None or fact.rank > known.rank:
+            latest[fact.event_id] = fact
+    result = Postings()
+    for fact in latest.values():
+        before = posted.get(fact.event_id)
+        if before is not None and before.rank >= fact.rank:
+            continue
+        _post_one(result, fact, before)
+    return result
+
+
+def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
+    moves: dict[tuple[str, str], int] = defaultdict(int)
+    spend: dict[tuple[UUID, date], int] = defaultdict(int)
+    moves[customer(fact.org_id), REVENUE] += fact.cost
+    moves[PROVIDER_COST, provider_payable(fact.provider)] += fact.provider_cost
+    spend[fact.key_id, fact.ended_at.date()] += fact.cost
+    if before is not None:
+        moves[customer(fact.org_id), REVENUE] -= before.cost
+        moves[PROVIDER_COST, provider_payable(before.provider)] -= before.provider_cost
+        spend[before.key_id, before.day] -= before.cost
+    result.facts.append(fact)
+    reason = "usage" if before is None else "usage_correction"
+    for (debit, credit), nano in moves.items():
+        if nano < 0:
+            debit, credit, nano = credit, debit, -nano
+        if nano:
+            result.entries.append(Entry(fact.event_id, fact.org_id, debit, credit, nano, fact.price_version, reason))
+    result.org_usage[fact.org_id] += fact.cost - (before.cost if before else 0)
+    until = result.org_settled_until.get(fact.org_id)
+    if until is None or fact.ended_at > until:
+        result.org_settled_until[fact.org_id] = fact.ended_at
+    for (key_id, day), nano in spend.items():
+        if nano:
+            result.key_spend[key_id] += nano
+            result.key_day_spend[key_id, day] += nano

@@ -1,0 +1,128 @@
+"""Use cases on organisations and API keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from random import Random
+from uuid import UUID
+
+from accounts.domain.accounts import (
+    MAX_AMOUNT_NANO,
+    ApiKey,
+    KeyChanges,
+    KeyKind,
+    KeySpend,
+    Org,
+    checked_changes,
+    checked_digest,
+    checked_id,
+    checked_limit,
+    checked_name,
+    checked_page,
+    checked_text,
+)
+from accounts.domain.errors import InvalidFieldError
+from accounts.domain.ports import KeyStore, OrgStore
+from contracts import api_keys
+from contracts.api_keys import ApiKeyKind
+from servicekit.clock import Clock
+
+_FORMS = {KeyKind.INFERENCE: ApiKeyKind.INFERENCE, KeyKind.MANAGEMENT: ApiKeyKind.MANAGEMENT}
+_MAX_IDEMPOTENCY_KEY = 100
+_MAX_REASON = 200
+
+
+class Identity:
+    """What can be done with organisations and keys. Mints every id, time and secret."""
+
+    def __init__(self, keys: KeyStore, orgs: OrgStore, clock: Clock, random: Random, pepper: bytes) -> None:
+        """Make the use cases.
+
+        Args:
+            keys: where keys are kept.
+            orgs: where organisations are kept.
+            clock: source of times.
+            random: source of ids and secrets; cryptographic (`random.SystemRandom`) outside tests.
+            pepper: secret of the installation that digests are made with.
+        """
+        self._keys = keys
+        self._orgs = orgs
+        self._clock = clock
+        self._random = random
+        self._pepper = pepper
+
+    async def create_org(self, name: str) -> Org:
+        """Make an organisation without credit."""
+        return await self._orgs.add(self._new_id(), checked_name(name), self._clock.now())
+
+    async def org(self, org_id: str) -> Org:
+        """Return an organisation."""
+        return await self._orgs.get(checked_id("org_id", org_id))
+
+    async def grant_credit(self, org_id: str, nano: int, idempotency_key: str, reason: str) -> Org:
+        """Give credit, once for an idempotency key."""
+        if not 0 < nano <= MAX_AMOUNT_NANO:
+            raise InvalidFieldError("amount_nano_usd", "must be more than 0 and at most 1000000 dollars")
+        checked_text("idempotency_key", idempotency_key, 1, _MAX_IDEMPOTENCY_KEY)
+        checked_text("reason", reason, 0, _MAX_REASON)
+        now = self._clock.now()
+        return await self._orgs.grant(checked_id("org_id", org_id), nano, idempotency_key, reason or "grant", now)
+
+    async def resolve_key(self, digest: str) -> tuple[ApiKey, Org]:
+        """Find a key by its digest."""
+        return await self._keys.resolve(checked_digest(digest))
+
+    async def create_key(
+        self,
+        org_id: str,
+        name: str,
+        kind: KeyKind,
+        limit: int | None,
+        expires_at: datetime | None,
+        idempotency_key: str,
+    ) -> tuple[ApiKey, str]:
+        """Make a key. Returns it with the whole key, which exists nowhere else."""
+        now = self._clock.now()
+        if expires_at is not None and expires_at <= now:
+            raise InvalidFieldError("expires_at", "must be in the future")
+        checked_text("idempotency_key", idempotency_key, 0, _MAX_IDEMPOTENCY_KEY)
+        secret = api_keys.generate(_FORMS[kind], self._random)
+        key = ApiKey(
+            key_id=self._new_id(),
+            org_id=checked_id("org_id", org_id),
+            digest=api_keys.digest(secret, self._pepper),
+            name=checked_name(name),
+            label=api_keys.label(secret),
+            kind=kind,
+            disabled=False,
+            limit=checked_limit(limit),
+            spent=0,
+            created_at=now,
+            updated_at=now,
+            expires_at=expires_at,
+            revision=1,
+        )
+        await self._keys.add(key, idempotency_key or None)
+        return key, secret
+
+    async def list_keys(self, org_id: str, offset: int, limit: int, include_disabled: bool) -> tuple[list[ApiKey], int]:
+        """List keys, newest first, with how many there are in all."""
+        offset, limit = checked_page(offset, limit)
+        return await self._keys.page(checked_id("org_id", org_id), offset, limit, include_disabled)
+
+    async def get_key(self, org_id: str, digest: str) -> tuple[ApiKey, KeySpend]:
+        """Return a key of an organisation and what it spent."""
+        return await self._keys.get(checked_id("org_id", org_id), checked_digest(digest), self._clock.now())
+
+    async def update_key(self, org_id: str, digest: str, changes: KeyChanges) -> ApiKey:
+        """Change a key of an organisation."""
+        return await self._keys.update(
+            checked_id("org_id", org_id), checked_digest(digest), checked_changes(changes), self._clock.now()
+        )
+
+    async def delete_key(self, org_id: str, digest: str) -> None:
+        """Delete a key of an organisation."""
+        await self._keys.delete(checked_id("org_id", org_id), checked_digest(digest), self._clock.now())
+
+    def _new_id(self) -> UUID:
+        return UUID(int=self._random.getrandbits(128), version=4)

@@ -1,0 +1,85 @@
+"""Keys and organisations on the wire: `KeyRecord`, `OrgRecord` and the outbox messages that publish them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from accounts.domain.accounts import ApiKey, Org
+from accounts.domain.ports import OutboxMessage
+from contracts.topics import KEYS, ORGS, Topic, cloud_event_headers
+from turnpike.accounts.v1 import records_pb2
+
+_SOURCE = "/accounts"
+# Makes the event id of a change from what changed and its revision, so that publishing it again repeats the id.
+_CHANGES = UUID("3f9d5d0e-7b53-5d8b-8f5c-0d3e6b6f1a42")
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Put a moment on the wire."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def key_to_proto(key: ApiKey) -> records_pb2.KeyRecord:
+    """Put a key on the wire."""
+    return records_pb2.KeyRecord(
+        key_id=str(key.key_id),
+        digest=key.digest,
+        org_id=str(key.org_id),
+        name=key.name,
+        label=key.label,
+        kind=records_pb2.KeyKind.ValueType(key.kind),
+        disabled=key.disabled,
+        limit_nano_usd=key.limit,
+        spent_nano_usd=key.spent,
+        created_at=timestamp(key.created_at),
+        updated_at=timestamp(key.updated_at),
+        expires_at=timestamp(key.expires_at),
+        revision=key.revision,
+    )
+
+
+def org_to_proto(org: Org) -> records_pb2.OrgRecord:
+    """Put an organisation on the wire."""
+    return records_pb2.OrgRecord(
+        org_id=str(org.org_id),
+        name=org.name,
+        status=records_pb2.OrgStatus.ValueType(org.status),
+        balance_nano_usd=org.balance,
+        settled_until=timestamp(org.settled_until),
+        revision=org.revision,
+    )
+
+
+def key_message(key: ApiKey, now: datetime) -> OutboxMessage:
+    """The record that publishes a key."""
+    return OutboxMessage(
+        KEYS.name,
+        key.digest,
+        key_to_proto(key).SerializeToString(),
+        _headers(KEYS, key.digest, key.revision, str(key.key_id), now),
+    )
+
+
+def key_tombstone(digest: str, key_id: UUID, revision: int, now: datetime) -> OutboxMessage:
+    """The record that publishes that a key is gone."""
+    return OutboxMessage(KEYS.name, digest, None, _headers(KEYS, digest, revision, str(key_id), now))
+
+
+def org_message(org: Org, now: datetime) -> OutboxMessage:
+    """The record that publishes an organisation."""
+    org_id = str(org.org_id)
+    return OutboxMessage(
+        ORGS.name, org_id, org_to_proto(org).SerializeToString(), _headers(ORGS, org_id, org.revision, org_id, now)
+    )
+
+
+def _headers(topic: Topic, key: str, revision: int, subject: str, now: datetime) -> dict[str, str]:
+    event_id = str(uuid5(_CHANGES, f"{topic.name}/{key}/{revision}"))
+    return cloud_event_headers(topic, event_id=event_id, source=_SOURCE, time=now, subject=subject)

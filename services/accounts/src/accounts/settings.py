@@ -1,0 +1,94 @@
+"""What accounts can be told, and nothing else looks at the environment."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from accounts.failpoints import POINTS
+from servicekit.failpoints import parse_failpoints
+from servicekit.settings import (
+    Duration,
+    GrpcServerSettings,
+    KafkaSettings,
+    Section,
+    ServiceSettings,
+    WordList,
+    parse_duration,
+    service_config,
+)
+
+_MIN_PEPPER_LENGTH = 32
+
+
+class PostgresSettings(Section):
+    """Where organisations, keys and the ledger are kept."""
+
+    dsn: SecretStr = Field(description="postgresql://user:password@host:port/database")
+    pool: int = Field(default=10, ge=2, le=200, description="connections; one is kept by each batch that settles")
+    connect_timeout: Duration = Field(default=parse_duration("3s"), description="of a new connection")
+    statement_timeout: Duration = Field(default=parse_duration("10s"), description="after which PostgreSQL gives up")
+    migrate: bool = Field(default=True, description="run pending migrations at start; otherwise wait for them")
+
+    @field_validator("dsn")
+    @classmethod
+    def _postgresql(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("expected postgresql://user:password@host:port/database")
+        return value
+
+
+class KeysSettings(Section):
+    """How keys are named in the store."""
+
+    pepper: SecretStr = Field(description="secret of the installation that digests of keys are made with")
+
+    @field_validator("pepper")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < _MIN_PEPPER_LENGTH:
+            raise ValueError(f"expected at least {_MIN_PEPPER_LENGTH} characters")
+        return value
+
+
+class SettlementSettings(Section):
+    """How usage events are gathered before a transaction."""
+
+    batch: int = Field(default=1_000, ge=1, le=10_000, description="usage events in one transaction")
+    wait: Duration = Field(default=parse_duration("100ms"), description="how long to wait for a record")
+
+
+class OutboxSettings(Section):
+    """How changes reach Kafka."""
+
+    interval: Duration = Field(default=parse_duration("200ms"), description="between two looks at the outbox")
+    batch: int = Field(default=500, ge=1, le=5_000, description="changes in one transaction")
+
+
+class Settings(ServiceSettings):
+    """Settings of accounts: `ACCOUNTS_<FIELD>` and `ACCOUNTS_<SECTION>_<FIELD>`."""
+
+    model_config = service_config("ACCOUNTS")
+
+    grpc: GrpcServerSettings = GrpcServerSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    postgres: PostgresSettings
+    keys: KeysSettings
+    settlement: SettlementSettings = SettlementSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")
+
+    @field_validator("failpoints")
+    @classmethod
+    def _known_failpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_failpoints(POINTS, value)
+        return value
+
+    @model_validator(mode="after")
+    def _transactions_outlast_sends(self) -> Self:
+        # PostgreSQL ends a transaction that is idle for twice the statement timeout. The outbox waits for the broker in
+        # one; if it ended before the sends are given up, another publisher could overtake them.
+        if 2 * self.postgres.statement_timeout <= self.kafka.send_timeout:
+            raise ValueError("kafka.send_timeout must be below twice postgres.statement_timeout")
+        return self

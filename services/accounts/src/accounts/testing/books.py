@@ -1,0 +1,68 @@
+"""The statements that hold of the books at any time, checked over everything that is in the database."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+_MOVEMENTS = """
+SELECT account, sum(nano)::bigint AS nano FROM (
+    SELECT credit AS account, nano FROM ledger_entries UNION ALL SELECT debit, -nano FROM ledger_entries
+) AS movements GROUP BY account
+"""
+_ORGS = """
+SELECT org_id, balance_nano, credits_nano, usage_nano,
+       (SELECT coalesce(sum(nano), 0)::bigint FROM grants WHERE grants.org_id = orgs.org_id) AS granted,
+       (SELECT coalesce(sum(cost_nano), 0)::bigint FROM settled_events AS e WHERE e.org_id = orgs.org_id) AS settled
+FROM orgs
+"""
+_EVENTS = "SELECT event_id, org_id, key_id, provider, cost_nano, provider_cost_nano, ended_at FROM settled_events"
+_CHARGED = """
+SELECT cause_id, sum(CASE WHEN credit = 'revenue:usage' THEN nano ELSE -nano END)::bigint AS nano
+FROM ledger_entries WHERE 'revenue:usage' IN (debit, credit) GROUP BY cause_id
+"""
+_KEYS = "SELECT key_id, spent_nano FROM api_keys"
+_DAYS = "SELECT key_id, day, nano FROM key_spend_daily WHERE nano <> 0"
+
+
+async def account_balances(sql: asyncpg.Connection) -> dict[str, int]:
+    """Credits less debits of every account of the ledger, in nano-dollars."""
+    return {row["account"]: row["nano"] for row in await sql.fetch(_MOVEMENTS) if row["nano"]}
+
+
+async def check_books(sql: asyncpg.Connection) -> None:
+    """Check B1, B2 and B3, and that the sums beside the ledger agree with it.
+
+    Raises:
+        AssertionError: one does not hold.
+    """
+    accounts = await account_balances(sql)
+    events = await sql.fetch(_EVENTS)
+    assert sum(accounts.values()) == 0, "B1: the accounts do not add up to nothing"
+    for org in await sql.fetch(_ORGS):
+        ledger = accounts.get(f"customer:{org['org_id']}", 0)
+        assert org["balance_nano"] == ledger == org["granted"] - org["settled"], (
+            "B2: a balance is not grants less usage"
+        )
+        assert (org["credits_nano"], org["usage_nano"]) == (org["granted"], org["settled"])
+    charged = {row["cause_id"]: row["nano"] for row in await sql.fetch(_CHARGED) if row["nano"]}
+    assert charged == {row["event_id"]: row["cost_nano"] for row in events if row["cost_nano"]}, "B3: event by event"
+    assert accounts.get("revenue:usage", 0) == sum(row["cost_nano"] for row in events), "B3: revenue is not usage"
+    payable = _sums(events, lambda row: f"provider_payable:{row['provider']}", "provider_cost_nano")
+    assert {name: nano for name, nano in accounts.items() if name.startswith("provider_payable:")} == payable
+    assert -accounts.get("provider_cost", 0) == sum(payable.values())
+    spent = _sums(events, lambda row: row["key_id"], "cost_nano")
+    for key in await sql.fetch(_KEYS):
+        assert key["spent_nano"] == spent.get(key["key_id"], 0), "the spend of a key is not its usage"
+    by_day = _sums(events, lambda row: (row["key_id"], row["ended_at"].date()), "cost_nano")
+    assert {(row["key_id"], row["day"]): row["nano"] for row in await sql.fetch(_DAYS)} == by_day
+
+
+def _sums(rows: list[Mapping[str, Any]], key: Any, column: str) -> dict[Any, int]:
+    sums: dict[Any, int] = defaultdict(int)
+    for row in rows:
+        sums[key(row)] += row[column]
+    return {name: nano for name, nano in sums.items() if nano}

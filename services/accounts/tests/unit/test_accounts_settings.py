@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from accounts.failpoints import POINTS
+from accounts.settings import Settings
+from servicekit.settings import SettingsError, load
+
+GOOD = {"ACCOUNTS_POSTGRES_DSN": "postgresql://u:hidden@127.0.0.1/db", "ACCOUNTS_KEYS_PEPPER": "p" * 32}
+
+
+def problems(**more: str) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        load(Settings, GOOD | more)
+    return raised.value.problems
+
+
+def test_what_is_required_is_enough() -> None:
+    settings = load(Settings, GOOD)
+    assert settings.failpoints == ()
+    assert "hidden" not in repr(settings)
+
+
+def test_all_problems_are_told_together_and_no_secret_is() -> None:
+    found = "\n".join(
+        problems(
+            ACCOUNTS_POSTGRES_DSN="mysql://u:hidden@127.0.0.1/db",
+            ACCOUNTS_KEYS_PEPPER="short-secret",
+            ACCOUNTS_FAILPOINTS="nowhere",
+            ACCOUNTS_SETTLEMENT_BATCH="0",
+        )
+    )
+    for name in ("POSTGRES_DSN", "KEYS_PEPPER", "FAILPOINTS", "SETTLEMENT_BATCH"):
+        assert f"ACCOUNTS_{name}" in found
+    assert "hidden" not in found
+    assert "short-secret" not in found
+
+
+def test_a_send_must_not_outlast_the_transaction_that_waits_for_it() -> None:
+    (problem,) = problems(ACCOUNTS_POSTGRES_STATEMENT_TIMEOUT="5s")
+    assert "kafka.send_timeout must be below twice postgres.statement_timeout" in problem
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_failpoint_can_be_named(point: str) -> None:
+    assert load(Settings, GOOD | {"ACCOUNTS_FAILPOINTS": f"{point}:2"}).failpoints == (f"{point}:2",)

@@ -1,0 +1,125 @@
+"""The owner of organisations and keys over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import TypeVar
+
+import grpc
+
+from contracts.errors import ErrorReason
+from edge.adapters.convert import key_from_proto, org_from_proto
+from edge.adapters.grpc_status import error_from_status
+from edge.domain.errors import DependencyError, EdgeError, NotFoundError, RefusedError
+from edge.domain.principal import Key, Org
+from edge.ports import KeyChange, NewKey
+from turnpike.accounts.v1 import (
+    key_service_pb2,
+    key_service_pb2_grpc,
+    org_service_pb2,
+    org_service_pb2_grpc,
+    records_pb2,
+)
+
+T = TypeVar("T")
+_NAME = "accounts"
+
+
+class GrpcKeyLookup:
+    """Resolves keys that are not in memory."""
+
+    def __init__(self, channel: grpc.aio.Channel, timeout: timedelta) -> None:
+        self._stub = key_service_pb2_grpc.KeyServiceStub(channel)
+        self._timeout_s = timeout.total_seconds()
+
+    async def resolve(self, digest: str) -> tuple[Key, Org]:
+        """Find a key.
+
+        Raises:
+            NotFoundError: there is no such key, for certain.
+            DependencyError: anything else: it says nothing about the key (A3).
+        """
+        request = key_service_pb2.ResolveKeyRequest(digest=digest)
+        try:
+            # Ready or not: right after a restart of the other side the connection is a moment behind.
+            answer = await self._stub.ResolveKey(request, timeout=self._timeout_s, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise NotFoundError("No such key") from None
+            raise DependencyError(_NAME) from None
+        try:
+            key, org = key_from_proto(answer.key), org_from_proto(answer.org)
+        except ValueError:
+            raise DependencyError(_NAME) from None
+        if key.digest != digest or key.org_id != org.org_id:
+            raise DependencyError(_NAME)
+        return key, org
+
+
+class GrpcKeyRegistry:
+    """Manages keys and reads credit."""
+
+    def __init__(self, channel: grpc.aio.Channel, timeout: timedelta) -> None:
+        self._keys = key_service_pb2_grpc.KeyServiceStub(channel)
+        self._orgs = org_service_pb2_grpc.OrgServiceStub(channel)
+        self._timeout_s = timeout.total_seconds()
+
+    async def create(self, new: NewKey) -> key_service_pb2.CreateKeyResponse:
+        """Make an inference key."""
+        request = key_service_pb2.CreateKeyRequest(
+            org_id=new.org_id,
+            name=new.name,
+            kind=records_pb2.KEY_KIND_INFERENCE,
+            limit_nano_usd=new.limit_nano,
+            idempotency_key=new.idempotency_key,
+        )
+        if new.expires_at is not None:
+            request.expires_at.FromDatetime(new.expires_at)
+        return await _answer(self._keys.CreateKey(request, timeout=self._timeout_s))
+
+    async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
+        """List keys, newest first, 100 at most."""
+        request = key_service_pb2.ListKeysRequest(org_id=org_id, offset=offset, include_disabled=include_disabled)
+        return await _answer(self._keys.ListKeys(request, timeout=self._timeout_s))
+
+    async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:
+        """Return one key with what it spent."""
+        request = key_service_pb2.GetKeyRequest(org_id=org_id, digest=digest)
+        return await _answer(self._keys.GetKey(request, timeout=self._timeout_s))
+
+    async def update(self, change: KeyChange) -> key_service_pb2.UpdateKeyResponse:
+        """Change a key."""
+        request = key_service_pb2.UpdateKeyRequest(
+            org_id=change.org_id,
+            digest=change.digest,
+            name=change.name,
+            disabled=change.disabled,
+            limit_nano_usd=change.limit_nano,
+            clear_limit=change.clear_limit,
+        )
+        return await _answer(self._keys.UpdateKey(request, timeout=self._timeout_s))
+
+    async def delete(self, org_id: str, digest: str) -> None:
+        """Delete a key."""
+        request = key_service_pb2.DeleteKeyRequest(org_id=org_id, digest=digest)
+        await _answer(self._keys.DeleteKey(request, timeout=self._timeout_s))
+
+    async def credits(self, org_id: str) -> org_service_pb2.GetCreditsResponse:
+        """Return what an organisation bought and used."""
+        request = org_service_pb2.GetCreditsRequest(org_id=org_id)
+        return await _answer(self._orgs.GetCredits(request, timeout=self._timeout_s))
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise _management_error(error) from None
+
+
+def _management_error(error: grpc.aio.AioRpcError) -> EdgeError:
+    translated = error_from_status(error, _NAME)
+    if isinstance(translated, RefusedError) and translated.reason is ErrorReason.NOT_FOUND:
+        return NotFoundError("Not found")
+    return translated

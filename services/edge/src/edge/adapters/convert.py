@@ -1,0 +1,89 @@
+"""Published records to what the edge knows of keys and organisations, and back for the snapshot."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from contracts.ids import KeyId, OrgId
+from contracts.money import NanoUsd
+from edge.domain.principal import Key, KeyKind, Org
+from turnpike.accounts.v1 import records_pb2
+
+_KINDS = {
+    records_pb2.KEY_KIND_INFERENCE: KeyKind.INFERENCE,
+    records_pb2.KEY_KIND_MANAGEMENT: KeyKind.MANAGEMENT,
+}
+_KIND_NUMBERS = {kind: number for number, kind in _KINDS.items()}
+
+
+def key_from_proto(record: records_pb2.KeyRecord) -> Key:
+    """Read a key.
+
+    Raises:
+        ValueError: the record does not say what the key is or may do.
+    """
+    kind = _KINDS.get(record.kind)
+    if kind is None or not record.digest or not record.key_id or not record.org_id:
+        raise ValueError("incomplete key record")
+    return Key(
+        key_id=KeyId(record.key_id),
+        digest=record.digest,
+        org_id=OrgId(record.org_id),
+        kind=kind,
+        disabled=record.disabled,
+        limit=NanoUsd(record.limit_nano_usd) if record.HasField("limit_nano_usd") else None,
+        spent=NanoUsd(record.spent_nano_usd),
+        expires_at_ms=_to_ms(record.expires_at) if record.HasField("expires_at") else None,
+        revision=record.revision,
+    )
+
+
+def key_to_proto(key: Key) -> records_pb2.KeyRecord:
+    """Write a key; what the edge does not know of it stays empty."""
+    record = records_pb2.KeyRecord(
+        key_id=key.key_id,
+        digest=key.digest,
+        org_id=key.org_id,
+        kind=_KIND_NUMBERS[key.kind],
+        disabled=key.disabled,
+        limit_nano_usd=key.limit,
+        spent_nano_usd=key.spent,
+        revision=key.revision,
+    )
+    if key.expires_at_ms is not None:
+        record.expires_at.FromMilliseconds(key.expires_at_ms)
+    return record
+
+
+def org_from_proto(record: records_pb2.OrgRecord) -> Org:
+    """Read an organisation. One whose status is not understood may not spend.
+
+    Raises:
+        ValueError: the record does not say which organisation it is.
+    """
+    if not record.org_id:
+        raise ValueError("incomplete organisation record")
+    return Org(
+        org_id=OrgId(record.org_id),
+        active=record.status == records_pb2.ORG_STATUS_ACTIVE,
+        balance=NanoUsd(record.balance_nano_usd),
+        settled_until_ms=_to_ms(record.settled_until) if record.HasField("settled_until") else 0,
+        revision=record.revision,
+    )
+
+
+def org_to_proto(org: Org) -> records_pb2.OrgRecord:
+    """Write an organisation."""
+    record = records_pb2.OrgRecord(
+        org_id=org.org_id,
+        status=records_pb2.ORG_STATUS_ACTIVE if org.active else records_pb2.ORG_STATUS_FROZEN,
+        balance_nano_usd=org.balance,
+        revision=org.revision,
+    )
+    if org.settled_until_ms:
+        record.settled_until.FromMilliseconds(org.settled_until_ms)
+    return record
+
+
+def _to_ms(moment: Timestamp) -> int:
+    return moment.seconds * 1000 + moment.nanos // 1_000_000

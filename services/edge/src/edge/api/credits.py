@@ -1,0 +1,31 @@
+"""`GET /credits`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from contracts import money
+from edge.api.exchange import Exchange
+from edge.ports import KeyRegistry
+
+
+class Credits:
+    """Serves what an organisation bought and used."""
+
+    def __init__(self, registry: KeyRegistry) -> None:
+        """Make the handler.
+
+        Args:
+            registry: knows the credit.
+        """
+        self._registry = registry
+
+    async def get(self, exchange: Exchange) -> web.StreamResponse:
+        """Return credit and usage of the caller's organisation, in dollars, as exact decimal numbers.
+
+        Raises:
+            DependencyError: nobody could say.
+        """
+        credit = await self._registry.credits(exchange.principal.org.org_id)
+        total, used = money.usd_text(credit.total_credits_nano_usd), money.usd_text(credit.total_usage_nano_usd)
+        return exchange.json(f'{{"data":{{"total_credits":{total},"total_usage":{used}}}}}'.encode())

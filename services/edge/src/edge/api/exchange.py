@@ -1,0 +1,81 @@
+"""One request and what becomes known about it on the way to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from edge.domain.principal import Principal
+
+
+class Exchange:
+    """A request with everything that its log line, span and metrics say about it.
+
+    Attributes:
+        request: as aiohttp parsed it.
+        request_id: ours; a caller's is not taken over.
+        params: what the path's variable parts are.
+        generation_id: set once there is a generation.
+        model: that answers.
+        provider: display name of the provider that answers.
+        error_type: set when the answer is an error, or ends with one.
+    """
+
+    __slots__ = (
+        "_principal",
+        "error_type",
+        "generation_id",
+        "model",
+        "params",
+        "provider",
+        "request",
+        "request_id",
+        "streamed",
+    )
+
+    def __init__(self, request: web.BaseRequest, request_id: str) -> None:
+        self.request = request
+        self.request_id = request_id
+        self.params: Mapping[str, str] = {}
+        self.generation_id: str | None = None
+        self.model: str | None = None
+        self.provider: str | None = None
+        self.error_type: str | None = None
+        self.streamed = False
+        self._principal: Principal | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls.
+
+        Raises:
+            LookupError: on a route that anybody may call.
+        """
+        if self._principal is None:
+            raise LookupError("the route is public")
+        return self._principal
+
+    @principal.setter
+    def principal(self, principal: Principal) -> None:
+        self._principal = principal
+
+    @property
+    def caller(self) -> Principal | None:
+        """Who calls, None while or where that is not established."""
+        return self._principal
+
+    def headers(self) -> dict[str, str]:
+        """Headers that every answer has; an answer adds its own."""
+        headers = {"Server": "turnpike", "X-Request-Id": self.request_id}
+        if self.generation_id is not None:
+            headers["X-Generation-Id"] = self.generation_id
+        if self.provider is not None and self.provider.isascii() and self.provider.isprintable():
+            headers["X-Provider-Name"] = self.provider
+        return headers
+
+    def json(self, body: bytes, status: int = 200) -> web.Response:
+        """Make an answer of a JSON document."""
+        headers = self.headers()
+        headers["Content-Type"] = "application/json"
+        return web.Response(status=status, body=body, headers=headers)

@@ -1,0 +1,206 @@
+"""What happens to every request: id, limits on its headers, route, trace, caller, answer or envelope, log line, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Final
+
+from aiohttp import web
+from opentelemetry.metrics import Meter
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from edge.api.errors import HttpError, Problem, problem_of
+from edge.api.exchange import Exchange
+from edge.api.routes import Access, Match, RouteTable
+from edge.authentication import Authenticator
+from edge.domain.principal import KeyKind
+from edge.generations import unix_ms
+from servicekit.clock import Clock
+from servicekit.logs import bind_request, get_logger
+from servicekit.metrics import STREAM_SECONDS, GaugeSpec, HistogramSpec
+from servicekit.tracing import context_from_headers, span
+
+_log = get_logger(__name__)
+
+_DURATION: Final = HistogramSpec(
+    "http.server.request.duration", "s", "Duration of HTTP requests, streams to their end.", STREAM_SECONDS
+)
+_ACTIVE: Final = GaugeSpec("http.server.active_requests", "{request}", "HTTP requests in hand.")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+# What nginx calls a caller that went away before its answer.
+CLIENT_GONE: Final = 499
+_REQUEST_ID_BITS: Final = 128
+
+
+class Gateway:
+    """Answers requests. It raises nothing but cancellation."""
+
+    def __init__(
+        self,
+        routes: RouteTable,
+        authenticator: Authenticator,
+        *,
+        clock: Clock,
+        random: Random,
+        tracer: Tracer,
+        meter: Meter,
+        header_limit: int,
+    ) -> None:
+        """Make a gateway.
+
+        Args:
+            routes: what is answered where.
+            authenticator: establishes callers.
+            clock: measures.
+            random: makes request ids; need not be secret.
+            tracer: of the service.
+            meter: of the service.
+            header_limit: bytes of all headers together.
+        """
+        self._routes = routes
+        self._authenticator = authenticator
+        self._clock = clock
+        self._random = random
+        self._tracer = tracer
+        self._header_limit = header_limit
+        self._active = 0
+        self._duration = _DURATION.create(meter)
+        _ACTIVE.create(meter, lambda: self._active)
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        began = self._clock.monotonic()
+        exchange = Exchange(request, f"req-{self._random.getrandbits(_REQUEST_ID_BITS):032x}")
+        bind_request(exchange.request_id)
+        self._active += 1
+        status = CLIENT_GONE
+        template = ""
+        try:
+            try:
+                match = self._route(request)
+            except HttpError as error:
+                response: web.StreamResponse = self._refuse(exchange, error)
+            else:
+                template = match.template
+                response = await self._traced(exchange, match)
+            status = response.status
+            return response
+        finally:
+            self._active -= 1
+            self._report(exchange, template, status, self._clock.monotonic() - began)
+
+    def _route(self, request: web.BaseRequest) -> Match:
+        size = 0
+        for name, value in request.raw_headers:
+            size += len(name) + len(value) + 4
+            if not value.isascii():
+                raise HttpError(400, "Header values must be ASCII")
+        if size > self._header_limit:
+            raise HttpError(431, f"The headers are larger than {self._header_limit} bytes")
+        encoding = request.headers.get("Transfer-Encoding")
+        if encoding is not None and encoding.lower() != "chunked":
+            raise HttpError(400, "Transfer-Encoding must be chunked")
+        return self._routes.match(request.method, request.path)
+
+    async def _traced(self, exchange: Exchange, match: Match) -> web.StreamResponse:
+        request = exchange.request
+        attributes = {
+            "http.request.method": request.method,
+            "http.route": match.template,
+            "url.path": match.template,
+            "url.scheme": "http",
+            "network.protocol.version": f"{request.version.major}.{request.version.minor}",
+            "turnpike.request_id": exchange.request_id,
+        }
+        context = context_from_headers(request.headers)
+        name = f"{request.method} {match.template}"
+        with span(self._tracer, name, kind=SpanKind.SERVER, context=context, attributes=attributes) as current:
+            try:
+                response = await self._answer(exchange, match)
+            finally:
+                _describe(current, exchange)
+            current.set_attribute("http.response.status_code", response.status)
+            if response.status >= 500:
+                current.set_status(Status(StatusCode.ERROR))
+            return response
+
+    async def _answer(self, exchange: Exchange, match: Match) -> web.StreamResponse:
+        try:
+            exchange.params = match.params
+            await self._admit(exchange, match.route.access)
+            return await match.route.handler(exchange)
+        except asyncio.CancelledError:
+            raise
+        except ConnectionError:
+            # The caller went away while it was being written to.
+            raise asyncio.CancelledError from None
+        except Exception as error:
+            return self._refuse(exchange, error)
+
+    async def _admit(self, exchange: Exchange, access: Access) -> None:
+        if access is Access.ANYBODY:
+            return
+        authorization = exchange.request.headers.get("Authorization")
+        principal = await self._authenticator.authenticate(authorization, unix_ms(self._clock.now()))
+        exchange.principal = principal
+        if access is Access.INFERENCE_KEY:
+            principal.check_kind(KeyKind.INFERENCE)
+        elif access is Access.MANAGEMENT_KEY:
+            principal.check_kind(KeyKind.MANAGEMENT)
+
+    def _refuse(self, exchange: Exchange, error: Exception) -> web.Response:
+        problem = problem_of(error)
+        exchange.error_type = problem.error_type
+        if problem.status == 500:
+            # Logged here and nowhere else; the caller gets the request id to ask about it.
+            _log.error("request.failed", exc_info=error)
+        return respond(exchange, problem)
+
+    def _report(self, exchange: Exchange, template: str, status: int, seconds: float) -> None:
+        request = exchange.request
+        method = request.method if request.method in _METHODS else "_OTHER"
+        attributes: dict[str, str | int] = {
+            "http.request.method": method,
+            "http.response.status_code": status,
+            "url.scheme": "http",
+        }
+        if template:
+            attributes["http.route"] = template
+        if exchange.error_type is not None:
+            attributes["error.type"] = exchange.error_type
+        self._duration.record(seconds, attributes)
+        caller = exchange.caller
+        _log.info(
+            "request.finished",
+            method=method,
+            route=template or None,
+            status=status,
+            seconds=round(seconds, 6),
+            error_type=exchange.error_type,
+            org_id=caller.org.org_id if caller else None,
+            key_id=caller.key.key_id if caller else None,
+            generation_id=exchange.generation_id,
+            model=exchange.model,
+            provider=exchange.provider,
+            streamed=exchange.streamed,
+        )
+
+
+def respond(exchange: Exchange, problem: Problem) -> web.Response:
+    """Make the whole answer for an error."""
+    response = problem.response()
+    response.headers.update(exchange.headers())
+    return response
+
+
+def _describe(current: Span, exchange: Exchange) -> None:
+    facts = {
+        "turnpike.generation_id": exchange.generation_id,
+        "gen_ai.response.model": exchange.model,
+        "turnpike.provider": exchange.provider,
+        "error.type": exchange.error_type,
+    }
+    for name, value in facts.items():
+        if value is not None:
+            current.set_attribute(name, value)

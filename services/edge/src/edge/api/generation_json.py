@@ -1,0 +1,87 @@
+"""The record of a generation in OpenRouter's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from contracts import money
+from edge.api.timestamps import timestamp_json
+from turnpike.usage.v1 import usage_event_pb2
+
+
+def generation_json(event: usage_event_pb2.UsageEvent, provider_names: Mapping[str, str]) -> dict[str, Any]:
+    """Describe a generation. What this system does not have (presets, moderation, web search) is null or 0.
+
+    Args:
+        event: the record.
+        provider_names: display names of providers, by endpoint id; the provider's slug stands in for one that is gone.
+    """
+    usage = event.usage
+    answered = bool(event.endpoint_id)
+    cost = msgspec.Raw(money.usd_text(event.cost_nano_usd).encode())
+    return {
+        "id": event.generation_id,
+        "upstream_id": event.upstream_id or None,
+        "request_id": None,
+        "session_id": event.session_id or None,
+        "created_at": timestamp_json(event.started_at),
+        "model": event.model or event.requested_model,
+        "provider_name": provider_names.get(event.endpoint_id, event.provider) if answered else None,
+        "router": None,
+        "preset_id": None,
+        "service_tier": None,
+        "api_type": "completions",
+        "streamed": event.streamed,
+        "cancelled": event.status == usage_event_pb2.GENERATION_STATUS_CANCELLED,
+        "finish_reason": event.finish_reason or None,
+        "native_finish_reason": event.native_finish_reason or None,
+        "latency": event.first_token_ms if answered else None,
+        "generation_time": event.generation_ms if answered else None,
+        "moderation_latency": None,
+        "tokens_prompt": usage.prompt_tokens,
+        "tokens_completion": usage.completion_tokens,
+        "native_tokens_prompt": usage.prompt_tokens,
+        "native_tokens_completion": usage.completion_tokens,
+        "native_tokens_cached": usage.cached_tokens,
+        "native_tokens_reasoning": usage.reasoning_tokens,
+        "native_tokens_completion_images": 0,
+        "num_media_prompt": None,
+        "num_media_completion": 0,
+        "num_input_audio_prompt": None,
+        "num_search_results": None,
+        "num_fetches": 0,
+        "web_search_engine": None,
+        "usage": cost,
+        "total_cost": cost,
+        "upstream_inference_cost": None,
+        "cache_discount": None,
+        "is_byok": False,
+        "origin": event.http_referer,
+        "http_referer": event.http_referer or None,
+        "user_agent": None,
+        "app_id": None,
+        "external_user": None,
+        "workspace_id": event.org_id,
+        "data_region": "global",
+        "response_cache_source_id": None,
+        "provider_responses": [_attempt_json(event, attempt, provider_names) for attempt in event.attempts],
+    }
+
+
+def _attempt_json(
+    event: usage_event_pb2.UsageEvent, attempt: usage_event_pb2.Attempt, provider_names: Mapping[str, str]
+) -> dict[str, Any]:
+    document = {
+        "endpoint_id": attempt.endpoint_id,
+        "is_byok": False,
+        "latency": attempt.latency_ms,
+        "model_permaslug": event.model or event.requested_model,
+        "provider_name": provider_names.get(attempt.endpoint_id, attempt.provider),
+        "status": attempt.status_code or None,
+    }
+    if attempt.outcome == usage_event_pb2.ATTEMPT_OUTCOME_SUCCESS and event.upstream_id:
+        document["id"] = event.upstream_id
+    return document

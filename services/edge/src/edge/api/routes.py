@@ -1,0 +1,117 @@
+"""The route table: what is answered where, and who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from aiohttp import web
+
+from edge.api.errors import HttpError
+from edge.api.exchange import Exchange
+
+Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+
+# OpenRouter's base path, and the one that OpenAI's clients use.
+PREFIXES: Final = ("/api/v1", "/v1")
+
+
+class Access(Enum):
+    """Who may use a route. Every route says it."""
+
+    ANYBODY = "anybody"
+    ANY_KEY = "any key"
+    INFERENCE_KEY = "inference key"
+    MANAGEMENT_KEY = "management key"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method on a path below each prefix; `{name}` stands for one part of it."""
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route that fits a request. `template` names it in telemetry, without the values in it."""
+
+    route: Route
+    template: str
+    params: Mapping[str, str]
+
+
+class RouteTable:
+    """Finds the route of a request."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Make a table.
+
+        Raises:
+            ValueError: two routes are the same.
+        """
+        self._fixed: dict[str, dict[str, Match]] = {}
+        self._variable: dict[int, list[tuple[tuple[str, ...], dict[str, Match]]]] = {}
+        for route in routes:
+            for prefix in PREFIXES:
+                self._add(prefix + route.path, route)
+
+    def match(self, method: str, path: str) -> Match:
+        """Find the route.
+
+        Args:
+            method: HTTP method; HEAD is answered where GET is.
+            path: decoded, without the query.
+
+        Raises:
+            HttpError: no such path (404), or another method there (405).
+        """
+        methods = self._fixed.get(path)
+        if methods is not None:
+            return _choose(methods, method, {})
+        parts = tuple(path.split("/"))
+        for template, found in self._variable.get(len(parts), ()):
+            params = _bind(template, parts)
+            if params is not None:
+                return _choose(found, method, params)
+        raise HttpError(404, "Not found: there is nothing at this path", "not_found")
+
+    def _add(self, template: str, route: Route) -> None:
+        match = Match(route, template, {})
+        if "{" not in template:
+            methods = self._fixed.setdefault(template, {})
+        else:
+            parts = tuple(template.split("/"))
+            same_length = self._variable.setdefault(len(parts), [])
+            methods = next((found for other, found in same_length if other == parts), {})
+            if not methods:
+                same_length.append((parts, methods))
+        if route.method in methods:
+            raise ValueError(f"{route.method} {template} twice")
+        methods[route.method] = match
+
+
+def _bind(template: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, str] | None:
+    params: dict[str, str] = {}
+    for expected, part in zip(template, parts, strict=True):
+        if expected.startswith("{"):
+            if not part:
+                return None
+            params[expected[1:-1]] = part
+        elif expected != part:
+            return None
+    return params
+
+
+def _choose(methods: Mapping[str, Match], method: str, params: Mapping[str, str]) -> Match:
+    match = methods.get("GET" if method == "HEAD" else method)
+    if match is None:
+        allowed = sorted(methods)
+        headers = {"Allow": ", ".join([*allowed, "HEAD"] if "GET" in methods else allowed)}
+        raise HttpError(405, f"Method not allowed: use {' or '.join(allowed)}", headers=headers)
+    return Match(match.route, match.template, params) if params else match

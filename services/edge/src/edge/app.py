@@ -1,0 +1,114 @@
+"""The composition root: the only place that chooses concrete things."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
+from edge.adapters.key_directory import KafkaKeyDirectory
+from edge.adapters.metering_client import GrpcGenerationRecords
+from edge.adapters.router_client import GrpcCompletionRouter
+from edge.api.bodies import JsonBodies
+from edge.api.chat_completions import ChatCompletions
+from edge.api.credits import Credits
+from edge.api.gateway import Gateway
+from edge.api.generation import GenerationRecord
+from edge.api.http_server import HttpServer
+from edge.api.keys import Keys
+from edge.api.models import Models
+from edge.api.route_list import public_routes
+from edge.api.routes import RouteTable
+from edge.api.stream_watch import StreamWatch
+from edge.authentication import Authenticator, Trust
+from edge.catalog import CatalogMirror
+from edge.domain.admission import Admission, Capacity
+from edge.generations import Generations, unix_ms
+from edge.records import Records
+from edge.settings import KeysSettings, Settings
+from servicekit.grpc_client import open_channel
+from servicekit.lifecycle import Runtime, Service
+
+
+@asynccontextmanager
+async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
+    """Make the edge: the public port first in drain order, then what looks after streams, then what it knows."""
+    # Seeded by the operating system. It names generations and jitters waits and guards no secret, so it may be fast.
+    clock, random = runtime.clock, Random()  # noqa: S311 - see above
+    async with (
+        open_channel(settings.router.target, runtime) as to_router,
+        open_channel(settings.accounts.target, runtime) as to_accounts,
+        open_channel(settings.metering.target, runtime) as to_metering,
+    ):
+        admission = Admission()
+        directory = KafkaKeyDirectory(
+            settings.kafka,
+            clock,
+            runtime.meter,
+            folder=settings.state.dir,
+            max_snapshot_age=settings.keys.stale,
+            on_key=lambda digest: authenticator.forget(digest),
+            on_org=lambda org: admission.sweep(org, unix_ms(clock.now())),
+        )
+        authenticator = Authenticator(
+            directory,
+            GrpcKeyLookup(to_accounts, settings.keys.timeout),
+            clock=clock,
+            random=random,
+            pepper=settings.keys.pepper.get_secret_value().encode(),
+            trust=_trust(settings.keys),
+        )
+        router = GrpcCompletionRouter(
+            to_router, deadline=settings.router.deadline, list_timeout=settings.router.list_timeout
+        )
+        mirror = CatalogMirror(router, clock, random, settings.router.list_interval)
+        generations = Generations(
+            router,
+            mirror,
+            admission,
+            clock=clock,
+            random=random,
+            default_output_tokens=settings.credit.default_output_tokens,
+        )
+        records = Records(
+            GrpcGenerationRecords(to_metering, settings.metering.timeout),
+            clock,
+            patience=settings.metering.patience,
+            longest_generation=settings.router.deadline,
+        )
+        bodies = JsonBodies(settings.http.body_limit, settings.http.body_timeout)
+        watch = StreamWatch(clock, settings.stream.keep_alive, settings.stream.reader_timeout)
+        registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
+        gateway = Gateway(
+            RouteTable(
+                public_routes(
+                    completions=ChatCompletions(
+                        generations, bodies, Capacity(settings.http.max_in_flight), watch, clock
+                    ),
+                    models=Models(mirror),
+                    generation=GenerationRecord(records, mirror),
+                    keys=Keys(registry, bodies),
+                    credits=Credits(registry),
+                )
+            ),
+            authenticator,
+            clock=clock,
+            random=random,
+            tracer=runtime.tracer,
+            meter=runtime.meter,
+            header_limit=settings.http.header_limit,
+        )
+        server = HttpServer(gateway, settings.http, clock, runtime.meter)
+        server.on_abandon(watch.abandon_all)
+        yield Service([server, watch, mirror, *directory.tables])
+
+
+def _trust(keys: KeysSettings) -> Trust:
+    return Trust(
+        fresh_s=keys.fresh.total_seconds(),
+        stale_s=keys.stale.total_seconds(),
+        negative_s=keys.negative.total_seconds(),
+        timeout_s=keys.timeout.total_seconds(),
+        lookups=keys.lookups,
+    )

@@ -1,0 +1,194 @@
+"""Generations: credit set aside, the router asked, the credit settled, in whatever way it ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+
+from contracts import ids
+from dialects.chat import ChatRequest, encode_chat_request
+from edge.catalog import CatalogMirror
+from edge.domain.admission import Admission, Ticket
+from edge.domain.errors import BrokenAnswerError, EdgeError
+from edge.domain.hold import Demand, dearest_hold
+from edge.domain.principal import Principal
+from edge.domain.prompt_size import estimate_prompt_tokens
+from edge.ports import CompletionCall, CompletionRouter
+from servicekit.clock import Clock
+from turnpike.router.v1 import completion_pb2, router_service_pb2
+from turnpike.usage.v1 import usage_event_pb2
+
+_CUT_OFF = "The answer was cut off before it was complete."
+
+
+def unix_ms(moment: datetime) -> int:
+    """Unix milliseconds of an aware instant."""
+    return int(moment.timestamp() * 1000)
+
+
+def failure_of(outcome: completion_pb2.Outcome) -> BrokenAnswerError | None:
+    """What went wrong with an answer that had begun, or None."""
+    if outcome.HasField("error"):
+        error = outcome.error
+        return BrokenAnswerError(error.message or _CUT_OFF, error.status_code or 502, error.error_type or "server")
+    if outcome.status == usage_event_pb2.GENERATION_STATUS_COMPLETED:
+        return None
+    return BrokenAnswerError(_CUT_OFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The calling application as it states itself; empty where it does not."""
+
+    http_referer: str = ""
+    title: str = ""
+    wants_metadata: bool = False
+    """Whether it wants to know how its request was routed."""
+
+
+class Generation:
+    """One generation that is being answered.
+
+    Attributes:
+        generation_id: as the caller sees it.
+        created: Unix seconds.
+        outcome: how it ended; None until that is known.
+        refused: whether it ended before anything was answered.
+    """
+
+    __slots__ = ("_began", "_call", "_on_outcome", "created", "generation_id", "outcome", "refused")
+
+    def __init__(
+        self,
+        generation_id: str,
+        created: int,
+        call: CompletionCall,
+        on_outcome: Callable[[completion_pb2.Outcome], None],
+    ) -> None:
+        self.generation_id = generation_id
+        self.created = created
+        self.outcome: completion_pb2.Outcome | None = None
+        self.refused = False
+        self._began = False
+        self._call = call
+        self._on_outcome = on_outcome
+
+    async def read(self) -> router_service_pb2.CompleteResponse | None:
+        """Return the router's next message; None after the one with the outcome.
+
+        Raises:
+            EdgeError: refused, unavailable, or cut off.
+        """
+        if self.outcome is not None:
+            return None
+        try:
+            message = await self._call.read()
+        except EdgeError:
+            self.refused = not self._began
+            raise
+        if message is None:
+            # Only the outcome makes an answer complete; a stream that merely ends was cut.
+            raise BrokenAnswerError(_CUT_OFF)
+        self._began = True
+        if message.HasField("outcome"):
+            self.outcome = message.outcome
+            # Before the caller can see the end of the answer: its next request must find this one's hold released.
+            self._on_outcome(message.outcome)
+        return message
+
+
+class Generations:
+    """Starts generations."""
+
+    def __init__(
+        self,
+        router: CompletionRouter,
+        catalog: CatalogMirror,
+        admission: Admission,
+        *,
+        clock: Clock,
+        random: Random,
+        default_output_tokens: int,
+    ) -> None:
+        """Make the use case.
+
+        Args:
+            router: answers.
+            catalog: says what a request may cost.
+            admission: sets credit aside.
+            clock: dates the generations.
+            random: names them; need not be secret.
+            default_output_tokens: stands in for a limit that a caller does not set.
+        """
+        self._router = router
+        self._catalog = catalog
+        self._admission = admission
+        self._clock = clock
+        self._random = random
+        self._default_output_tokens = default_output_tokens
+
+    @asynccontextmanager
+    async def begin(
+        self, principal: Principal, request: ChatRequest, application: Application
+    ) -> AsyncIterator[Generation]:
+        """Set credit aside and ask the router; leaving the block cancels what is not finished.
+
+        Args:
+            principal: who pays.
+            request: what for.
+            application: on whose behalf.
+
+        Raises:
+            ForbiddenError: the organisation may not spend.
+            CreditError: the caller cannot pay.
+            DependencyError: the price is not known, because the router has not answered yet.
+        """
+        principal.org.check_active()
+        request_json = encode_chat_request(request)
+        now = self._clock.now()
+        ticket = await self._admit(principal, request, unix_ms(now))
+        created = int(now.timestamp())
+        generation_id = ids.new_generation_id(created, self._random)
+        call = self._router.complete(
+            router_service_pb2.CompleteRequest(
+                generation_id=generation_id,
+                caller=completion_pb2.Caller(
+                    org_id=principal.org.org_id,
+                    key_id=principal.key.key_id,
+                    hold_nano_usd=ticket.amount,
+                    http_referer=application.http_referer,
+                    app_title=application.title,
+                ),
+                request_json=request_json,
+                with_metadata=application.wants_metadata,
+            )
+        )
+        generation = Generation(
+            generation_id,
+            created,
+            call,
+            on_outcome=lambda outcome: ticket.charge(outcome.cost_nano_usd, unix_ms(self._clock.now())),
+        )
+        try:
+            yield generation
+            if generation.outcome is not None:
+                await call.finish()
+        finally:
+            call.cancel()
+            if generation.refused:
+                ticket.release()
+            else:
+                # Without an outcome the caller went away, or the router did: what was generated is billed, and the edge
+                # does not know how much. After an outcome this changes nothing.
+                ticket.charge_estimate(unix_ms(self._clock.now()))
+
+    async def _admit(self, principal: Principal, request: ChatRequest, now_ms: int) -> Ticket:
+        catalog = await self._catalog.require()
+        body = request.body
+        slugs = [slug for slug in (body.model, *(body.models or ())) if slug]
+        demand = Demand(estimate_prompt_tokens(body), body.output_limit, body.n or 1)
+        hold = dearest_hold(catalog.offers_for(slugs), demand, self._default_output_tokens)
+        return self._admission.admit(principal, hold, now_ms)

@@ -1,0 +1,153 @@
+"""What the edge needs from outside. Adapters implement these; so do the doubles of the tests.
+
+A port that hands messages of a contract on (pieces of an answer, catalogue rows) speaks in these messages: converting
+each piece of each stream twice would cost more than everything else that the edge does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from edge.domain.principal import Key, Org
+from turnpike.accounts.v1 import key_service_pb2, org_service_pb2
+from turnpike.router.v1 import router_service_pb2
+from turnpike.usage.v1 import usage_event_pb2
+
+
+class KeyDirectory(Protocol):
+    """Keys and organisations in memory, as they were last published."""
+
+    def key(self, digest: str) -> Key | None:
+        """The key with this digest, or None."""
+        ...
+
+    def org(self, org_id: str) -> Org | None:
+        """The organisation, or None."""
+        ...
+
+    def age_s(self) -> float:
+        """Seconds since the directory was last known to be current."""
+        ...
+
+
+class KeyLookup(Protocol):
+    """Asks who owns the keys."""
+
+    async def resolve(self, digest: str) -> tuple[Key, Org]:
+        """Find a key.
+
+        Raises:
+            NotFoundError: there is no such key, for certain.
+            DependencyError: nobody could say.
+        """
+        ...
+
+
+class CompletionCall(Protocol):
+    """One completion under way at the router."""
+
+    async def read(self) -> router_service_pb2.CompleteResponse | None:
+        """Return the next message; None after the last one.
+
+        Raises:
+            RefusedError: refused before anything was answered.
+            DependencyError: the router did not answer.
+            BrokenAnswerError: the answer had begun.
+        """
+        ...
+
+    async def finish(self) -> None:
+        """Wait briefly for the orderly end after the last message, then make sure that it is over."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the work, at the provider too. No effect on a call that is over."""
+        ...
+
+
+class CompletionRouter(Protocol):
+    """Chooses where a completion is answered, and has it answered."""
+
+    def complete(self, request: router_service_pb2.CompleteRequest) -> CompletionCall:
+        """Send a request."""
+        ...
+
+    async def list_models(self, known_version: str) -> router_service_pb2.ListModelsResponse:
+        """List the catalogue; without models when `known_version` is in force.
+
+        Raises:
+            DependencyError: the router did not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to make.
+
+    Attributes:
+        limit_nano: most that it may spend; None means no limit.
+        expires_at: when it stops working; None means never.
+        idempotency_key: makes the call repeatable; empty means not.
+    """
+
+    org_id: str
+    name: str
+    limit_nano: int | None
+    expires_at: datetime | None
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """Changes to a key; None leaves a member as it is."""
+
+    org_id: str
+    digest: str
+    name: str | None = None
+    disabled: bool | None = None
+    limit_nano: int | None = None
+    clear_limit: bool = False
+
+
+class KeyRegistry(Protocol):
+    """Keys and credit, as their owner manages them. Every method may raise RefusedError and DependencyError."""
+
+    async def create(self, new: NewKey) -> key_service_pb2.CreateKeyResponse:
+        """Make an inference key."""
+        ...
+
+    async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
+        """List keys, newest first, 100 at most."""
+        ...
+
+    async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:
+        """Return one key with what it spent."""
+        ...
+
+    async def update(self, change: KeyChange) -> key_service_pb2.UpdateKeyResponse:
+        """Change a key."""
+        ...
+
+    async def delete(self, org_id: str, digest: str) -> None:
+        """Delete a key."""
+        ...
+
+    async def credits(self, org_id: str) -> org_service_pb2.GetCreditsResponse:
+        """Return what an organisation bought and used."""
+        ...
+
+
+class GenerationRecords(Protocol):
+    """What is recorded of generations that ended."""
+
+    async def get(self, generation_id: str, org_id: str) -> usage_event_pb2.UsageEvent:
+        """Return one record.
+
+        Raises:
+            NotFoundError: there is none, or it belongs to another organisation.
+            DependencyError: nobody could say.
+        """
+        ...

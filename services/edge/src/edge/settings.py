@@ -1,0 +1,110 @@
+"""What the edge can be told, and nothing else looks at the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+
+from servicekit.settings import (
+    Duration,
+    KafkaSettings,
+    Section,
+    ServiceSettings,
+    parse_duration,
+    service_config,
+)
+
+_MIN_PEPPER_LENGTH = 32
+
+
+class HttpSettings(Section):
+    """The public port and its limits."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535, description="0 takes any free port")
+    body_limit: int = Field(default=10 * 1024 * 1024, ge=1024, description="bytes of a request's body")
+    header_limit: int = Field(default=16 * 1024, ge=1024, le=64 * 1024, description="bytes of all its headers together")
+    header_timeout: Duration = Field(default=parse_duration("10s"), description="until the headers are complete")
+    body_timeout: Duration = Field(default=parse_duration("15s"), description="without a byte of the body")
+    idle_timeout: Duration = Field(default=parse_duration("75s"), description="of a connection between two requests")
+    max_in_flight: int = Field(default=2_000, ge=1, description="completions at the same time")
+
+
+class StreamSettings(Section):
+    """Answers as server-sent events."""
+
+    keep_alive: Duration = Field(default=parse_duration("2s"), description="without an event until a comment is sent")
+    reader_timeout: Duration = Field(default=parse_duration("30s"), description="for a reader that takes nothing")
+
+
+class RouterSettings(Section):
+    """The routers."""
+
+    target: str = Field(description="host:port, or dns:///host:port for several")
+    deadline: Duration = Field(default=parse_duration("10m"), description="of a whole generation")
+    list_interval: Duration = Field(default=parse_duration("2s"), description="between two looks at the catalogue")
+    list_timeout: Duration = Field(default=parse_duration("5s"), description="of one look")
+
+
+class AccountsSettings(Section):
+    """The owner of keys and credit."""
+
+    target: str = Field(description="host:port, or dns:///host:port for several")
+    timeout: Duration = Field(default=parse_duration("3s"), description="of a management call")
+
+
+class MeteringSettings(Section):
+    """Records of generations."""
+
+    target: str = Field(description="host:port, or dns:///host:port for several")
+    timeout: Duration = Field(default=parse_duration("3s"), description="of a question")
+    patience: Duration = Field(default=parse_duration("1s"), description="for a record that is not there yet")
+
+
+class KeysSettings(Section):
+    """How long knowledge about keys lasts."""
+
+    pepper: SecretStr = Field(description="secret of the installation that digests of keys are made with")
+    fresh: Duration = Field(default=parse_duration("60s"), description="used without asking")
+    stale: Duration = Field(default=parse_duration("15m"), description="used when nobody can confirm it")
+    negative: Duration = Field(default=parse_duration("5s"), description="how long an unknown key stays unknown")
+    timeout: Duration = Field(default=parse_duration("2s"), description="for an answer about an unknown key")
+    lookups: int = Field(default=32, ge=1, description="questions at the same time")
+
+    @field_validator("pepper")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < _MIN_PEPPER_LENGTH:
+            raise ValueError(f"expected at least {_MIN_PEPPER_LENGTH} characters")
+        return value
+
+
+class CreditSettings(Section):
+    """How much credit is set aside."""
+
+    default_output_tokens: int = Field(
+        default=4_096, ge=1, description="output that is paid for in advance when a request sets no limit"
+    )
+
+
+class StateSettings(Section):
+    """What outlives a restart."""
+
+    dir: Path = Field(description="folder for snapshots of keys and organisations")
+
+
+class Settings(ServiceSettings):
+    """Settings of the edge: `EDGE_<FIELD>` and `EDGE_<SECTION>_<FIELD>`."""
+
+    model_config = service_config("EDGE")
+
+    http: HttpSettings = HttpSettings()
+    stream: StreamSettings = StreamSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    router: RouterSettings
+    accounts: AccountsSettings
+    metering: MeteringSettings
+    keys: KeysSettings
+    credit: CreditSettings = CreditSettings()
+    state: StateSettings

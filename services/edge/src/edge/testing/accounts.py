@@ -1,0 +1,205 @@
+"""The owner of keys and credit, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from uuid import UUID
+
+from contracts import api_keys
+from contracts.api_keys import ApiKeyKind
+from contracts.errors import ErrorReason
+from contracts.ids import KeyId, OrgId
+from contracts.money import NanoUsd
+from edge.domain.errors import DependencyError, NotFoundError, RefusedError
+from edge.domain.principal import Key, KeyKind, Org
+from edge.ports import KeyChange, NewKey
+from turnpike.accounts.v1 import key_service_pb2, org_service_pb2, records_pb2
+
+PEPPER = b"a pepper for tests, 32 characters long"
+INFERENCE, MANAGEMENT = records_pb2.KEY_KIND_INFERENCE, records_pb2.KEY_KIND_MANAGEMENT
+CREATED_S = 1_790_000_000
+USD = 10**9
+_PAGE = 100
+_MAX_NAME = 100
+
+
+def known_key(record: records_pb2.KeyRecord) -> Key:
+    """What the edge knows of a key."""
+    return Key(
+        key_id=KeyId(record.key_id),
+        digest=record.digest,
+        org_id=OrgId(record.org_id),
+        kind=KeyKind.MANAGEMENT if record.kind == MANAGEMENT else KeyKind.INFERENCE,
+        disabled=record.disabled,
+        limit=NanoUsd(record.limit_nano_usd) if record.HasField("limit_nano_usd") else None,
+        spent=NanoUsd(record.spent_nano_usd),
+        expires_at_ms=record.expires_at.ToMilliseconds() if record.HasField("expires_at") else None,
+        revision=record.revision,
+    )
+
+
+def known_org(record: records_pb2.OrgRecord) -> Org:
+    """What the edge knows of an organisation."""
+    return Org(
+        org_id=OrgId(record.org_id),
+        active=record.status == records_pb2.ORG_STATUS_ACTIVE,
+        balance=NanoUsd(record.balance_nano_usd),
+        settled_until_ms=record.settled_until.ToMilliseconds(),
+        revision=record.revision,
+    )
+
+
+class MemoryAccounts:
+    """Has organisations, keys and what they spent.
+
+    Attributes:
+        orgs: by id.
+        keys: by digest.
+        spends: what each key spent today, this week and this month, by digest.
+        credit: what each organisation bought and used, by id.
+        asked: the digests that were resolved, in order.
+        down: whether every call fails.
+        gate: awaited by each `resolve` before its answer.
+    """
+
+    def __init__(self) -> None:
+        self.orgs: dict[str, records_pb2.OrgRecord] = {}
+        self.keys: dict[str, records_pb2.KeyRecord] = {}
+        self.spends: dict[str, tuple[int, int, int]] = {}
+        self.credit: dict[str, tuple[int, int]] = {}
+        self.asked: list[str] = []
+        self.down = False
+        self.gate: Callable[[], Awaitable[object]] | None = None
+        self._used: set[tuple[str, str]] = set()
+        # Seeded anew each time: several of these publish to one broker, and their keys must differ.
+        self._random = Random()
+
+    def add_org(self, balance: int = 10 * USD, *, active: bool = True) -> records_pb2.OrgRecord:
+        """Make an organisation with credit, in nano-dollars."""
+        status = records_pb2.ORG_STATUS_ACTIVE if active else records_pb2.ORG_STATUS_FROZEN
+        org = records_pb2.OrgRecord(
+            org_id=self._uuid(), name="Example", status=status, balance_nano_usd=balance, revision=1
+        )
+        self.orgs[org.org_id] = org
+        self.credit[org.org_id] = (balance, 0)
+        return org
+
+    def add_key(
+        self,
+        org_id: str,
+        kind: records_pb2.KeyKind.ValueType = INFERENCE,
+        *,
+        name: str = "a key",
+        limit: int | None = None,
+        spent: int = 0,
+        disabled: bool = False,
+        expires_s: int | None = None,
+    ) -> tuple[str, records_pb2.KeyRecord]:
+        """Make a key. Returns the whole key and its record."""
+        form = ApiKeyKind.INFERENCE if kind == INFERENCE else ApiKeyKind.MANAGEMENT
+        secret = api_keys.generate(form, self._random)
+        key = records_pb2.KeyRecord(
+            key_id=self._uuid(),
+            digest=api_keys.digest(secret, PEPPER),
+            org_id=org_id,
+            name=name,
+            label=api_keys.label(secret),
+            kind=kind,
+            disabled=disabled,
+            limit_nano_usd=limit,
+            spent_nano_usd=spent,
+            revision=1,
+        )
+        key.created_at.FromSeconds(CREATED_S + len(self.keys))
+        key.updated_at.CopyFrom(key.created_at)
+        if expires_s is not None:
+            key.expires_at.FromSeconds(expires_s)
+        self.keys[key.digest] = key
+        return secret, key
+
+    async def resolve(self, digest: str) -> tuple[Key, Org]:
+        """Find a key."""
+        self.asked.append(digest)
+        if self.gate is not None:
+            await self.gate()
+        self._check()
+        key = self.keys.get(digest)
+        if key is None:
+            raise NotFoundError("No such key")
+        return known_key(key), known_org(self.orgs[key.org_id])
+
+    async def create(self, new: NewKey) -> key_service_pb2.CreateKeyResponse:
+        """Make an inference key."""
+        self._check()
+        self._check_name(new.name)
+        if new.idempotency_key:
+            if (new.org_id, new.idempotency_key) in self._used:
+                raise RefusedError(ErrorReason.ALREADY_EXISTS, "a key was made under this idempotency key")
+            self._used.add((new.org_id, new.idempotency_key))
+        secret, key = self.add_key(new.org_id, name=new.name, limit=new.limit_nano)
+        if new.expires_at is not None:
+            key.expires_at.FromDatetime(new.expires_at)
+        return key_service_pb2.CreateKeyResponse(key=key, secret=secret)
+
+    async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
+        """List keys, newest first, 100 at most."""
+        self._check()
+        own = [key for key in reversed(self.keys.values()) if key.org_id == org_id]
+        seen = [key for key in own if include_disabled or not key.disabled]
+        return key_service_pb2.ListKeysResponse(keys=seen[offset : offset + _PAGE], total_count=len(seen))
+
+    async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:
+        """Return one key with what it spent."""
+        key = self._own(org_id, digest)
+        daily, weekly, monthly = self.spends.get(digest, (0, 0, 0))
+        return key_service_pb2.GetKeyResponse(
+            key=key, spent_daily_nano_usd=daily, spent_weekly_nano_usd=weekly, spent_monthly_nano_usd=monthly
+        )
+
+    async def update(self, change: KeyChange) -> key_service_pb2.UpdateKeyResponse:
+        """Change a key."""
+        key = self._own(change.org_id, change.digest)
+        if change.name is not None:
+            self._check_name(change.name)
+            key.name = change.name
+        if change.disabled is not None:
+            key.disabled = change.disabled
+        if change.limit_nano is not None:
+            key.limit_nano_usd = change.limit_nano
+        if change.clear_limit:
+            key.ClearField("limit_nano_usd")
+        key.revision += 1
+        return key_service_pb2.UpdateKeyResponse(key=key)
+
+    async def delete(self, org_id: str, digest: str) -> None:
+        """Delete a key."""
+        self._own(org_id, digest)
+        del self.keys[digest]
+
+    async def credits(self, org_id: str) -> org_service_pb2.GetCreditsResponse:
+        """Return what an organisation bought and used."""
+        self._check()
+        if org_id not in self.credit:
+            raise NotFoundError("Not found")
+        bought, used = self.credit[org_id]
+        return org_service_pb2.GetCreditsResponse(total_credits_nano_usd=bought, total_usage_nano_usd=used)
+
+    def _own(self, org_id: str, digest: str) -> records_pb2.KeyRecord:
+        self._check()
+        key = self.keys.get(digest)
+        if key is None or key.org_id != org_id:
+            raise NotFoundError("Not found")
+        return key
+
+    def _check(self) -> None:
+        if self.down:
+            raise DependencyError("accounts")
+
+    @staticmethod
+    def _check_name(name: str) -> None:
+        if not 1 <= len(name) <= _MAX_NAME:
+            raise RefusedError(ErrorReason.INVALID_REQUEST, "name: must have 1 to 100 characters", {"param": "name"})
+
+    def _uuid(self) -> str:
+        return str(UUID(int=self._random.getrandbits(128), version=4))

@@ -1,0 +1,184 @@
+"""The doubles behind real gRPC servers, to test the real clients against."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC
+from typing import Any
+
+import grpc
+
+from contracts.errors import DOMAIN, TREATMENTS, ErrorReason
+from edge.domain.errors import BrokenAnswerError, DependencyError, NotFoundError, RefusedError
+from edge.ports import GenerationRecords, KeyChange, NewKey
+from edge.testing.accounts import MemoryAccounts
+from edge.testing.router import ScriptedRouter
+from servicekit.grpc_errors import abort
+from turnpike.accounts.v1 import key_service_pb2, key_service_pb2_grpc, org_service_pb2, org_service_pb2_grpc
+from turnpike.metering.v1 import metering_service_pb2, metering_service_pb2_grpc
+from turnpike.router.v1 import router_service_pb2, router_service_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@asynccontextmanager
+async def aborting(context: Context) -> AsyncIterator[None]:
+    """Turn errors of the doubles into statuses, as the services do."""
+    try:
+        yield
+    except NotFoundError as error:
+        await _refuse(context, RefusedError(ErrorReason.NOT_FOUND, str(error)))
+    except RefusedError as error:
+        await _refuse(context, error)
+    except DependencyError as error:
+        await _refuse(context, RefusedError(ErrorReason.DEPENDENCY_UNAVAILABLE, str(error)))
+    except BrokenAnswerError as error:
+        # A server that dies says nothing about why.
+        await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+
+async def _refuse(context: Context, error: RefusedError) -> None:
+    metadata = dict(error.metadata)
+    if error.retry_after_s is not None:
+        metadata["retry_after_s"] = str(error.retry_after_s)
+    code = grpc.StatusCode[TREATMENTS[error.reason].grpc_code]
+    await abort(context, code, error.message, reason=error.reason.value, metadata=metadata, domain=DOMAIN)
+
+
+class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
+    """Keys."""
+
+    def __init__(self, accounts: MemoryAccounts) -> None:
+        self._accounts = accounts
+
+    async def ResolveKey(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.ResolveKeyRequest, context: Context
+    ) -> key_service_pb2.ResolveKeyResponse:
+        """Find a key by its digest."""
+        async with aborting(context):
+            key, org = await self._accounts.resolve(request.digest)
+            return key_service_pb2.ResolveKeyResponse(
+                key=self._accounts.keys[key.digest], org=self._accounts.orgs[org.org_id]
+            )
+
+    async def CreateKey(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.CreateKeyRequest, context: Context
+    ) -> key_service_pb2.CreateKeyResponse:
+        """Make a key."""
+        new = NewKey(
+            request.org_id,
+            request.name,
+            request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
+            request.expires_at.ToDatetime(UTC) if request.HasField("expires_at") else None,
+            request.idempotency_key,
+        )
+        async with aborting(context):
+            return await self._accounts.create(new)
+
+    async def ListKeys(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.ListKeysRequest, context: Context
+    ) -> key_service_pb2.ListKeysResponse:
+        """List keys."""
+        async with aborting(context):
+            return await self._accounts.list(request.org_id, request.offset, request.include_disabled)
+
+    async def GetKey(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.GetKeyRequest, context: Context
+    ) -> key_service_pb2.GetKeyResponse:
+        """Return a key and what it spent."""
+        async with aborting(context):
+            return await self._accounts.get(request.org_id, request.digest)
+
+    async def UpdateKey(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.UpdateKeyRequest, context: Context
+    ) -> key_service_pb2.UpdateKeyResponse:
+        """Change a key."""
+        change = KeyChange(
+            request.org_id,
+            request.digest,
+            request.name if request.HasField("name") else None,
+            request.disabled if request.HasField("disabled") else None,
+            request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
+            request.clear_limit,
+        )
+        async with aborting(context):
+            return await self._accounts.update(change)
+
+    async def DeleteKey(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.DeleteKeyRequest, context: Context
+    ) -> key_service_pb2.DeleteKeyResponse:
+        """Delete a key."""
+        async with aborting(context):
+            await self._accounts.delete(request.org_id, request.digest)
+            return key_service_pb2.DeleteKeyResponse()
+
+
+class OrgServicer(org_service_pb2_grpc.OrgServiceServicer):
+    """Credit."""
+
+    def __init__(self, accounts: MemoryAccounts) -> None:
+        self._accounts = accounts
+
+    async def GetCredits(  # noqa: N802 - named by the wire
+        self, request: org_service_pb2.GetCreditsRequest, context: Context
+    ) -> org_service_pb2.GetCreditsResponse:
+        """Return what an organisation bought and used."""
+        async with aborting(context):
+            return await self._accounts.credits(request.org_id)
+
+
+class MeteringServicer(metering_service_pb2_grpc.MeteringServiceServicer):
+    """Records of generations."""
+
+    def __init__(self, records: GenerationRecords) -> None:
+        self._records = records
+
+    async def GetGeneration(  # noqa: N802 - named by the wire
+        self, request: metering_service_pb2.GetGenerationRequest, context: Context
+    ) -> metering_service_pb2.GetGenerationResponse:
+        """Return one record."""
+        async with aborting(context):
+            event = await self._records.get(request.generation_id, request.org_id)
+            return metering_service_pb2.GetGenerationResponse(event=event)
+
+
+class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
+    """Completions by script."""
+
+    def __init__(self, router: ScriptedRouter) -> None:
+        self._router = router
+
+    async def Complete(  # noqa: N802 - named by the wire
+        self, request: router_service_pb2.CompleteRequest, context: Context
+    ) -> AsyncIterator[router_service_pb2.CompleteResponse]:
+        """Answer a request."""
+        async with aborting(context):
+            async for message in self._router.answer(request):
+                yield message
+
+    async def ListModels(  # noqa: N802 - named by the wire
+        self, request: router_service_pb2.ListModelsRequest, context: Context
+    ) -> router_service_pb2.ListModelsResponse:
+        """List the catalogue."""
+        async with aborting(context):
+            return await self._router.list_models(request.known_version)
+
+
+def register_accounts(server: grpc.aio.Server, accounts: MemoryAccounts) -> Sequence[str]:
+    """Serve keys and credit."""
+    key_service_pb2_grpc.add_KeyServiceServicer_to_server(KeyServicer(accounts), server)
+    org_service_pb2_grpc.add_OrgServiceServicer_to_server(OrgServicer(accounts), server)  # type: ignore[abstract]  # the edge asks nothing else
+    return []
+
+
+def register_records(server: grpc.aio.Server, records: GenerationRecords) -> Sequence[str]:
+    """Serve records."""
+    metering_service_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringServicer(records), server)  # type: ignore[abstract]  # the edge asks nothing else
+    return []
+
+
+def register_router(server: grpc.aio.Server, router: ScriptedRouter) -> Sequence[str]:
+    """Serve completions."""
+    router_service_pb2_grpc.add_RouterServiceServicer_to_server(RouterServicer(router), server)  # type: ignore[abstract]  # the edge asks nothing else
+    return []

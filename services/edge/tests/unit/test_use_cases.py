@@ -1,0 +1,292 @@
+"""Generations, records and the catalogue over doubles."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from contracts.errors import ErrorReason
+from dialects.chat import ChatRequest, decode_chat_request
+from edge.catalog import CatalogMirror, catalog_from_proto
+from edge.domain.admission import Admission
+from edge.domain.errors import (
+    BrokenAnswerError,
+    DependencyError,
+    FrozenOrgError,
+    InsufficientCreditError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+)
+from edge.domain.principal import Principal
+from edge.domain.prompt_size import estimate_prompt_tokens
+from edge.domain.slugs import without_routing_suffixes, without_variants
+from edge.generations import Application, Generation, Generations, failure_of
+from edge.records import Records
+from edge.testing.accounts import USD, MemoryAccounts, known_key, known_org
+from edge.testing.doubles import MemoryGenerationRecords
+from edge.testing.router import Script, ScriptedRouter, break_off, broken, completed, model, refuse, speak
+from servicekit.testing import ManualClock, running
+from turnpike.router.v1 import completion_pb2
+from turnpike.usage.v1 import usage_event_pb2
+
+
+def request(**members: object) -> ChatRequest:
+    document = {"model": "acme/one", "messages": [{"role": "user", "content": "Say something"}], **members}
+    return decode_chat_request(json.dumps(document).encode())
+
+
+class Bench:
+    """Generations over a scripted router."""
+
+    def __init__(self, script: Script | None = None, balance: int = USD, *, active: bool = True) -> None:
+        accounts = MemoryAccounts()
+        org = accounts.add_org(balance, active=active)
+        _, key = accounts.add_key(org.org_id)
+        self.principal = Principal(known_key(key), known_org(org))
+        self.router = ScriptedRouter(script)
+        self.clock = ManualClock()
+        self.admission = Admission()
+        self.mirror = CatalogMirror(self.router, self.clock, Random(1), timedelta(seconds=2))
+        self.generations = Generations(
+            self.router,
+            self.mirror,
+            self.admission,
+            clock=self.clock,
+            random=Random(1),
+            default_output_tokens=1_000,
+        )
+
+    @property
+    def owed(self) -> int:
+        return self.admission.owed_by_org(self.principal.org.org_id)
+
+    async def read_all(self, sent: ChatRequest) -> Generation:
+        async with self.generations.begin(self.principal, sent, Application()) as generation:
+            while await generation.read() is not None:
+                pass
+        return generation
+
+
+async def test_the_hold_covers_the_dearest_way_to_end_and_the_cost_replaces_it() -> None:
+    bench = Bench()
+    sent = request(max_tokens=100)
+    async with bench.generations.begin(bench.principal, sent, Application()) as generation:
+        held = estimate_prompt_tokens(sent.body) * 1_000 + 100 * 2_000
+        assert bench.owed == bench.router.requests[0].caller.hold_nano_usd == held
+        while (message := await generation.read()) is not None:
+            last = message
+        # Already when the end of the answer can be passed on.
+        assert bench.owed == last.outcome.cost_nano_usd == 13_000
+    assert bench.router.calls[0].finished
+
+
+async def test_without_a_limit_the_default_is_set_aside() -> None:
+    bench = Bench()
+    sent = request()
+    await bench.read_all(sent)
+    assert bench.router.requests[0].caller.hold_nano_usd == estimate_prompt_tokens(sent.body) * 1_000 + 2_000_000
+
+
+async def test_every_model_that_may_answer_counts() -> None:
+    bench = Bench()
+    dear = model("acme/dear", completion_pico_usd=9_000_000, reasoning_pico_usd=9_000_000)
+    bench.router.models.append(dear)
+    await bench.read_all(request(models=["acme/dear:nitro", "acme/none"], max_tokens=10))
+    assert bench.router.requests[0].caller.hold_nano_usd >= 90_000
+
+
+async def test_a_refusal_gives_the_hold_back() -> None:
+    bench = Bench(refuse(RefusedError(ErrorReason.NO_ENDPOINTS, "none")))
+    with pytest.raises(RefusedError):
+        await bench.read_all(request())
+    assert bench.owed == 0
+    assert bench.router.calls[0].cancelled
+
+
+async def test_a_cut_off_answer_counts_as_its_hold() -> None:
+    for error in (None, BrokenAnswerError("died")):
+        bench = Bench(break_off(error, "x"))
+        with pytest.raises(BrokenAnswerError):
+            await bench.read_all(request(max_tokens=10))
+        assert bench.owed == bench.router.requests[0].caller.hold_nano_usd
+        assert bench.router.calls[0].cancelled
+
+
+async def test_a_caller_that_goes_away_counts_as_its_hold() -> None:
+    bench = Bench()
+    async with bench.generations.begin(bench.principal, request(), Application()) as generation:
+        await generation.read()
+    assert bench.owed == bench.router.requests[0].caller.hold_nano_usd
+    assert bench.router.calls[0].cancelled
+
+
+async def test_a_failed_answer_costs_what_the_router_says() -> None:
+    bench = Bench(speak("x", outcome=broken()))
+    await bench.read_all(request())
+    assert bench.owed == 0
+
+
+async def test_a_request_beyond_the_balance_reaches_no_router() -> None:
+    bench = Bench(balance=5)
+    with pytest.raises(InsufficientCreditError):
+        await bench.read_all(request())
+    assert bench.router.requests == []
+
+
+async def test_a_suspended_organisation_reaches_no_router() -> None:
+    bench = Bench(active=False)
+    with pytest.raises(FrozenOrgError):
+        await bench.read_all(request())
+    assert bench.router.requests == []
+
+
+async def test_without_a_catalogue_nothing_is_promised() -> None:
+    bench = Bench()
+    bench.router.down = True
+    with pytest.raises(DependencyError):
+        await bench.read_all(request())
+    bench.router.down = False
+    await bench.read_all(request())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (completed(), None),
+        (broken(504, "timeout"), 504),
+        (completion_pb2.Outcome(status=usage_event_pb2.GENERATION_STATUS_CANCELLED), 502),
+        (completion_pb2.Outcome(), 502),
+        (completion_pb2.Outcome(error=completion_pb2.StreamError()), 502),
+    ],
+)
+def test_only_a_completed_outcome_without_an_error_is_a_success(
+    outcome: completion_pb2.Outcome, status: int | None
+) -> None:
+    failure = failure_of(outcome)
+    assert (failure and failure.status) == status
+
+
+class TestRecords:
+    """Patience with a record that is not there yet."""
+
+    NEW = "gen-1767225600-aaaaaaaaaaaaaaaaaaaa"
+
+    def make(self) -> tuple[Records, MemoryGenerationRecords, ManualClock]:
+        records, clock = MemoryGenerationRecords(), ManualClock()
+        made = Records(records, clock, patience=timedelta(seconds=1), longest_generation=timedelta(minutes=10))
+        return made, records, clock
+
+    async def test_a_record_that_is_there_is_returned_at_once(self) -> None:
+        made, records, clock = self.make()
+        records.events[self.NEW] = usage_event_pb2.UsageEvent(generation_id=self.NEW, org_id="org")
+        assert (await made.get(self.NEW, "org")).generation_id == self.NEW
+        assert (records.asked, clock.sleepers) == (1, 0)
+
+    async def test_one_that_is_late_is_waited_for(self) -> None:
+        made, records, clock = self.make()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(made.get(self.NEW, "org"))
+            await clock.wait_for_sleepers()
+            records.events[self.NEW] = usage_event_pb2.UsageEvent(generation_id=self.NEW, org_id="org")
+            await clock.advance(0.1)
+        assert asking.result().org_id == "org"
+
+    async def test_patience_ends(self) -> None:
+        made, records, clock = self.make()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(_outcome(made, self.NEW))
+            for _ in range(10):
+                await clock.advance(0.2)
+        assert isinstance(asking.result(), NotFoundError)
+        assert clock.monotonic() >= 1
+        assert 3 <= records.asked <= 10
+
+    @pytest.mark.parametrize("seconds", [1, 1_767_225_600 - 3_600, 1_767_225_600 + 3_600])
+    async def test_nobody_waits_for_a_record_that_cannot_be_on_its_way(self, seconds: int) -> None:
+        made, records, clock = self.make()
+        with pytest.raises(NotFoundError):
+            await made.get(f"gen-{seconds}-aaaaaaaaaaaaaaaaaaaa", "org")
+        assert (records.asked, clock.sleepers) == (1, 0)
+
+    async def test_a_store_that_is_down_is_said_so_at_once(self) -> None:
+        made, records, _ = self.make()
+        records.down = True
+        with pytest.raises(DependencyError):
+            await made.get(self.NEW, "org")
+
+    async def test_an_id_of_another_form_is_asked_of_nobody(self) -> None:
+        made, records, _ = self.make()
+        with pytest.raises(InvalidInputError) as raised:
+            await made.get("gen-x", "org")
+        assert raised.value.param == "id"
+        assert records.asked == 0
+
+
+class TestCatalog:
+    """The mirror of the router's catalogue."""
+
+    def test_only_what_can_be_served_is_in_it(self) -> None:
+        catalog = catalog_from_proto("1", [model(), model("acme/two", routable=False)])
+        assert [row.id for row in catalog.models] == ["acme/one"]
+        assert catalog.find("acme/two") is None
+        assert catalog.provider_names["acme/two@acme"] == "Acme"
+        assert catalog.find("acme/one:nitro:floor") is catalog.find("acme/one-20260101") is catalog.models[0]
+        assert catalog.find("acme/one:free") is None
+        assert len(catalog.offers_for(["acme/one", "acme/none", "acme/one-20260101"])) == 2
+
+    async def test_it_follows_the_router_and_outlives_it(self) -> None:
+        bench = Bench()
+        async with running(bench.mirror):
+            await bench.clock.wait_for_sleepers()
+            first = await bench.mirror.require()
+            assert first.version == "1"
+            await bench.clock.advance(3)
+            assert bench.mirror.catalog is first
+            bench.router.down = True
+            await bench.clock.advance(3)
+            assert bench.mirror.catalog is first
+            bench.router.down, bench.router.version = False, "2"
+            await bench.clock.advance(3)
+            assert (await bench.mirror.require()).version == "2"
+
+
+def test_only_routing_suffixes_are_ignored() -> None:
+    assert without_routing_suffixes("a/b:nitro:floor") == "a/b"
+    assert without_routing_suffixes("a/b:free:online") == "a/b:free"
+    assert without_variants("a/b:free:nitro") == "a/b"
+
+
+def test_an_estimate_counts_every_part_of_a_prompt() -> None:
+    plain = estimate_prompt_tokens(request().body)
+    assert plain == 4 + 4
+    picture = {"type": "image_url", "image_url": {"url": "https://x.example/y.png"}}
+    parts = [{"type": "text", "text": "x" * 400}, picture, {"type": "file", "file": {"file_data": "x" * 400_000}}]
+    assert (
+        estimate_prompt_tokens(request(messages=[{"role": "user", "content": parts}]).body) == 4 + 100 + 1_600 + 10_000
+    )
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    assert estimate_prompt_tokens(request(tools=[tool]).body) > plain
+    schema = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}}
+    assert estimate_prompt_tokens(request(response_format=schema).body) > plain
+
+
+async def _outcome(records: Records, generation_id: str) -> object:
+    try:
+        return await records.get(generation_id, "org")
+    except NotFoundError as error:
+        return error
+
+
+def test_credit_is_set_aside_by_the_dearest_price_that_a_request_can_have() -> None:
+    listed = model()
+    listed.endpoints[0].dearest_price.CopyFrom(listed.endpoints[0].price)
+    listed.endpoints[0].dearest_price.prompt_pico_usd *= 2
+    (offer,) = catalog_from_proto("1", [listed]).offers["acme/one"]
+    assert offer.price.prompt == 2 * listed.endpoints[0].price.prompt_pico_usd
+    (plain,) = catalog_from_proto("1", [model()]).offers["acme/one"]
+    assert plain.price.prompt == listed.endpoints[0].price.prompt_pico_usd

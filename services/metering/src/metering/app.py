@@ -1,0 +1,81 @@
+"""The composition root: the only place that chooses concrete things."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import grpc
+
+from contracts.topics import USAGE
+from metering.adapters.clickhouse_calls import CallLimits
+from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
+from metering.adapters.dead_letters import KafkaDeadLetters
+from metering.api.metering_service import SERVICE_NAME, MeteringServicer
+from metering.domain.fuse import FuseLimits
+from metering.failpoints import POINTS
+from metering.ingest import Ingest, IngestLimits
+from metering.ingest_telemetry import IngestTelemetry
+from metering.queries import UsageQueries
+from metering.recent import RecentEvents
+from metering.settings import ClickHouseSettings, Settings
+from servicekit.clock import Clock
+from servicekit.failpoints import Failpoints
+from servicekit.grpc_server import GrpcServer
+from servicekit.kafka import RecordConsumer, RecordSink
+from servicekit.lifecycle import Runtime, Service
+from turnpike.metering.v1.metering_service_pb2_grpc import add_MeteringServiceServicer_to_server
+
+GROUP: Final = "turnpike-metering"
+# Records can be read as soon as they are handed over, so what is there is handed over at once; more at a time than this
+# would hold up the answers.
+_POLL_RECORDS: Final = 1_000
+
+
+def usage_log(settings: ClickHouseSettings, clock: Clock) -> ClickHouseUsageLog:
+    """Make the store of usage events."""
+    limits = CallLimits(settings.threads, settings.waiting, settings.patience, settings.query_timeout)
+    return ClickHouseUsageLog(
+        settings.dsn.get_secret_value(), clock, limits, cluster=settings.cluster, may_migrate=settings.migrate
+    )
+
+
+@asynccontextmanager
+async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
+    """Make metering: questions first in drain order, then the reading, then what waits, then where it goes."""
+    clock = runtime.clock
+    log = usage_log(settings.clickhouse, clock)
+    recent = RecentEvents(settings.recent.events)
+    sink = RecordSink(settings.kafka, clock, client_id=settings.instance, meter=runtime.meter)
+    ingest = Ingest(
+        log,
+        KafkaDeadLetters(sink),
+        recent,
+        clock,
+        IngestLimits(
+            interval=settings.batch.interval,
+            rows=settings.batch.rows,
+            waiting=settings.batch.waiting,
+            fuse=FuseLimits(settings.fuse.consecutive, settings.fuse.ratio, settings.fuse.window),
+        ),
+        IngestTelemetry(runtime.tracer, runtime.meter),
+        Failpoints(POINTS, settings.failpoints),
+    )
+    consumer = RecordConsumer(
+        settings.kafka,
+        clock,
+        topics=[USAGE.name],
+        group=GROUP,
+        handler=ingest,
+        max_records=_POLL_RECORDS,
+        meter=runtime.meter,
+    )
+    servicer = MeteringServicer(UsageQueries(log, recent, clock, is_reading=lambda: bool(consumer.assignment)))
+
+    def register(server: grpc.aio.Server) -> Sequence[str]:
+        add_MeteringServiceServicer_to_server(servicer, server)
+        return [SERVICE_NAME]
+
+    runtime.readiness.add("store", lambda: log.is_ready)
+    yield Service([GrpcServer(settings.grpc, runtime, register), consumer, ingest, sink, log])

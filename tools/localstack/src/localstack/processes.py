@@ -1,0 +1,266 @@
+"""What runs: every process of the stack with its command, its environment, and its place in the order of starts and stops."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+from localstack import postgres, probes
+from localstack.child import ChildSpec
+from localstack.ports import LOOPBACK, free_ports
+from localstack.postgres import PostgresCluster
+from localstack.secret_files import InstallationSecrets, model_key_file
+from localstack.state import StateDir
+
+MODEL_SERVERS = ("model-a", "model-b")
+MODEL_ALIAS = "smollm2-135m-instruct"
+SERVICES = ("accounts", "metering", "router", "health-prober", "edge")
+_OTHERS = ("broker", "postgres", "sim")
+_GRPC = ("accounts", "metering", "router")
+
+# A service's own drain takes at most this long: its grace (20 s) and its reserve (2 s) for each of its components.
+_SERVICE_GRACE = timedelta(seconds=40)
+
+# Callers stop before those whom they call, and those who write before those who keep.
+_STAGES = {
+    "edge": 0,
+    "router": 1,
+    "health-prober": 1,
+    "accounts": 2,
+    "metering": 2,
+    "sim": 2,
+    "broker": 3,
+    "postgres": 3,
+}
+_NEEDS = {
+    "accounts": ("postgres", "broker"),
+    "metering": ("broker",),
+    "router": ("broker",),
+    "health-prober": ("broker",),
+    "edge": ("broker",),
+}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports of one run; they stay the same when a process is restarted.
+
+    Attributes:
+        public: of the API.
+        main: by process, where it does its work: gRPC of a service, the protocol of the others.
+        admin: by service.
+    """
+
+    public: int
+    main: Mapping[str, int]
+    admin: Mapping[str, int]
+
+    def address(self, name: str) -> str:
+        """host:port of a process."""
+        return f"{LOOPBACK}:{self.main[name]}"
+
+    def provider_url(self, name: str) -> str:
+        """Base URL of a provider on this machine."""
+        return f"http://{self.address(name)}/v1"
+
+    @property
+    def base_url(self) -> str:
+        """Of the public API."""
+        return f"http://{LOOPBACK}:{self.public}/api/v1"
+
+
+def choose_ports(public: int, random: Random) -> Ports:
+    """Choose a port for everything that listens.
+
+    Args:
+        public: of the API; 0 takes a free one.
+        random: see `free_ports`.
+
+    Raises:
+        PortTakenError: none are free.
+    """
+    names = (*_OTHERS, *_GRPC, *MODEL_SERVERS)
+    free = free_ports(1 + len(names) + len(SERVICES), random, avoid=frozenset({public}))
+    return Ports(
+        public=public or free[0],
+        main=dict(zip(names, free[1:], strict=False)),
+        admin=dict(zip(SERVICES, free[1 + len(names) :], strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the processes are made of.
+
+    Attributes:
+        state: where they keep things.
+        secrets: what they share.
+        ports: where they listen.
+        database: the PostgreSQL cluster.
+        catalogs: folders of catalogue files.
+        weights: of the model, or None to run no model server.
+        threads: of one model server.
+        probe_interval: setting of the health-prober, or None.
+        inherited: environment that all of them get.
+    """
+
+    state: StateDir
+    secrets: InstallationSecrets
+    ports: Ports
+    database: PostgresCluster
+    catalogs: Sequence[Path]
+    weights: Path | None
+    threads: int
+    probe_interval: str | None
+    inherited: Mapping[str, str] = field(repr=False)
+
+    @property
+    def dsn(self) -> str:
+        """Address of the database, with its password."""
+        return postgres.dsn(self.ports.main["postgres"], self.secrets.postgres_password)
+
+    def specs(self) -> list[ChildSpec]:
+        """Every process of the stack."""
+        models = MODEL_SERVERS if self.weights is not None else ()
+        return [
+            self._postgres(),
+            self._server("broker", "localstack.broker"),
+            self._server("sim", "sim"),
+            *(self._model_server(name) for name in models),
+            *(self._service(name, variables) for name, variables in self._variables().items()),
+        ]
+
+    def _postgres(self) -> ChildSpec:
+        async def ready() -> bool:
+            return await postgres.accepts(self.dsn)
+
+        return ChildSpec(
+            name="postgres",
+            command=self.database.command(self.ports.main["postgres"]),
+            log=self.state.log("postgres"),
+            ready=ready,
+            environment=self.inherited,
+            stage=_STAGES["postgres"],
+            stop_signal=postgres.STOP_SIGNAL,
+            orphan_signal=postgres.ORPHAN_SIGNAL,
+            user=self.database.user,
+        )
+
+    def _server(self, name: str, module: str) -> ChildSpec:
+        """A program that needs to know its port only."""
+        port = self.ports.main[name]
+
+        async def ready() -> bool:
+            return await probes.accepts(port)
+
+        return ChildSpec(
+            name=name,
+            command=_python([module, "--port", str(port)]),
+            log=self.state.log(name),
+            ready=ready,
+            environment=self.inherited,
+            stage=_STAGES[name],
+        )
+
+    def _model_server(self, name: str) -> ChildSpec:
+        port = self.ports.main[name]
+
+        async def ready() -> bool:
+            return await probes.http_status(f"http://{LOOPBACK}:{port}/health") == 200
+
+        arguments = {
+            "--model": str(self.weights),
+            "--alias": MODEL_ALIAS,
+            "--host": LOOPBACK,
+            "--port": str(port),
+            "--api-key-file": str(model_key_file(self.state.secrets, name)),
+            "--threads": str(self.threads),
+        }
+        return ChildSpec(
+            name=name,
+            command=_python(["localstack.model_server", *(part for pair in arguments.items() for part in pair)]),
+            log=self.state.log(name),
+            ready=ready,
+            environment=self.inherited,
+            stage=_STAGES["sim"],
+            optional=True,
+        )
+
+    def _service(self, name: str, variables: Mapping[str, str]) -> ChildSpec:
+        prefix = name.replace("-", "_").upper()
+        admin_url = f"http://{LOOPBACK}:{self.ports.admin[name]}"
+        # What the user set for a service stands, except for how the parts find each other.
+        preferred = {
+            f"{prefix}_INSTANCE": f"{name}-local",
+            # A killed consumer's partitions are then read again after six seconds.
+            f"{prefix}_KAFKA_SESSION_TIMEOUT": "6s",
+        }
+        fixed = {
+            f"{prefix}_ADMIN_HOST": LOOPBACK,
+            f"{prefix}_ADMIN_PORT": str(self.ports.admin[name]),
+            f"{prefix}_KAFKA_BROKERS": self.ports.address("broker"),
+            **(
+                {f"{prefix}_GRPC_HOST": LOOPBACK, f"{prefix}_GRPC_PORT": str(self.ports.main[name])}
+                if name in _GRPC
+                else {}
+            ),
+            **{f"{prefix}_{variable}": value for variable, value in variables.items()},
+        }
+        return ChildSpec(
+            name=name,
+            command=_python([name.replace("-", "_")]),
+            log=self.state.log(name),
+            ready=_ready(admin_url),
+            environment={**preferred, **self.inherited, **fixed},
+            needs=_NEEDS[name],
+            stage=_STAGES[name],
+            grace=_SERVICE_GRACE,
+            admin_url=admin_url,
+            grpc_target=self.ports.address(name) if name in _GRPC else "",
+        )
+
+    def _variables(self) -> dict[str, dict[str, str]]:
+        """By service, its own variables without their prefix."""
+        catalog = ":".join(str(path) for path in self.catalogs)
+        keys = str(self.state.provider_keys)
+        pace = {"SCHEDULE_INTERVAL": self.probe_interval, "SCHEDULE_UNHEALTHY_INTERVAL": self.probe_interval}
+        return {
+            "accounts": {"POSTGRES_DSN": self.dsn, "KEYS_PEPPER": self.secrets.pepper},
+            "metering": {"CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}"},
+            "router": {
+                "CATALOG_PATHS": catalog,
+                "PROVIDERS_SECRETS": keys,
+                "SPOOL_DIR": str(self.state.spool),
+            },
+            "health-prober": {
+                "CATALOG_PATHS": catalog,
+                "PROVIDERS_SECRETS": keys,
+                "STATE_DIR": str(self.state.prober),
+                **{name: value for name, value in pace.items() if value is not None},
+            },
+            "edge": {
+                "HTTP_HOST": LOOPBACK,
+                "HTTP_PORT": str(self.ports.public),
+                "ROUTER_TARGET": self.ports.address("router"),
+                "ACCOUNTS_TARGET": self.ports.address("accounts"),
+                "METERING_TARGET": self.ports.address("metering"),
+                "KEYS_PEPPER": self.secrets.pepper,
+                "STATE_DIR": str(self.state.edge),
+            },
+        }
+
+
+def _python(arguments: Sequence[str]) -> tuple[str, ...]:
+    # -P: a folder of the state directory, in which they run, must not pass for a package.
+    return (sys.executable, "-P", "-m", *arguments)
+
+
+def _ready(admin_url: str) -> Callable[[], Awaitable[bool]]:
+    async def ready() -> bool:
+        return await probes.is_ready(admin_url)
+
+    return ready

@@ -1,0 +1,59 @@
+"""Secrets of one installation: made once, kept in files that only their owner may read."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localstack.errors import StateDamagedError
+from localstack.state import write_private
+
+_BYTES = 32
+_LEAST_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class InstallationSecrets:
+    """What the parts of one installation share.
+
+    Attributes:
+        pepper: under which digests of API keys are made; without it no key is ever recognised again.
+        postgres_password: of the database's owner.
+        model_keys: by name of a model server, the API key that it wants.
+    """
+
+    pepper: str = field(repr=False)
+    postgres_password: str = field(repr=False)
+    model_keys: Mapping[str, str] = field(repr=False)
+
+
+def load_secrets(directory: Path, model_servers: tuple[str, ...]) -> InstallationSecrets:
+    """Read the secrets, making those that are not there yet.
+
+    Raises:
+        StateDamagedError: one is unreadable, or cut short.
+    """
+    return InstallationSecrets(
+        pepper=_secret(directory / "pepper"),
+        postgres_password=_secret(directory / "postgres_password"),
+        model_keys={name: _secret(model_key_file(directory, name)) for name in model_servers},
+    )
+
+
+def model_key_file(directory: Path, server: str) -> Path:
+    """Where a model server finds the API key that it wants."""
+    return directory / f"{server}_key"
+
+
+def _secret(path: Path) -> str:
+    try:
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(_BYTES))
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise StateDamagedError(f"cannot read or make the secret {path}: {error}") from None
+    if len(value) < _LEAST_LENGTH:
+        raise StateDamagedError(f"the secret {path} is cut short; delete it to have a new one made")
+    return value

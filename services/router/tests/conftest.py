@@ -18,7 +18,7 @@ from router.completions import Completions
 from router.domain.health_view import FleetHealth
 from router.domain.retry_budget import RetryBudget
 from router.domain.stickiness import StickyPlaces
-from router.generation import Surroundings
+from router.surroundings import Surroundings
 from router.testing.catalogs import Offer, catalog_of
 from router.testing.doubles import MemoryUsageLog, SilentTelemetry
 from router.testing.loopback import LoopbackResolver

@@ -19,7 +19,9 @@ NOT_SIGNALS = {
     "gen_ai.provider.name",
     "metadata.param",
     "metadata.provider_name",
+    "provider.hedge",
     "provider.require_parameters",
+    "provider.strategy",
 }
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 

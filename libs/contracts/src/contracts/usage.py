@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -26,7 +28,7 @@ class InvalidUsageEventError(ValueError):
 
 
 def validate_usage_event(event: usage_event_pb2.UsageEvent) -> None:
-    """Check an event on its own: ids, enums, counts, and the charge recomputed from tokens and price.
+    """Check an event on its own: ids, enums, counts, and the charge and every expense recomputed from tokens and price.
 
     Raises:
         InvalidUsageEventError: a rule is broken.
@@ -50,6 +52,7 @@ def validate_usage_event(event: usage_event_pb2.UsageEvent) -> None:
     _require(event.ended_at.ToNanoseconds() >= event.started_at.ToNanoseconds(), "ended_at is before started_at")
     _check_counts(event.usage)
     _check_charge(event)
+    _check_expenses(event.attempts)
 
 
 def _is_plausible(time: Timestamp) -> bool:
@@ -85,12 +88,7 @@ def _check_charge(event: usage_event_pb2.UsageEvent) -> None:
     if not event.HasField("price"):
         _require(event.cost_nano_usd == 0 and event.provider_cost_nano_usd == 0, "a charge without a price")
         return
-    _check_kinds(event.price, "price")
-    price = money.price_from_proto(event.price)
-    _require(bool(price.version), "price.version is empty")
-    amounts = (price.prompt, price.completion, price.reasoning, price.cached, price.cache_write, price.request)
-    _require(min(amounts) >= 0, "a price is negative")
-    computed = money.cost(price, money.tokens_from_proto(event.usage)).total
+    computed = _computed(event.price, event.usage)
     _require(event.provider_cost_nano_usd in (0, computed), "provider cost is not usage x price")
     if event.status == usage_event_pb2.GENERATION_STATUS_FAILED:
         _require(event.cost_nano_usd == 0, "a failed generation has a charge")
@@ -98,6 +96,39 @@ def _check_charge(event: usage_event_pb2.UsageEvent) -> None:
         # Zero is right for an answer without content (zero-completion insurance); anything else is tokens x price.
         insured = event.usage.completion_tokens == 0 and event.cost_nano_usd == 0
         _require(insured or event.cost_nano_usd == computed, "cost is not usage x price")
+
+
+def _computed(message: token_usage_pb2.Price, usage: token_usage_pb2.TokenUsage) -> int:
+    """Check a price, and give what the tokens cost at it, in nano-dollars."""
+    _check_kinds(message, "price")
+    price = money.price_from_proto(message)
+    _require(bool(price.version), "price.version is empty")
+    amounts = (price.prompt, price.completion, price.reasoning, price.cached, price.cache_write, price.request)
+    _require(min(amounts) >= 0, "a price is negative")
+    return money.cost(price, money.tokens_from_proto(usage)).total
+
+
+def _check_expenses(attempts: Iterable[usage_event_pb2.Attempt]) -> None:
+    """Copies of a request belong to one generation, so the limit of one generation holds for all of them together."""
+    owed = 0
+    for attempt in attempts:
+        if not attempt.HasField("expense"):
+            continue
+        try:
+            _check_expense(attempt)
+        except InvalidUsageEventError as error:
+            raise InvalidUsageEventError(f"attempts.expense: {error}") from None
+        owed += attempt.expense.provider_cost_nano_usd
+    _require(owed <= MAX_COST, "attempts.expense: what the copies cost is out of range")
+
+
+def _check_expense(attempt: usage_event_pb2.Attempt) -> None:
+    _require(bool(attempt.provider), "the attempt names no provider")
+    _require(attempt.outcome == usage_event_pb2.ATTEMPT_OUTCOME_CANCELLED, "the attempt was not cancelled")
+    expense = attempt.expense
+    _check_counts(expense.usage)
+    computed = _computed(expense.price, expense.usage)
+    _require(expense.provider_cost_nano_usd == computed, "provider cost is not usage x price")
 
 
 def _require(holds: bool, rule: str) -> None:

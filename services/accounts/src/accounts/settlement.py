@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC
 from typing import Final
@@ -168,8 +169,17 @@ def _fact_from_proto(event: usage_event_pb2.UsageEvent) -> UsageFact:
         completion_tokens=event.usage.completion_tokens,
         cost=event.cost_nano_usd,
         provider_cost=event.provider_cost_nano_usd,
+        hedges=_hedges(event.attempts),
         ended_at=event.ended_at.ToDatetime(UTC),
     )
+
+
+def _hedges(attempts: Iterable[usage_event_pb2.Attempt]) -> Mapping[str, int]:
+    owed: dict[str, int] = defaultdict(int)
+    for attempt in attempts:
+        if attempt.HasField("expense"):
+            owed[_text("attempts.provider", attempt.provider)] += attempt.expense.provider_cost_nano_usd
+    return owed
 
 
 def _uuid(name: str, text: str) -> UUID:

@@ -41,7 +41,8 @@ async def test_b01_every_entry_balances_and_all_accounts_add_up_to_nothing(
 ) -> None:
     for provider in ("local-a", "local-b"):
         customer = await new_customer()
-        await settlement.handle("c1", PARTITION, usage_records([usage_event(*customer, provider=provider)]))
+        event = usage_event(*customer, provider=provider, copies=[("local-b", 3)])
+        await settlement.handle("c1", PARTITION, usage_records([event]))
     assert await sql.fetchval("SELECT count(*) FROM ledger_entries WHERE nano <= 0 OR debit = credit") == 0
     assert sum((await account_balances(sql)).values()) == 0
     await check_books(sql)
@@ -55,9 +56,10 @@ async def test_b02_a_balance_is_what_was_given_less_the_cost_of_the_latest_ranks
     usage_event: UsageEvents,
 ) -> None:
     org_id, key_id = await new_customer()
-    estimate = usage_event(org_id, key_id, completion=900, rank=usage_pb.USAGE_RANK_EDGE_ESTIMATE)
-    final = usage_event(org_id, key_id, completion=7, generation_id=estimate.generation_id)
-    other = usage_event(org_id, key_id)
+    first, later = [("local-b", 9)], [("local-b", 1), ("local-c", 0)]
+    estimate = usage_event(org_id, key_id, completion=900, rank=usage_pb.USAGE_RANK_EDGE_ESTIMATE, copies=first)
+    final = usage_event(org_id, key_id, completion=7, generation_id=estimate.generation_id, copies=later)
+    other = usage_event(org_id, key_id, copies=[("local-a", 2)])
     await identity.grant_credit(str(org_id), 77, "second", "")
     await settlement.handle("c1", PARTITION, usage_records([estimate, other]))
     await settlement.handle("c1", PARTITION, usage_records([final], first=2))
@@ -74,8 +76,9 @@ async def test_b03_ledger_holds_usage_times_price_and_the_balance_falls_by_it(
 ) -> None:
     org_id, key_id = await new_customer()
     events = [
-        usage_event(org_id, key_id, prompt=n, completion=2 * n, ended_at=NOON + timedelta(minutes=n))
+        usage_event(org_id, key_id, prompt=n, completion=2 * n, copies=copies, ended_at=NOON + timedelta(minutes=n))
         for n in range(1, 40)
+        for copies in [[("local-b", n)] * (n % 3)]
     ]
     await settlement.handle("c1", PARTITION, usage_records(events))
     total = sum(100 * n + 300 * 2 * n for n in range(1, 40))  # nano-dollars a token, from PRICE
@@ -83,6 +86,10 @@ async def test_b03_ledger_holds_usage_times_price_and_the_balance_falls_by_it(
     assert (org.balance, org.usage) == (CREDIT - total, total)
     assert org.settled_until == NOON + timedelta(minutes=39)
     assert await sql.fetchval("SELECT spent_nano FROM api_keys") == total
+    accounts = await account_balances(sql)
+    copies = sum((n % 3) * (90 * n + 270 * n) for n in range(1, 40))  # nano-dollars a token, from COPY_PRICE
+    assert (accounts["provider_payable:local-a"], accounts["provider_payable:local-b"]) == (total, copies)
+    assert accounts["provider_cost"] == -(total + copies)
     await check_books(sql)
 
 
@@ -105,7 +112,7 @@ async def test_b07_replaying_everything_twice_and_in_a_new_cluster_changes_nothi
     usage_event: UsageEvents,
 ) -> None:
     org_id, key_id = await new_customer()
-    events = [usage_event(org_id, key_id) for _ in range(20)]
+    events = [usage_event(org_id, key_id, copies=[("local-b", n)] * (n % 2)) for n in range(20)]
     await settlement.handle("c1", PARTITION, usage_records(events))
     before = await identity.org(str(org_id))
     entries = await sql.fetchval("SELECT count(*) FROM ledger_entries")
@@ -137,7 +144,7 @@ async def test_b08_any_order_and_split_gives_the_same_books(
     second, _ = await identity.create_key(str(org_id), "second", KeyKind.INFERENCE, None, None, "")
     keys = [first_key, second.key_id]
     generations = [usage_event(org_id, first_key).generation_id for _ in range(6)]
-    # Of one event, another rank states another provider, key and day: all of it must move.
+    # Of one event, another rank states another provider, key and day, and other copies: all of it must move.
     events = {
         (number, rank): usage_event(
             org_id,
@@ -146,6 +153,7 @@ async def test_b08_any_order_and_split_gives_the_same_books(
             rank=rank,
             generation_id=generations[number],
             provider=f"p{(number + rank) % 3}-{org_id}",
+            copies=[(f"p{(number + n) % 3}-{org_id}", n + rank) for n in range((number + 2 * rank) % 3)],
             ended_at=NOON + timedelta(days=rank),
         )
         for number, rank in statements
@@ -164,6 +172,9 @@ async def test_b08_any_order_and_split_gives_the_same_books(
     for event in latest.values():
         spent[event.key_id] += event.cost_nano_usd
         owed[f"provider_payable:{event.provider}"] += event.provider_cost_nano_usd
+        for attempt in event.attempts:
+            if attempt.HasField("expense"):
+                owed[f"provider_payable:{attempt.provider}"] += attempt.expense.provider_cost_nano_usd
     accounts = await account_balances(sql)
     stored = await sql.fetch("SELECT key_id, spent_nano FROM api_keys WHERE org_id = $1", org_id)
     assert (await identity.org(str(org_id))).usage == sum(event.cost_nano_usd for event in latest.values())
@@ -228,6 +239,8 @@ def _bad(usage_event: UsageEvents, org_id: UUID, key_id: UUID) -> dict[str, usag
     future.ended_at.seconds = 10**15
     dear.cost_nano_usd += 1
     large.price.completion_pico_usd = 2**63 - 1
+    dear_copy = usage_event(org_id, key_id, copies=[("local-b", 3)])
+    dear_copy.attempts[0].expense.provider_cost_nano_usd += 1
     return {
         "not a usage event": b"\xff\xff\xff",
         "org_id is empty": None,
@@ -242,6 +255,8 @@ def _bad(usage_event: UsageEvents, org_id: UUID, key_id: UUID) -> dict[str, usag
         "model has a NUL character": event(model="a\0b"),
         "provider has a NUL character": event(provider="\0"),
         "cost is not usage x price.": large,
+        "attempts.expense: provider cost is not usage x price": dear_copy,
+        "attempts.provider has a NUL character": usage_event(org_id, key_id, copies=[("\0", 3)]),
     }
 
 

@@ -15,6 +15,11 @@ ORGS = [UUID(int=n) for n in (1, 2)]
 KEYS = [UUID(int=n) for n in (11, 12)]
 
 
+def hedges(number: int, rank: int) -> dict[str, int]:
+    """None, or copies at one or two providers, which may be the one that answered, and others in another rank."""
+    return {f"p{(number + rank + n) % 3}": (number * 17 + rank * 5 + n) % 40 for n in range((number + 2 * rank) % 3)}
+
+
 @st.composite
 def facts(draw: st.DrawFn) -> list[UsageFact]:
     """Events with repeats and corrections: ids come from a small pool, and an id and rank always state the same."""
@@ -35,6 +40,7 @@ def facts(draw: st.DrawFn) -> list[UsageFact]:
             completion_tokens=rank,
             cost=(number * 37 + rank * 11) % 50,
             provider_cost=(number * 13 + rank * 7) % 50,
+            hedges=hedges(number, rank),
             ended_at=datetime(2026, 11, 20 + rank, number, tzinfo=UTC),
         )
         for number, rank in chosen
@@ -54,7 +60,14 @@ class Ledger:
     def apply(self, postings: Postings) -> None:
         for fact in postings.facts:
             self.posted[fact.event_id] = Posted(
-                fact.rank, fact.org_id, fact.key_id, fact.provider, fact.ended_at.date(), fact.cost, fact.provider_cost
+                rank=fact.rank,
+                org_id=fact.org_id,
+                key_id=fact.key_id,
+                provider=fact.provider,
+                day=fact.ended_at.date(),
+                cost=fact.cost,
+                provider_cost=fact.provider_cost,
+                hedges=fact.hedges,
             )
         for entry in postings.entries:
             assert entry.nano > 0
@@ -104,6 +117,7 @@ def test_b01_debits_equal_credits_and_b02_usage_is_the_sum_of_latest_costs(event
         assert ledger.usage[org_id] == sum(fact.cost for fact in latest.values() if fact.org_id == org_id)
     for provider in ("p0", "p1", "p2"):
         owed = sum(fact.provider_cost for fact in latest.values() if fact.provider == provider)
+        owed += sum(fact.hedges.get(provider, 0) for fact in latest.values())
         assert ledger.accounts[f"provider_payable:{provider}"] == owed
     for key_id in KEYS:
         assert ledger.spend[key_id] == sum(fact.cost for fact in latest.values() if fact.key_id == key_id)
@@ -116,3 +130,49 @@ def test_b07_events_that_are_posted_change_nothing_again(events: list[UsageFact]
     assert not again.facts
     assert not again.entries
     assert not again.org_usage
+
+
+def fact_with(rank: int, hedges: Mapping[str, int]) -> UsageFact:
+    return UsageFact(
+        event_id=UUID(int=1),
+        rank=rank,
+        generation_id="gen-1",
+        org_id=ORGS[0],
+        key_id=KEYS[0],
+        model="m",
+        provider="p0",
+        endpoint_id="m@p0",
+        price_version="v",
+        prompt_tokens=1,
+        completion_tokens=1,
+        cost=100,
+        provider_cost=90,
+        hedges=hedges,
+        ended_at=datetime(2026, 11, 20, tzinfo=UTC),
+    )
+
+
+def moved(postings: Postings) -> set[tuple[str, str, int, str]]:
+    return {(entry.debit, entry.credit, entry.nano, entry.reason) for entry in postings.entries}
+
+
+def test_copies_are_owed_to_their_providers_and_are_not_charged() -> None:
+    ledger = Ledger()
+    first = post([fact_with(1, {"p0": 5, "p1": 7})], ledger.posted)
+    assert moved(first) == {
+        (f"customer:{ORGS[0]}", "revenue:usage", 100, "usage"),
+        ("provider_cost", "provider_payable:p0", 95, "usage"),
+        ("provider_cost", "provider_payable:p1", 7, "usage"),
+    }
+    assert {entry.event_id for entry in first.entries} == {UUID(int=1)}
+    ledger.apply(first)
+
+    # One copy cost less, one was none, and one was not known of.
+    later = post([fact_with(2, {"p1": 6, "p2": 4})], ledger.posted)
+    assert moved(later) == {
+        ("provider_payable:p0", "provider_cost", 5, "usage_correction"),
+        ("provider_payable:p1", "provider_cost", 1, "usage_correction"),
+        ("provider_cost", "provider_payable:p2", 4, "usage_correction"),
+    }
+    assert later.org_usage == {ORGS[0]: 0}
+    assert not later.key_spend

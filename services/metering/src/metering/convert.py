@@ -74,6 +74,7 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         token_source=_word(_SOURCE, usage.source),
         cost_nano_usd=event.cost_nano_usd,
         provider_cost_nano_usd=event.provider_cost_nano_usd,
+        hedge_cost_nano_usd=sum(a.expense.provider_cost_nano_usd for a in event.attempts),
         status=_word(_STATUS, event.status),
         finish_reason=event.finish_reason,
         native_finish_reason=event.native_finish_reason,
@@ -97,9 +98,10 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
 
 
 def usage_row_to_proto(row: UsageRow) -> usage_event_pb2.UsageEvent:
-    """Make the event that a row came from, with times in milliseconds.
+    """Make the event that a row came from, with times in milliseconds and without the expense of each attempt.
 
-    Counts without a source are all 0 in a checked event, and are left out as the sender did.
+    A row has the sum of the expenses only, which nobody is charged for. Counts without a source are all 0 in a checked
+    event, and are left out as the sender did.
     """
     event = usage_event_pb2.UsageEvent(
         event_id=row.event_id,

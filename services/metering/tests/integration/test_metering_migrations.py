@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_schema import Migration, in_order, migrate, packaged_migrations, verify
+from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
+from metering.convert import usage_row_from_proto
+from metering.domain.batch import BatchPlan
 from metering.domain.errors import SchemaError
+from metering.domain.usage import UnixMs
+from servicekit.clock import SystemClock
+from turnpike.usage.v1.usage_event_pb2 import UsageEvent
 
-NAMES = ["0001_usage_events.sql", "0002_ingest_batches.sql"]
+NAMES = ["0001_usage_events.sql", "0002_ingest_batches.sql", "0003_hedge_cost.sql"]
 
 
 @pytest.fixture
@@ -40,18 +48,38 @@ def test_migrations_make_an_empty_database_usable_and_change_nothing_again(clien
 
 
 def test_a_migration_that_was_interrupted_runs_again_as_a_whole(client: Client) -> None:
-    first, second = packaged_migrations()
-    migrate(client, [first], None)
-    for statement in second.statements(None):
-        client.command(statement)
-    assert migrate(client, [first, second], None) == [second.name]
+    migrations = packaged_migrations()
+    for at, interrupted in enumerate(migrations[1:], start=1):
+        migrate(client, migrations[:at], None)
+        for statement in interrupted.statements(None):
+            client.command(statement)
+        assert migrate(client, migrations[: at + 1], None) == [interrupted.name]
+    verify(client, migrations)
+
+
+async def test_rows_of_before_copies_were_known_say_that_none_cost_anything(
+    client: Client, engine: Any, database: str, example_events: dict[str, UsageEvent]
+) -> None:
+    before = usage_row_from_proto(example_events["completed_after_failover"])
+    after = usage_row_from_proto(example_events["completed_after_hedge"])
+    old = {name: value for name, value in before._asdict().items() if name != "hedge_cost_nano_usd"}
+    migrate(client, packaged_migrations()[:2], None)
+    client.insert("usage_events", [tuple(old.values())], column_names=list(old))
+
+    log = ClickHouseUsageLog(engine.dsn(database), SystemClock(), CallLimits(), cluster=None, may_migrate=True)
+    await log.start()
+    await log.append(BatchPlan("c", "turnpike.usage.v1", 0, 1, 1, UnixMs(1)), [after])
+    assert await log.find(before.org_id, before.generation_id) == before
+    assert await log.find(after.org_id, after.generation_id) == after
+    assert (before.hedge_cost_nano_usd, after.hedge_cost_nano_usd) == (0, 22_410)
+    await log.stop(timedelta(seconds=1))
 
 
 def test_a_migration_that_changed_after_it_ran_is_refused_by_name(client: Client) -> None:
-    first, second = packaged_migrations()
-    migrate(client, [first, second], None)
+    first, *others = packaged_migrations()
+    migrate(client, [first, *others], None)
     changed = dataclasses.replace(first, text=first.text + "-- changed\n")
-    for run in (lambda: migrate(client, [changed, second], None), lambda: verify(client, [changed, second])):
+    for run in (lambda: migrate(client, [changed, *others], None), lambda: verify(client, [changed, *others])):
         with pytest.raises(SchemaError, match=r"0001_usage_events\.sql was changed"):
             run()
 
@@ -68,7 +96,7 @@ def test_pending_migrations_are_refused_where_nobody_may_run_them(client: Client
 def test_an_older_instance_leaves_the_migrations_of_a_later_one_alone(client: Client) -> None:
     migrations = packaged_migrations()
     migrate(
-        client, [*migrations, Migration(3, "0003_later.sql", "CREATE TABLE later (x Int8) ENGINE = Memory;\n")], None
+        client, [*migrations, Migration(4, "0004_later.sql", "CREATE TABLE later (x Int8) ENGINE = Memory;\n")], None
     )
     assert migrate(client, migrations, None) == []
     verify(client, migrations)
@@ -82,8 +110,8 @@ def test_a_migration_that_never_ran_before_a_later_one_is_refused(client: Client
 
 
 def test_numbers_follow_each_other() -> None:
-    first, second = packaged_migrations()
-    assert in_order([second, first]) == [first, second]
+    first, second, third = packaged_migrations()
+    assert in_order([second, third, first]) == [first, second, third]
     with pytest.raises(SchemaError, match="migration 0001 is missing"):
         in_order([second])
 
@@ -91,7 +119,8 @@ def test_numbers_follow_each_other() -> None:
 def test_on_a_cluster_tables_are_made_everywhere_and_replicated() -> None:
     for migration in packaged_migrations():
         for alone, replicated in zip(migration.statements(None), migration.statements("main`; x"), strict=True):
-            assert "ENGINE = ReplacingMergeTree" in alone
             assert "ON CLUSTER" not in alone
-            assert "ENGINE = ReplicatedReplacingMergeTree" in replicated
             assert r"ON CLUSTER `main\`; x`" in replicated
+            if "CREATE TABLE" in alone:
+                assert "ENGINE = ReplacingMergeTree" in alone
+                assert "ENGINE = ReplicatedReplacingMergeTree" in replicated

@@ -360,4 +360,4 @@ async def test_migrations_run_alone_as_a_command_and_pending_ones_stop_a_start(
         assert await requests(stub) == 0
         assert await process.stop() == 0
     (ran,) = await look(store, "SELECT name FROM schema_migrations FINAL ORDER BY version")
-    assert json.dumps(ran) == '[["0001_usage_events.sql"], ["0002_ingest_batches.sql"]]'
+    assert json.dumps(ran) == '[["0001_usage_events.sql"], ["0002_ingest_batches.sql"], ["0003_hedge_cost.sql"]]'

@@ -13,10 +13,28 @@ EXAMPLES = dict(iter_examples(UsageEvent, Path(__file__).parents[4] / "protos" /
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_published_example_is_accepted_and_comes_back_equal(name: str) -> None:
+def test_published_example_is_accepted_and_comes_back_equal_but_for_expenses(name: str) -> None:
     event = usage_event_from_bytes(EXAMPLES[name].SerializeToString())
+    row = usage_row_from_proto(event)
+    expected = UsageEvent()
+    expected.CopyFrom(EXAMPLES[name])
+    for attempt in expected.attempts:
+        attempt.ClearField("expense")
 
-    assert usage_row_to_proto(usage_row_from_proto(event)) == EXAMPLES[name]
+    assert usage_row_to_proto(row) == expected
+
+
+def test_row_has_what_all_cancelled_copies_cost_and_no_attempt_gains_an_expense() -> None:
+    event = UsageEvent()
+    event.CopyFrom(EXAMPLES["completed_after_hedge"])
+    event.attempts.append(event.attempts[0])
+    row = usage_row_from_proto(event)
+
+    assert row.hedge_cost_nano_usd == 2 * 22_410
+    assert row.provider_cost_nano_usd == row.cost_nano_usd == 34_800
+    # Reading the absent expense of an attempt must not make one.
+    assert [attempt.HasField("expense") for attempt in event.attempts] == [True, False, True]
+    assert usage_row_from_proto(EXAMPLES["completed_after_failover"]).hedge_cost_nano_usd == 0
 
 
 def test_enumeration_values_of_a_later_version_are_kept() -> None:

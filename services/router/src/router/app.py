@@ -26,8 +26,8 @@ from router.completions import Completions
 from router.domain.health_view import FleetHealth
 from router.domain.retry_budget import RetryBudget
 from router.domain.stickiness import StickyPlaces
-from router.generation import Surroundings
 from router.settings import Settings
+from router.surroundings import Surroundings
 from servicekit import Component, Runtime, Service
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordSink, TopicTail
@@ -87,6 +87,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         retries=RetryBudget(),
         places=StickyPlaces(),
         random=random,
+        hedges=settings.choice.hedge,
     )
     completions = Completions(
         around,

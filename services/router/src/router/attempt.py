@@ -13,7 +13,7 @@ from router.domain.errors import AttemptFailedError
 from router.domain.health_view import FleetHealth, Showing
 from router.domain.key_pool import KEY_FAILURES, KeyPools
 from router.domain.ports import AttemptTrace, Providers, UpstreamCall
-from router.domain.settlement import CountSource, Tokens
+from router.domain.tokens import CountSource, Tokens
 from router.domain.transcript import Transcript
 from router.domain.upstream_failures import failure_of
 from servicekit.clock import Clock

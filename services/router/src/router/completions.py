@@ -16,7 +16,8 @@ from router.domain.progress import Command
 from router.domain.ranking import Continuation, is_cache_cheaper
 from router.domain.selection import Choice, choose
 from router.domain.stickiness import Conversation, conversation_of
-from router.generation import Generation, Surroundings
+from router.generation import Generation
+from router.surroundings import Surroundings
 
 
 class Completions:

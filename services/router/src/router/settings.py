@@ -61,6 +61,10 @@ class ChoiceSettings(Section):
         default="share",
         description="`share` weighs cost, speed and failures; `price2` is the inverse square of the price",
     )
+    hedge: bool = Field(
+        default=False,
+        description="ask a second endpoint when the first token is late, at most for one stream in fifty; both cost money",
+    )
 
 
 class ObservationSettings(Section):

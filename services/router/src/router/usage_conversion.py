@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contracts import money
 from router.domain.attempts import AttemptOutcome, AttemptRecord
-from router.domain.settlement import CountSource, Status, Tokens
+from router.domain.settlement import Status
+from router.domain.tokens import CountSource, Tokens
 from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
 
 STATUSES = {
@@ -35,10 +36,19 @@ def tokens_to_proto(tokens: Tokens) -> token_usage_pb2.TokenUsage:
 
 def attempt_to_proto(attempt: AttemptRecord) -> usage_event_pb2.Attempt:
     """Put an attempt on the wire."""
-    return usage_event_pb2.Attempt(
+    message = usage_event_pb2.Attempt(
         endpoint_id=attempt.endpoint_id,
         provider=attempt.provider,
         outcome=_OUTCOMES[attempt.outcome],
         status_code=attempt.status,
         latency_ms=attempt.latency_ms,
     )
+    if attempt.expense is not None:
+        message.expense.CopyFrom(
+            usage_event_pb2.HedgeExpense(
+                price=money.price_to_proto(attempt.expense.price),
+                usage=tokens_to_proto(attempt.expense.tokens),
+                provider_cost_nano_usd=attempt.expense.cost,
+            )
+        )
+    return message

@@ -18,7 +18,8 @@ from router.domain.errors import (
     UpstreamRateLimitedError,
     UpstreamUnavailableError,
 )
-from router.domain.settlement import CountSource, Status
+from router.domain.settlement import Status
+from router.domain.tokens import CountSource
 from router.testing import scripts
 from router.testing.catalogs import Offer
 from router.testing.scripted_provider import Exchange, Script, ScriptedProvider

@@ -11,7 +11,8 @@ import pytest
 from contracts.ids import EndpointId
 from router.domain.attempts import AttemptOutcome
 from router.domain.endpoint_health import Condition
-from router.domain.settlement import CountSource, Status
+from router.domain.settlement import Status
+from router.domain.tokens import CountSource
 from router.testing import scripts
 from router.testing.catalogs import Offer
 from router.testing.faults import streamed

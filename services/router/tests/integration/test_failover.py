@@ -8,7 +8,8 @@ import pytest
 
 from router.attempt import Patience
 from router.domain.attempts import FailureKind
-from router.domain.settlement import CountSource, Status
+from router.domain.settlement import Status
+from router.domain.tokens import CountSource
 from router.testing import scripts
 from router.testing.scripted_provider import Script
 from router.testing.scripts import answer, delta, speak

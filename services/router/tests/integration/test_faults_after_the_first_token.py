@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from router.domain.settlement import CountSource, Status
+from router.domain.settlement import Status
+from router.domain.tokens import CountSource
 from router.testing.faults import LATE, SPOKEN, answering, streamed
 from router.testing.native_bench import HANG_SECONDS, NAMES, SHORT, OpenNativeBench, Place, other_than
 from router.testing.scripted_provider import Exchange, Script

@@ -9,7 +9,8 @@ import pytest
 
 from router.domain.attempts import FailureKind
 from router.domain.errors import RefusalError
-from router.domain.settlement import CountSource, Status
+from router.domain.settlement import Status
+from router.domain.tokens import CountSource
 from router.testing.faults import EARLY, UNREACHABLE, answering, mute_at_https
 from router.testing.native_bench import HANG_SECONDS, NAMES, SHORT, OpenNativeBench, Place, Reached, other_than
 from router.testing.wires import WIRES

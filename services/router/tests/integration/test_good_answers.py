@@ -6,7 +6,7 @@ import pytest
 
 from contracts.ids import EndpointId
 from dialects.answers import FinishReason
-from router.domain.settlement import CountSource
+from router.domain.tokens import CountSource
 from router.testing.catalogs import Offer
 from router.testing.faults import answering
 from router.testing.native_bench import NAMES, OpenNativeBench, Place

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contracts.catalog import Endpoint
 from contracts.ids import EndpointId
 from dialects.answers import Answer, ChoiceDelta, FinishReason, ToolCallPiece, Usage
-from router.domain.settlement import NO_COST, CountSource, Status, charge, count_tokens, owed
+from router.domain.settlement import NO_COST, Status, charge, count_tokens, owed
+from router.domain.tokens import CountSource
 from router.domain.transcript import Transcript
 from router.testing.catalogs import Offer, catalog_of
 

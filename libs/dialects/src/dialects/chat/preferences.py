@@ -45,7 +45,8 @@ class Percentiles(Struct, frozen=True):
 class ProviderPreferences(Struct, frozen=True):
     """Routing preferences. Slugs name a provider with all its endpoints, or, as `slug/tag`, one of them.
 
-    `strategy` is Turnpike's own: `share` weighs cost, speed and failures, `price2` is the inverse square of the price.
+    Two members are Turnpike's own. `strategy`: `share` weighs cost, speed and failures, `price2` is the inverse square of
+    the price. `hedge`: a stream whose first token is late is asked for at a second endpoint too.
     """
 
     order: Slugs | None = None
@@ -59,6 +60,7 @@ class ProviderPreferences(Struct, frozen=True):
     quantizations: list[Quantization] | None = None
     sort: SortKey | SortPreference | None = None
     strategy: Literal["share", "price2"] | None = None
+    hedge: bool | None = None
     max_price: MaxPrice | None = None
     preferred_min_throughput: NonNegative | Percentiles | None = None
     preferred_max_latency: NonNegative | Percentiles | None = None

@@ -128,6 +128,7 @@ class Attempt(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     LATENCY_MS_FIELD_NUMBER: _builtins.int
+    EXPENSE_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint that was called."""
     provider: _builtins.str
@@ -138,6 +139,12 @@ class Attempt(_message.Message):
     """HTTP status of the provider, 0 when there was none."""
     latency_ms: _builtins.int
     """Milliseconds from the start of the attempt to its first token, or to its failure."""
+    @_builtins.property
+    def expense(self) -> Global___HedgeExpense:
+        """What the attempt costs us although nobody is charged for it: it was a copy of the request, cancelled because another
+        endpoint was faster. Absent for every other attempt.
+        """
+
     def __init__(
         self,
         *,
@@ -146,14 +153,49 @@ class Attempt(_message.Message):
         outcome: Global___AttemptOutcome.ValueType = ...,
         status_code: _builtins.int = ...,
         latency_ms: _builtins.int = ...,
+        expense: Global___HedgeExpense | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expense", b"expense"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "latency_ms", b"latency_ms", "outcome", b"outcome", "provider", b"provider", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "expense", b"expense", "latency_ms", b"latency_ms", "outcome", b"outcome", "provider", b"provider", "status_code", b"status_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
+
+@_typing.final
+class HedgeExpense(_message.Message):
+    """What the provider of a cancelled copy is owed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    PROVIDER_COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    provider_cost_nano_usd: _builtins.int
+    """Usage times price, in nano-dollars."""
+    @_builtins.property
+    def price(self) -> _token_usage_pb2.Price:
+        """Price that held when the copy was dispatched."""
+
+    @_builtins.property
+    def usage(self) -> _token_usage_pb2.TokenUsage:
+        """Tokens that the provider may count: the prompt, and what it wrote before the cancellation."""
+
+    def __init__(
+        self,
+        *,
+        price: _token_usage_pb2.Price | None = ...,
+        usage: _token_usage_pb2.TokenUsage | None = ...,
+        provider_cost_nano_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["price", b"price", "provider_cost_nano_usd", b"provider_cost_nano_usd", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HedgeExpense: _TypeAlias = HedgeExpense  # noqa: Y015
 
 @_typing.final
 class UsageEvent(_message.Message):

@@ -7,6 +7,10 @@ Double entry in nano-dollars. Every entry moves a positive amount from a debit t
 | credit given             | `promo`           | `customer:<org>`        |
 | usage, the caller's side | `customer:<org>`  | `revenue:usage`         |
 | usage, our side          | `provider_cost`   | `provider_payable:<provider>` |
+| a cancelled copy         | `provider_cost`   | `provider_payable:<provider>` |
+
+A copy of a request that was cancelled because another endpoint was faster costs us and not the caller. What one provider
+is owed for an event, for the answer and for copies, is one entry.
 
 A correction (the same event with a higher rank) takes back what was posted and posts anew; where the accounts are the same,
 that is one entry of the difference, in the other direction where it is negative.
@@ -27,7 +31,10 @@ PROMO = "promo"
 
 @dataclass(frozen=True, slots=True)
 class UsageFact:
-    """A usage event as the books need it. Costs in nano-dollars; a higher `rank` replaces a lower one."""
+    """A usage event as the books need it. Costs in nano-dollars; a higher `rank` replaces a lower one.
+
+    `hedges` is what each provider is owed for cancelled copies of the request.
+    """
 
     event_id: UUID
     rank: int
@@ -42,6 +49,7 @@ class UsageFact:
     completion_tokens: int
     cost: int
     provider_cost: int
+    hedges: Mapping[str, int]
     ended_at: datetime
 
 
@@ -56,11 +64,12 @@ class Posted:
     day: date
     cost: int
     provider_cost: int
+    hedges: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One movement: `nano` > 0 from `debit` to `credit`."""
+    """One movement: `nano` > 0 from `debit` to `credit`. `price_version` is that of the answer, of a copy's entry too."""
 
     event_id: UUID
     org_id: UUID
@@ -119,10 +128,14 @@ def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
     spend: dict[tuple[UUID, date], int] = defaultdict(int)
     moves[customer(fact.org_id), REVENUE] += fact.cost
     moves[PROVIDER_COST, provider_payable(fact.provider)] += fact.provider_cost
+    for provider, nano in fact.hedges.items():
+        moves[PROVIDER_COST, provider_payable(provider)] += nano
     spend[fact.key_id, fact.ended_at.date()] += fact.cost
     if before is not None:
         moves[customer(fact.org_id), REVENUE] -= before.cost
         moves[PROVIDER_COST, provider_payable(before.provider)] -= before.provider_cost
+        for provider, nano in before.hedges.items():
+            moves[PROVIDER_COST, provider_payable(provider)] -= nano
         spend[before.key_id, before.day] -= before.cost
     result.facts.append(fact)
     reason = "usage" if before is None else "usage_correction"

@@ -19,7 +19,11 @@ SELECT org_id, balance_nano, credits_nano, usage_nano,
        (SELECT coalesce(sum(cost_nano), 0)::bigint FROM settled_events AS e WHERE e.org_id = orgs.org_id) AS settled
 FROM orgs
 """
-_EVENTS = "SELECT event_id, org_id, key_id, provider, cost_nano, provider_cost_nano, ended_at FROM settled_events"
+_EVENTS = "SELECT event_id, org_id, key_id, cost_nano, ended_at FROM settled_events"
+_OWED = """
+SELECT provider, provider_cost_nano AS nano FROM settled_events UNION ALL
+SELECT copy.key, copy.value::bigint FROM settled_events, jsonb_each_text(hedges) AS copy
+"""
 _CHARGED = """
 SELECT cause_id, sum(CASE WHEN credit = 'revenue:usage' THEN nano ELSE -nano END)::bigint AS nano
 FROM ledger_entries WHERE 'revenue:usage' IN (debit, credit) GROUP BY cause_id
@@ -51,7 +55,8 @@ async def check_books(sql: asyncpg.Connection) -> None:
     charged = {row["cause_id"]: row["nano"] for row in await sql.fetch(_CHARGED) if row["nano"]}
     assert charged == {row["event_id"]: row["cost_nano"] for row in events if row["cost_nano"]}, "B3: event by event"
     assert accounts.get("revenue:usage", 0) == sum(row["cost_nano"] for row in events), "B3: revenue is not usage"
-    payable = _sums(events, lambda row: f"provider_payable:{row['provider']}", "provider_cost_nano")
+    owed = await sql.fetch(_OWED)
+    payable = _sums(owed, lambda row: f"provider_payable:{row['provider']}", "nano")
     assert {name: nano for name, nano in accounts.items() if name.startswith("provider_payable:")} == payable
     assert -accounts.get("provider_cost", 0) == sum(payable.values())
     spent = _sums(events, lambda row: row["key_id"], "cost_nano")

@@ -18,6 +18,11 @@ PRICE: Final = UnitPrice(
     "pv_test", PicoUsd(100_000), PicoUsd(300_000), PicoUsd(300_000), PicoUsd(25_000), PicoUsd(125_000), PicoUsd(0)
 )
 
+COPY_PRICE: Final = UnitPrice(
+    "pv_copy", PicoUsd(90_000), PicoUsd(270_000), PicoUsd(270_000), PicoUsd(22_500), PicoUsd(112_500), PicoUsd(0)
+)
+"""Of cancelled copies."""
+
 
 class UsageEvents:
     """Makes valid usage events."""
@@ -36,9 +41,23 @@ class UsageEvents:
         generation_id: str = "",
         provider: str = "local-a",
         price: UnitPrice = PRICE,
+        copies: Sequence[tuple[str, int]] = (),
         ended_at: datetime = datetime(2026, 11, 24, 10, tzinfo=UTC),
     ) -> usage_pb.UsageEvent:
-        """Make an event; the generation is new unless it is named."""
+        """Make an event; the generation is new unless it is named.
+
+        Args:
+            org_id: who pays.
+            key_id: the key that was used.
+            prompt: tokens, of the answer and of each copy.
+            completion: tokens of the answer.
+            rank: who states it.
+            generation_id: of the generation.
+            provider: of the answer.
+            price: of the answer.
+            copies: provider and completion tokens of each cancelled copy, at `COPY_PRICE`.
+            ended_at: when it ended.
+        """
         generation_id = generation_id or ids.new_generation_id(1_795_514_400, self._random)
         tokens = TokenCounts(prompt=prompt, completion=completion)
         cost = money.cost(price, tokens).total
@@ -56,10 +75,26 @@ class UsageEvents:
             cost_nano_usd=cost,
             provider_cost_nano_usd=cost,
             status=usage_pb.GENERATION_STATUS_COMPLETED,
+            attempts=[
+                *(_copy(slug, TokenCounts(prompt=prompt, completion=written)) for slug, written in copies),
+                usage_pb.Attempt(provider=provider, outcome=usage_pb.ATTEMPT_OUTCOME_SUCCESS, status_code=200),
+            ],
         )
         event.started_at.FromDatetime(ended_at - timedelta(seconds=1))
         event.ended_at.FromDatetime(ended_at)
         return event
+
+
+def _copy(provider: str, tokens: TokenCounts) -> usage_pb.Attempt:
+    return usage_pb.Attempt(
+        provider=provider,
+        outcome=usage_pb.ATTEMPT_OUTCOME_CANCELLED,
+        expense=usage_pb.HedgeExpense(
+            price=money.price_to_proto(COPY_PRICE),
+            usage=money.tokens_to_proto(tokens),
+            provider_cost_nano_usd=money.cost(COPY_PRICE, tokens).total,
+        ),
+    )
 
 
 def usage_records(

@@ -51,6 +51,7 @@ class UsageRow(NamedTuple):
     token_source: str
     cost_nano_usd: int
     provider_cost_nano_usd: int
+    hedge_cost_nano_usd: int  # of all cancelled copies; nobody is charged for it
     status: str
     finish_reason: str
     native_finish_reason: str

@@ -12,7 +12,8 @@ from yarl import URL
 from contracts.catalog import Endpoint
 from router.domain.attempts import AttemptFailure
 from router.domain.ports import AttemptFacts
-from router.domain.settlement import GenerationRecord, Tokens
+from router.domain.settlement import GenerationRecord
+from router.domain.tokens import Tokens
 from servicekit.logs import get_logger
 from servicekit.metrics import CounterSpec, HistogramSpec
 from servicekit.tracing import inject_headers
@@ -30,6 +31,9 @@ _TOKEN_USAGE = HistogramSpec("gen_ai.client.token.usage", "{token}", "Tokens of 
 _RETRIES_REFUSED = CounterSpec(
     "router.retry.refused", "{attempt}", "Further attempts that were not made, because the budget for them was used up."
 )
+_HEDGED = CounterSpec(
+    "router.hedge.sent", "{attempt}", "Copies of requests that were sent because an endpoint was slow."
+)
 _ENDED = CounterSpec("router.generation.ended", "{generation}", "Generations that ended, by how they ended.")
 
 
@@ -42,6 +46,7 @@ class GenerationTelemetry:
         self._first_chunk = _FIRST_CHUNK.create(meter)
         self._token_usage = _TOKEN_USAGE.create(meter)
         self._ended = _ENDED.create(meter)
+        self._hedged = _HEDGED.create(meter)
         self._retries_refused = _RETRIES_REFUSED.create(meter)
         # Endpoints are few and live long; their attributes are made once.
         self._attributes: dict[str, tuple[Endpoint, dict[str, AttributeValue]]] = {}
@@ -62,6 +67,10 @@ class GenerationTelemetry:
         if span.is_recording():
             span.set_attributes(_request_attributes(facts))
         return AttemptSpan(self, span, known[1])
+
+    def hedged(self, endpoint: Endpoint) -> None:
+        """Count a copy that was sent."""
+        self._hedged.add(1, {"model": endpoint.model_id})
 
     def retry_refused(self, endpoint: Endpoint) -> None:
         """Count an attempt that was not made."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contracts.ids import EndpointId
+from router.domain.tokens import Expense
 
 
 class FailureKind(StrEnum):
@@ -80,7 +81,11 @@ class AttemptFailure:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One call for the usage event and for the caller. `latency_ms` is to the first token, or to the failure."""
+    """One call for the usage event and for the caller.
+
+    `latency_ms` is to the first token, or to the failure. `expense` is set for a copy that was cancelled because another
+    endpoint was faster.
+    """
 
     endpoint_id: EndpointId
     provider: str
@@ -88,3 +93,4 @@ class AttemptRecord:
     status: int
     latency_ms: int
     failure: FailureKind | None = None
+    expense: Expense | None = None

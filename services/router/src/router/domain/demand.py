@@ -77,6 +77,7 @@ class Demand:
         strategy: way of sharing traffic out that the caller chose, None for the router's own.
         tier: service tier that is asked for, None for the ordinary one.
         admitted_tiers: those whose endpoints may serve in one pool with the ordinary ones.
+        hedge: whether a slow first token may be waited for at two endpoints; None: as the router is set up.
         compression: whether a prompt that is too long may lose its middle; None: only where the context is small.
         min_throughput: tokens per second; max_latency: seconds to the first token; by percentile, all of which should
             hold. Preferences, not demands.
@@ -104,6 +105,7 @@ class Demand:
     strategy: Strategy | None = None
     tier: ServiceTier | None = None
     admitted_tiers: frozenset[str] = frozenset()
+    hedge: bool | None = None
     compression: bool | None = None
     min_throughput: Mapping[str, float] = field(default_factory=dict)
     max_latency: Mapping[str, float] = field(default_factory=dict)
@@ -151,6 +153,7 @@ def demand_of(request: ChatRequest) -> Demand:
         strategy=preferences.strategy,
         tier=_TIERS.get(body.service_tier or ""),
         admitted_tiers=_admitted_tiers(body, preferences, suffix_sort),
+        hedge=preferences.hedge,
         compression=_compression(body),
         min_throughput=_thresholds(preferences.preferred_min_throughput),
         max_latency=_thresholds(preferences.preferred_max_latency),

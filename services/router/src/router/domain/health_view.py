@@ -15,6 +15,7 @@ from router.domain.evidence import Evidence
 from router.domain.histogram import Distribution
 from router.domain.observations import EndpointObservation, Observation, Tally
 from router.domain.outages import DOWN_SECONDS
+from router.domain.speed import MIN_FOR_LIMITS
 from router.domain.verdicts import Verdict
 
 
@@ -197,6 +198,12 @@ class FleetHealth:
         """Whether the endpoint has shown in the last half minute that it serves, and nothing else since."""
         record = self._records.get(endpoint_id)
         return record is not None and record.is_proven(monotonic)
+
+    def slow_first_token(self, endpoint_id: EndpointId, monotonic: float, prompt_tokens: int) -> float | None:
+        """Seconds that 95 % of the endpoint's first tokens do not take; None while too little is known."""
+        record = self._records.get(endpoint_id)
+        found = record.speed.first_token(monotonic, prompt_tokens) if record is not None else None
+        return found.p95 if found is not None and found.count >= MIN_FOR_LIMITS else None
 
     def limits(
         self, endpoint_id: EndpointId, monotonic: float, prompt_tokens: int

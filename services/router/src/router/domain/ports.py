@@ -10,7 +10,8 @@ from contracts.catalog import Endpoint
 from dialects.answers import Answer
 from dialects.upstream import UpstreamRequest
 from router.domain.attempts import AttemptFailure
-from router.domain.settlement import GenerationRecord, Tokens
+from router.domain.settlement import GenerationRecord
+from router.domain.tokens import Tokens
 
 
 class UpstreamCall(Protocol):
@@ -118,6 +119,10 @@ class Telemetry(Protocol):
 
     def attempt_started(self, facts: AttemptFacts) -> AttemptTrace:
         """A call starts."""
+        ...
+
+    def hedged(self, endpoint: Endpoint) -> None:
+        """A copy of a request was sent to this endpoint, because the first one is slow."""
         ...
 
     def retry_refused(self, endpoint: Endpoint) -> None:

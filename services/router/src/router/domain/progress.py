@@ -13,7 +13,8 @@ from dialects.answers import ChoiceDelta
 from dialects.chat import ChatRequest
 from router.domain.attempts import AttemptFailure, AttemptRecord, FailureKind
 from router.domain.selection import Choice
-from router.domain.settlement import Caller, Status, Tokens
+from router.domain.settlement import Caller, Status
+from router.domain.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

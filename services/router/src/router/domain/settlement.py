@@ -14,6 +14,7 @@ from contracts.money import Cost, NanoUsd, TokenCounts, UnitPrice
 from dialects.answers import FinishReason
 from dialects.estimates import estimate_text_tokens
 from router.domain.attempts import AttemptRecord
+from router.domain.tokens import CountSource, Tokens
 from router.domain.transcript import Transcript
 
 NO_COST = Cost(total=NanoUsd(0), prompt=NanoUsd(0), completion=NanoUsd(0))
@@ -25,21 +26,6 @@ class Status(StrEnum):
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     FAILED = "failed"
-
-
-class CountSource(StrEnum):
-    """Where token counts come from, in the words of the usage event."""
-
-    PROVIDER = "provider"
-    ESTIMATE = "estimate"
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token counts with their source. `counts.source` is set when they are put on the wire."""
-
-    counts: TokenCounts
-    source: CountSource
 
 
 @dataclass(frozen=True, slots=True)

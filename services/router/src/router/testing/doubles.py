@@ -9,7 +9,8 @@ from contracts.catalog import Endpoint
 from router.domain.attempts import AttemptFailure
 from router.domain.errors import UsageLogError
 from router.domain.ports import AttemptFacts
-from router.domain.settlement import GenerationRecord, Tokens
+from router.domain.settlement import GenerationRecord
+from router.domain.tokens import Tokens
 
 
 class MemoryUsageLog:
@@ -39,6 +40,7 @@ class SilentTelemetry:
         self.attempts: list[AttemptFacts] = []
         self.ended: list[GenerationRecord] = []
         self.refused: list[Endpoint] = []
+        self.copies: list[Endpoint] = []
 
     def trace_headers(self) -> Mapping[str, str]:
         """No trace."""
@@ -48,6 +50,10 @@ class SilentTelemetry:
         """A call starts."""
         self.attempts.append(facts)
         return SilentTrace()
+
+    def hedged(self, endpoint: Endpoint) -> None:
+        """A copy of a request was sent."""
+        self.copies.append(endpoint)
 
     def retry_refused(self, endpoint: Endpoint) -> None:
         """A further attempt was not made."""

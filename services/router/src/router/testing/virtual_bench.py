@@ -15,13 +15,14 @@ from router.attempt import Patience
 from router.completions import Completions
 from router.domain.errors import RefusalError
 from router.domain.health_view import FleetHealth
+from router.domain.hedging import HedgeBudget
 from router.domain.key_pool import KeyPools
 from router.domain.ports import AttemptFacts
 from router.domain.progress import Command
 from router.domain.retry_budget import RetryBudget
-from router.domain.settlement import Tokens
 from router.domain.stickiness import StickyPlaces
-from router.generation import Surroundings
+from router.domain.tokens import Tokens
+from router.surroundings import Surroundings
 from router.testing.catalogs import Offer, catalog_of
 from router.testing.doubles import MemoryUsageLog, SilentTelemetry, SilentTrace
 from router.testing.timed_providers import Play, Sent, TimedProviders
@@ -139,6 +140,7 @@ class VirtualBench:
         self.providers = TimedProviders(self.clock, play)
         self.log = MemoryUsageLog()
         self.places = StickyPlaces()
+        self.hedge_budget = HedgeBudget()
         self.requests: list[VirtualRequest] = []
         random = Random(seed)
         slugs = frozenset(offer.provider for offer in offers)
@@ -154,6 +156,7 @@ class VirtualBench:
                 retries=RetryBudget(),
                 places=self.places,
                 random=random,
+                hedge_budget=self.hedge_budget,
             ),
             catalog=lambda: self.catalog,
             credentials=lambda: slugs,

@@ -10,7 +10,9 @@ LOCK_ORGS = text("SELECT org_id FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uu
 
 POSTED = text(
     """
-    SELECT event_id, rank, org_id, key_id, provider, ended_at, cost_nano, provider_cost_nano FROM settled_events
+    SELECT event_id, rank, org_id, key_id, provider, ended_at, cost_nano, provider_cost_nano,
+           CAST(hedges AS text) AS hedges
+    FROM settled_events
     WHERE event_id = ANY(CAST(:event_ids AS uuid[])) ORDER BY event_id FOR UPDATE
     """
 )
@@ -20,16 +22,16 @@ _EVENTS = """
            CAST(:org_ids AS uuid[]), CAST(:key_ids AS uuid[]), CAST(:models AS text[]), CAST(:providers AS text[]),
            CAST(:endpoint_ids AS text[]), CAST(:price_versions AS text[]), CAST(:prompt_tokens AS bigint[]),
            CAST(:completion_tokens AS bigint[]), CAST(:costs AS bigint[]), CAST(:provider_costs AS bigint[]),
-           CAST(:ended AS timestamptz[]))
+           CAST(:hedges AS jsonb[]), CAST(:ended AS timestamptz[]))
     AS event (event_id, rank, generation_id, org_id, key_id, model, provider, endpoint_id, price_version,
-              prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, ended_at)
+              prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, hedges, ended_at)
 """
 
 # The interpolated parts below are constants of this module; every value is a parameter.
 INSERT_EVENTS = text(
     f"""
     INSERT INTO settled_events (event_id, rank, generation_id, org_id, key_id, model, provider, endpoint_id,
-        price_version, prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, ended_at, settled_at)
+        price_version, prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, hedges, ended_at, settled_at)
     SELECT event.*, CAST(:now AS timestamptz) FROM {_EVENTS}
     """  # noqa: S608 - constant columns
 )
@@ -39,7 +41,7 @@ CORRECT_EVENTS = text(
     UPDATE settled_events AS settled SET rank = event.rank, key_id = event.key_id, model = event.model, provider = event.provider,
         endpoint_id = event.endpoint_id, price_version = event.price_version, prompt_tokens = event.prompt_tokens,
         completion_tokens = event.completion_tokens, cost_nano = event.cost_nano,
-        provider_cost_nano = event.provider_cost_nano, ended_at = event.ended_at,
+        provider_cost_nano = event.provider_cost_nano, hedges = event.hedges, ended_at = event.ended_at,
         settled_at = CAST(:now AS timestamptz)
     FROM {_EVENTS} WHERE settled.event_id = event.event_id
     """  # noqa: S608 - constant columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -99,6 +100,7 @@ class PostgresSettlementStore:
                 day=row.ended_at.astimezone(UTC).date(),
                 cost=row.cost_nano,
                 provider_cost=row.provider_cost_nano,
+                hedges=json.loads(row.hedges),
             )
             for row in found
         }
@@ -219,6 +221,7 @@ def _event_columns(facts: Sequence[UsageFact], now: datetime) -> dict[str, Any]:
         "completion_tokens": [fact.completion_tokens for fact in facts],
         "costs": [fact.cost for fact in facts],
         "provider_costs": [fact.provider_cost for fact in facts],
+        "hedges": [json.dumps(dict(fact.hedges)) for fact in facts],
         "ended": [fact.ended_at for fact in facts],
         "now": now,
     }

@@ -29,14 +29,15 @@ _log = get_logger(__name__)
 class Catalog:
     """One state of the catalogue.
 
-    Only what can be served here is in it: an endpoint without credentials, and a model without any other endpoint, are
-    of no use to a caller.
+    Models and offers hold only what can be served here: an endpoint without credentials, and a model without any other
+    endpoint, are of no use to a caller. What is merely listed is in `listed`, so that its price can be seen.
 
     Attributes:
         version: names the state.
         models: in the order of the catalogue, with their routable endpoints.
         by_name: the same by id and by canonical slug.
         offers: what each model's endpoints ask, by the same names.
+        listed: every model with every endpoint, by the same names.
         provider_names: display name of the provider of each endpoint, by endpoint id; the unroutable ones too.
     """
 
@@ -44,11 +45,16 @@ class Catalog:
     models: tuple[catalog_pb2.Model, ...]
     by_name: Mapping[str, catalog_pb2.Model]
     offers: Mapping[str, tuple[Offer, ...]]
+    listed: Mapping[str, catalog_pb2.Model]
     provider_names: Mapping[str, str]
 
     def find(self, slug: str) -> catalog_pb2.Model | None:
         """The model of this name, routing suffixes ignored; None when there is none."""
         return self.by_name.get(without_routing_suffixes(slug))
+
+    def find_listed(self, slug: str) -> catalog_pb2.Model | None:
+        """The model of this name with every endpoint, routing suffixes ignored, whether or not it can be served here."""
+        return self.listed.get(without_routing_suffixes(slug))
 
     def offers_for(self, slugs: Iterable[str]) -> list[Offer]:
         """What the endpoints of all these models ask; nothing for a model that is not here."""
@@ -60,9 +66,11 @@ def catalog_from_proto(version: str, rows: Iterable[catalog_pb2.Model]) -> Catal
     models: list[catalog_pb2.Model] = []
     by_name: dict[str, catalog_pb2.Model] = {}
     offers: dict[str, tuple[Offer, ...]] = {}
+    listed: dict[str, catalog_pb2.Model] = {}
     provider_names: dict[str, str] = {}
     for row in rows:
         provider_names.update((endpoint.id, endpoint.provider_name) for endpoint in row.endpoints)
+        listed.update((name, row) for name in (row.canonical_slug, row.id) if name)
         routable = [endpoint for endpoint in row.endpoints if endpoint.routable]
         if not routable:
             continue
@@ -80,6 +88,7 @@ def catalog_from_proto(version: str, rows: Iterable[catalog_pb2.Model]) -> Catal
         models=tuple(models),
         by_name=MappingProxyType(by_name),
         offers=MappingProxyType(offers),
+        listed=MappingProxyType(listed),
         provider_names=MappingProxyType(provider_names),
     )
 

@@ -38,7 +38,7 @@ async def test_endpoints_of_a_model(edge: EdgeStack) -> None:
     assert single["id"] == "acme/one"
 
 
-async def test_what_cannot_be_served_is_not_listed_and_news_of_it_is(edge: EdgeStack) -> None:
+async def test_what_cannot_be_served_is_not_among_the_models_but_its_price_can_be_seen(edge: EdgeStack) -> None:
     router = edge.around.router
     router.models = [model(), model("acme/two", routable=False), model("acme/three")]
     router.version = "2"
@@ -50,7 +50,12 @@ async def test_what_cannot_be_served_is_not_listed_and_news_of_it_is(edge: EdgeS
         return await listed() == ["acme/one", "acme/three"]
 
     await eventually(is_new)
-    assert (await edge.call("GET", "/models/acme/two/endpoints")).status == 404
+    (endpoint,) = (await edge.call("GET", "/models/acme/two/endpoints")).document["data"]["endpoints"]
+    assert (endpoint["status"], endpoint["pricing"]["prompt"]) == (-10, "0.000001")
+    (usable,) = (await edge.call("GET", "/models/acme/one/endpoints")).document["data"]["endpoints"]
+    assert usable["status"] == 0
+    assert (await edge.call("GET", "/model/acme/two")).status == 404
+    assert (await edge.call("GET", "/models/acme/nothing/endpoints")).status == 404
 
 
 async def test_models_come_in_pages_when_asked_for(edge: EdgeStack) -> None:

@@ -13,6 +13,8 @@ from turnpike.usage.v1 import token_usage_pb2
 _OK: Final = 0
 # The mildest of the values below 0, which all mean that something is wrong with the endpoint.
 _DEGRADED: Final = -1
+# The gravest: there are no credentials for it here, so it is listed for its price and called by nobody.
+_NOT_OFFERED: Final = -10
 
 
 def model_json(model: catalog_pb2.Model) -> dict[str, Any]:
@@ -64,7 +66,6 @@ def endpoints_json(model: catalog_pb2.Model, *, with_endpoints: bool = True) -> 
 
 def endpoint_json(model: catalog_pb2.Model, endpoint: catalog_pb2.Endpoint) -> dict[str, Any]:
     """Describe an endpoint. Figures of its performance are null until there is somebody who measures them."""
-    unhealthy = endpoint.health == endpoint_verdict_pb2.ENDPOINT_HEALTH_UNHEALTHY
     price = endpoint.price
     return {
         "name": f"{endpoint.provider_name} | {model.canonical_slug or model.id}",
@@ -78,7 +79,7 @@ def endpoint_json(model: catalog_pb2.Model, endpoint: catalog_pb2.Endpoint) -> d
         "max_completion_tokens": endpoint.max_completion_tokens or None,
         "max_prompt_tokens": None,
         "supported_parameters": list(endpoint.supported_parameters),
-        "status": _DEGRADED if unhealthy else _OK,
+        "status": _status(endpoint),
         "uptime_last_5m": None,
         "uptime_last_30m": None,
         "uptime_last_1d": None,
@@ -88,6 +89,12 @@ def endpoint_json(model: catalog_pb2.Model, endpoint: catalog_pb2.Endpoint) -> d
         "supports_implicit_caching": price.cached_pico_usd != price.prompt_pico_usd,
         "supports_voice_cloning": False,
     }
+
+
+def _status(endpoint: catalog_pb2.Endpoint) -> int:
+    if not endpoint.routable:
+        return _NOT_OFFERED
+    return _DEGRADED if endpoint.health == endpoint_verdict_pb2.ENDPOINT_HEALTH_UNHEALTHY else _OK
 
 
 def architecture_json(model: catalog_pb2.Model) -> dict[str, Any]:

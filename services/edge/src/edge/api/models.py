@@ -66,7 +66,9 @@ class Models:
         return exchange.json(_encode({"data": model_json(model)}))
 
     async def endpoints(self, exchange: Exchange) -> web.StreamResponse:
-        """Return one model with its endpoints; without any for a variant that it does not have.
+        """Return one model with its endpoints, those that cannot be called here included.
+
+        There are none for a variant that it does not have.
 
         Raises:
             DependencyError: there is no catalogue yet.
@@ -74,10 +76,10 @@ class Models:
         """
         slug = _slug(exchange)
         catalog = await self._mirror.require()
-        model = catalog.find(slug)
+        model = catalog.find_listed(slug)
         if model is not None:
             return exchange.json(_encode({"data": endpoints_json(model)}))
-        model = catalog.find(without_variants(slug))
+        model = catalog.find_listed(without_variants(slug))
         if model is None:
             raise NotFoundError(f"Model {slug} not found")
         return exchange.json(_encode({"data": endpoints_json(model, with_endpoints=False)}))

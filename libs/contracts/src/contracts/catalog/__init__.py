@@ -5,8 +5,9 @@
 
 from contracts.catalog.credentials import ProviderCredentials, parse_credentials
 from contracts.catalog.dialect import QUIRKS_OF, Dialect, Quirk
+from contracts.catalog.endpoint_prices import dearest_price, price_for
 from contracts.catalog.parsing import parse_catalog
-from contracts.catalog.price_schedule import PriceOverride, PriceSchedule, dearest_price, price_for
+from contracts.catalog.price_schedule import PriceOverride, PriceSchedule
 from contracts.catalog.problems import CatalogError, Problem
 from contracts.catalog.values import Catalog, DataPolicy, Endpoint, Model, Provider
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, time
+from typing import Final
 
 from contracts.ids import EndpointId
 from contracts.money import PicoUsd, UnitPrice
-
-if TYPE_CHECKING:
-    from contracts.catalog.values import Endpoint
 
 KINDS: Final = ("prompt", "completion", "reasoning", "cached", "cache_write", "request")
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -80,34 +77,6 @@ class PriceSchedule:
             if override.holds(prompt_tokens, at):
                 index |= 1 << position
         return self.prices[index]
-
-
-def price_for(endpoint: Endpoint, prompt_tokens: int, at: datetime) -> UnitPrice:
-    """Pick the price that a request has at an endpoint.
-
-    Its version names the amounts, and after a dot the overrides that hold, such as `4f0c…e1.over-200000`.
-
-    Args:
-        endpoint: where the request goes.
-        prompt_tokens: all tokens of the prompt, the cached ones included.
-        at: when the request is dispatched.
-
-    Raises:
-        ValueError: `at` has no time zone.
-    """
-    if at.tzinfo is None:
-        raise ValueError("the time of a price needs a time zone")
-    if endpoint.price_schedule is None:
-        return endpoint.price
-    return endpoint.price_schedule.price_at(prompt_tokens, at.astimezone(UTC))
-
-
-def dearest_price(endpoint: Endpoint) -> UnitPrice:
-    """Of each kind the dearest price that a request can have at an endpoint, to set credit aside by."""
-    if endpoint.price_schedule is None:
-        return endpoint.price
-    amounts = {kind: max(getattr(price, kind) for price in endpoint.price_schedule.prices) for kind in KINDS}
-    return unit_price(endpoint.id, amounts, "dearest")
 
 
 def unit_price(endpoint_id: EndpointId, stated: Mapping[str, PicoUsd], label: str = "") -> UnitPrice:

@@ -56,12 +56,12 @@ def seen_by(text: str, end: ChatCompletion | ChatCompletionChunk) -> Seen:
 async def ask(client: AsyncOpenAI, *, streamed: bool) -> Seen:
     """Ask the question and read the whole answer."""
     if not streamed:
-        answer = await client.chat.completions.create(model=SMOLLM2, messages=QUESTION, max_tokens=48)
+        answer = await client.chat.completions.create(model=SMOLLM2, messages=QUESTION, max_tokens=48, temperature=0)
         assert answer.choices[0].finish_reason in {"stop", "length"}
         return seen_by(answer.choices[0].message.content or "", answer)
     text, last = "", None
     async for chunk in await client.chat.completions.create(
-        model=SMOLLM2, messages=QUESTION, max_tokens=48, stream=True
+        model=SMOLLM2, messages=QUESTION, max_tokens=48, temperature=0, stream=True
     ):
         text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
         assert last is None or chunk.id == last.id
@@ -127,14 +127,16 @@ async def test_the_same_conversation_works_in_both_dialects_of_the_model_server(
     if streamed:
         text, last = "", None
         async for chunk in await client.chat.completions.create(
-            model=SMOLLM2, messages=turns, max_tokens=16, stream=True, extra_body=routing
+            model=SMOLLM2, messages=turns, max_tokens=16, temperature=0, stream=True, extra_body=routing
         ):
             text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
             last = chunk
         assert last is not None
         seen = seen_by(text, last)
     else:
-        answer = await client.chat.completions.create(model=SMOLLM2, messages=turns, max_tokens=16, extra_body=routing)
+        answer = await client.chat.completions.create(
+            model=SMOLLM2, messages=turns, max_tokens=16, temperature=0, extra_body=routing
+        )
         seen = seen_by(answer.choices[0].message.content or "", answer)
     assert seen.text
     assert seen.usage.completion_tokens > 0

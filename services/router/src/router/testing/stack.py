@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import yaml
@@ -42,13 +43,15 @@ class RouterStack:
     folder: Path
     channel: grpc.aio.Channel
     _serial: int = field(default=0)
+    # Tells this router's generations from those of another on the same broker; `id()` would be used again.
+    _number: int = field(default_factory=lambda: uuid4().int % 10**9)
 
     def request(self, **members: Any) -> router_service_pb2.CompleteRequest:
         """A request to complete, with an id of its own."""
         self._serial += 1
         document = {"model": "acme/one", "messages": [{"role": "user", "content": "Say something"}], **members}
         return router_service_pb2.CompleteRequest(
-            generation_id=f"gen-1790000000-{id(self) % 10**9:09d}{self._serial:011d}",
+            generation_id=f"gen-1790000000-{self._number:09d}{self._serial:011d}",
             caller=completion_pb2.Caller(org_id="org-1", key_id="key-1", http_referer="https://app.example"),
             request_json=json.dumps(document).encode(),
         )

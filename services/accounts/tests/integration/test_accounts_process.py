@@ -22,13 +22,14 @@ from accounts.failpoints import POINTS
 from accounts.identity import Identity
 from accounts.testing import NewCustomer
 from accounts.testing.books import check_books
-from accounts.testing.process import accounts_process, environment, eventually, read_topic
+from accounts.testing.process import accounts_process, environment, read_topic
 from accounts.testing.usage_events import UsageEvents
 from contracts.topics import KEYS, ORGS, USAGE
 from servicekit.clock import SystemClock
 from servicekit.kafka import BusUnavailableError, RecordSink
 from servicekit.settings import KafkaSettings
 from servicekit.testing import BrokerProcess, kafka_broker, running
+from servicekit.testing.service_process import eventually
 from turnpike.accounts.v1 import org_service_pb2
 from turnpike.accounts.v1.org_service_pb2_grpc import OrgServiceStub
 from turnpike.accounts.v1.records_pb2 import KeyRecord, OrgRecord

@@ -21,12 +21,13 @@ from clickhouse_connect.driver.client import Client
 from contracts.topics import USAGE
 from metering.failpoints import POINTS
 from metering.testing.clickhouse_http import clickhouse_over_http
-from metering.testing.process import MeteringProcess, environment, eventually, look, metering_process
+from metering.testing.process import environment, look, metering_process
 from metering.testing.usage_events import EventFactory
 from servicekit.clock import SystemClock
 from servicekit.kafka import BusUnavailableError, RecordSink
 from servicekit.settings import KafkaSettings
 from servicekit.testing import BrokerProcess, kafka_broker, running
+from servicekit.testing.service_process import ServiceProcess, eventually
 from turnpike.metering.v1 import metering_service_pb2 as messages
 from turnpike.metering.v1.metering_service_pb2_grpc import MeteringServiceStub
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
@@ -74,7 +75,7 @@ async def produce(sink: RecordSink, values: Sequence[UsageEvent | bytes]) -> Non
 
 
 @asynccontextmanager
-async def asking(process: MeteringProcess) -> AsyncIterator[MeteringServiceStub]:
+async def asking(process: ServiceProcess) -> AsyncIterator[MeteringServiceStub]:
     async def listens() -> int:
         return process.port
 

@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-_STEP_S = 0.05
-
-
-@dataclass(frozen=True)
-class AccountsProcess:
-    """`python -m accounts`; its log is JSON lines."""
-
-    process: asyncio.subprocess.Process
-    log: Path
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The log lines of an event."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == name]
-
-    @property
-    def port(self) -> int:
-        """Where it answers calls; 0 before it does."""
-        return next((int(line["port"]) for line in self.events("grpc.listening")), 0)
-
-    async def end(self) -> int:
-        """Wait for it to end by itself, and return its exit code."""
-        return await asyncio.wait_for(self.process.wait(), 40)
-
-    async def stop(self) -> int:
-        """Ask it to drain, and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.end()
+from servicekit.testing.service_process import ServiceProcess, service_process
 
 
 def environment(dsn: str, bootstrap: str, pepper: str, **more: str) -> Mapping[str, str]:
@@ -58,33 +25,9 @@ def environment(dsn: str, bootstrap: str, pepper: str, **more: str) -> Mapping[s
     }
 
 
-@asynccontextmanager
-async def accounts_process(folder: Path, variables: Mapping[str, str]) -> AsyncIterator[AccountsProcess]:
+def accounts_process(folder: Path, variables: Mapping[str, str]) -> AbstractAsyncContextManager[ServiceProcess]:
     """Start accounts; killed at the end of the block if it still runs."""
-    log = folder / f"accounts-{len(list(folder.iterdir()))}.log"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "accounts", stdout=output, stderr=output, env=variables
-        )
-    try:
-        yield AccountsProcess(process, log)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def eventually(holds: Callable[[], Awaitable[object]], what: str, seconds: float = 40) -> None:
-    """Return as soon as something holds; how long that takes is not tested.
-
-    Raises:
-        AssertionError: it did not.
-    """
-    for _ in range(int(seconds / _STEP_S)):
-        if await holds():
-            return
-        await asyncio.sleep(_STEP_S)
-    raise AssertionError(f"did not happen: {what}")
+    return service_process("accounts", folder, variables)
 
 
 async def read_topic(bootstrap: str, topic: str) -> list[tuple[str, bytes | None]]:

@@ -91,8 +91,9 @@ def test_every_topic_is_described() -> None:
 
 def test_every_route_is_described() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
-    source = ROOT / "services" / "edge" / "src" / "edge" / "api" / "route_list.py"
-    routes = re.findall(r'Route\("(\w+)", "([^"]+)"', source.read_text(encoding="utf-8"))
+    sources = sorted((ROOT / "services" / "edge" / "src" / "edge" / "api").rglob("*.py"))
+    found = (re.findall(r'Route\(\s*"([A-Z]+)",\s*"([^"]+)"', each.read_text(encoding="utf-8")) for each in sources)
+    routes = [route for of_module in found for route in of_module]
     assert ("POST", "/chat/completions") in routes
     assert [f"{method} {path}" for method, path in routes if f"`{method} {path}`" not in text] == []
 

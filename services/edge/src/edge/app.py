@@ -10,17 +10,16 @@ from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.metering_client import GrpcGenerationRecords
 from edge.adapters.router_client import GrpcCompletionRouter
-from edge.api.bodies import JsonBodies
-from edge.api.chat_completions import ChatCompletions
-from edge.api.credits import Credits
-from edge.api.gateway import Gateway
-from edge.api.generation import GenerationRecord
-from edge.api.http_server import HttpServer
-from edge.api.keys import Keys
-from edge.api.models import Models
-from edge.api.route_list import public_routes
-from edge.api.routes import RouteTable
-from edge.api.stream_watch import StreamWatch
+from edge.api.catalog.models import Models
+from edge.api.http.bodies import JsonBodies
+from edge.api.http.gateway import Gateway
+from edge.api.http.http_server import HttpServer
+from edge.api.http.routes import RouteTable
+from edge.api.inference.chat_completions import ChatCompletions
+from edge.api.inference.stream_watch import StreamWatch
+from edge.api.management.credits import Credits
+from edge.api.management.keys import Keys
+from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
 from edge.domain.admission import Admission, Capacity
@@ -80,18 +79,15 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         bodies = JsonBodies(settings.http.body_limit, settings.http.body_timeout)
         watch = StreamWatch(clock, settings.stream.keep_alive, settings.stream.reader_timeout)
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
+        handlers = (
+            ChatCompletions(generations, bodies, Capacity(settings.http.max_in_flight), watch, clock),
+            Models(mirror),
+            GenerationRecord(records, mirror),
+            Keys(registry, bodies),
+            Credits(registry),
+        )
         gateway = Gateway(
-            RouteTable(
-                public_routes(
-                    completions=ChatCompletions(
-                        generations, bodies, Capacity(settings.http.max_in_flight), watch, clock
-                    ),
-                    models=Models(mirror),
-                    generation=GenerationRecord(records, mirror),
-                    keys=Keys(registry, bodies),
-                    credits=Credits(registry),
-                )
-            ),
+            RouteTable(route for handler in handlers for route in handler.routes()),
             authenticator,
             clock=clock,
             random=random,

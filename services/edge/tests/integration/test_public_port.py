@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import http_parser
 
-from edge.api.http_server import require_c_parser
+from edge.api.http.http_server import require_c_parser
 from edge.settings import HttpSettings, StreamSettings
 from edge.testing.router import Message, Request, Stall, piece, route
 from edge.testing.stack import EdgeStack, Neighbours, OpenEdge, chat_body

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from edge.api.chat_chunks import DONE, KEEP_ALIVE, ChunkWriter
-from edge.api.chat_result import ChatResult
-from edge.api.json_text import json_string, members_of, one_line
+from edge.api.http.json_text import json_string, members_of, one_line
+from edge.api.inference.chat_chunks import DONE, KEEP_ALIVE, ChunkWriter
+from edge.api.inference.chat_result import ChatResult
 from edge.testing.router import completed, piece, route
 from turnpike.router.v1 import completion_pb2
 

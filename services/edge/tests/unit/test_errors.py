@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import TREATMENTS, ErrorReason
 from dialects.errors import InvalidRequestError
-from edge.api.errors import HttpError, Problem, problem_of
+from edge.api.http.errors import HttpError, Problem, problem_of
 from edge.domain import errors
 
 EXAMPLES: list[tuple[errors.EdgeError, int, str]] = [

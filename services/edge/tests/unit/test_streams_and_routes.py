@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from edge.api.errors import HttpError
-from edge.api.exchange import Exchange
-from edge.api.routes import Access, Route, RouteTable
-from edge.api.stream_watch import StreamWatch
+from edge.api.http.errors import HttpError
+from edge.api.http.exchange import Exchange
+from edge.api.http.routes import Access, Route, RouteTable
+from edge.api.inference.stream_watch import StreamWatch
 from edge.settings import Settings
 from servicekit.settings import SettingsError, environment_names, load
 from servicekit.testing import ManualClock, running

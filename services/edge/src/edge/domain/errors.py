@@ -20,7 +20,7 @@ EdgeError
 ├── RefusedError                  another service answered, and refused
 └── BrokenAnswerError             the answer began and then broke off
 
-`edge.api.errors` adds the ones that only HTTP knows, and holds the table that turns each into an answer.
+`edge.api.http.errors` adds the ones that only HTTP knows, and holds the table that turns each into an answer.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
-from edge.api.errors import HttpError
-from edge.api.exchange import Exchange
+from edge.api.http.errors import HttpError
+from edge.api.http.exchange import Exchange
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from aiohttp import web
 
-from edge.api.exchange import Exchange
-from edge.api.generation_json import generation_json
-from edge.api.queries import text_parameter
+from edge.api.http.exchange import Exchange
+from edge.api.http.queries import text_parameter
+from edge.api.http.routes import Access, Route
+from edge.api.records.generation_json import generation_json
 from edge.catalog import CatalogMirror
 from edge.domain.errors import InvalidInputError
 from edge.records import Records
@@ -27,6 +30,10 @@ class GenerationRecord:
         """
         self._records = records
         self._mirror = mirror
+
+    def routes(self) -> Sequence[Route]:
+        """Say what is answered here."""
+        return (Route("GET", "/generation", Access.ANY_KEY, self.get),)
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Return the record of one generation of the caller's organisation.

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from edge.api.metadata_json import metadata_json
-from edge.api.usage_json import usage_json
+from edge.api.inference.metadata_json import metadata_json
+from edge.api.inference.usage_json import usage_json
 from turnpike.router.v1 import completion_pb2
 
 _encode = msgspec.json.Encoder().encode

@@ -18,7 +18,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from opentelemetry.metrics import Meter
 
-from edge.api.errors import INTERNAL_MESSAGE, Problem
+from edge.api.http.errors import INTERNAL_MESSAGE, Problem
 from edge.settings import HttpSettings
 from servicekit.clock import Clock
 from servicekit.lifecycle import Component

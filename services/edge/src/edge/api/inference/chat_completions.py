@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
 from dialects.chat import ChatRequest, decode_chat_request
-from edge.api.bodies import JsonBodies
-from edge.api.chat_result import ChatResult
-from edge.api.chat_stream import ChatStream
-from edge.api.exchange import Exchange
-from edge.api.stream_watch import StreamWatch
+from edge.api.http.bodies import JsonBodies
+from edge.api.http.exchange import Exchange
+from edge.api.http.routes import Access, Route
+from edge.api.inference.chat_result import ChatResult
+from edge.api.inference.chat_stream import ChatStream
+from edge.api.inference.stream_watch import StreamWatch
 from edge.domain.admission import Capacity
 from edge.generations import Application, Generation, Generations, failure_of
 from servicekit.clock import Clock
@@ -40,6 +42,10 @@ class ChatCompletions:
         self._capacity = capacity
         self._watch = watch
         self._clock = clock
+
+    def routes(self) -> Sequence[Route]:
+        """Say what is answered here."""
+        return (Route("POST", "/chat/completions", Access.INFERENCE_KEY, self.create),)
 
     async def create(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a request.

@@ -10,7 +10,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from edge.api.errors import HttpError
+from edge.api.http.errors import HttpError
 
 _JSON: Final = "application/json"
 

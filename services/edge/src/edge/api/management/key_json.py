@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from contracts import money
-from edge.api.timestamps import timestamp_json
+from edge.api.http.timestamps import timestamp_json
 from turnpike.accounts.v1 import key_service_pb2, records_pb2
 
 _ZERO = msgspec.Raw(b"0")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from contracts import money
-from edge.api.exchange import Exchange
+from edge.api.http.exchange import Exchange
+from edge.api.http.routes import Access, Route
 from edge.ports import KeyRegistry
 
 
@@ -19,6 +22,10 @@ class Credits:
             registry: knows the credit.
         """
         self._registry = registry
+
+    def routes(self) -> Sequence[Route]:
+        """Say what is answered here."""
+        return (Route("GET", "/credits", Access.MANAGEMENT_KEY, self.get),)
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Return credit and usage of the caller's organisation, in dollars, as exact decimal numbers.

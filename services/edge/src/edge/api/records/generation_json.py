@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contracts import money
-from edge.api.timestamps import timestamp_json
+from edge.api.http.timestamps import timestamp_json
 from turnpike.usage.v1 import usage_event_pb2
 
 

@@ -6,10 +6,10 @@ import asyncio
 
 from aiohttp import web
 
-from edge.api.chat_chunks import KEEP_ALIVE, ChunkWriter
-from edge.api.errors import problem_of
-from edge.api.exchange import Exchange
-from edge.api.stream_watch import StreamWatch
+from edge.api.http.errors import problem_of
+from edge.api.http.exchange import Exchange
+from edge.api.inference.chat_chunks import KEEP_ALIVE, ChunkWriter
+from edge.api.inference.stream_watch import StreamWatch
 from edge.domain.errors import BrokenAnswerError
 from edge.generations import Generation, failure_of
 from servicekit.clock import Clock

@@ -10,9 +10,9 @@ from aiohttp import web
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from edge.api.errors import HttpError, Problem, problem_of
-from edge.api.exchange import Exchange
-from edge.api.routes import Access, Match, RouteTable
+from edge.api.http.errors import HttpError, Problem, problem_of
+from edge.api.http.exchange import Exchange
+from edge.api.http.routes import Access, Match, RouteTable
 from edge.authentication import Authenticator
 from edge.domain.principal import KeyKind
 from edge.generations import unix_ms

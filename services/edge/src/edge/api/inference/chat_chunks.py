@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from edge.api.json_text import json_string, json_value, members_of, one_line
-from edge.api.metadata_json import metadata_json
-from edge.api.usage_json import usage_json
+from edge.api.http.json_text import json_string, json_value, members_of, one_line
+from edge.api.inference.metadata_json import metadata_json
+from edge.api.inference.usage_json import usage_json
 from turnpike.router.v1 import completion_pb2
 
 KEEP_ALIVE = b": TURNPIKE PROCESSING\n\n"

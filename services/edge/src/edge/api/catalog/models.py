@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from aiohttp import web
 
-from edge.api.exchange import Exchange
-from edge.api.model_json import endpoints_json, model_json
-from edge.api.queries import number_parameter
+from edge.api.catalog.model_json import endpoints_json, model_json
+from edge.api.http.exchange import Exchange
+from edge.api.http.queries import number_parameter
+from edge.api.http.routes import Access, Route
 from edge.catalog import Catalog, CatalogMirror
 from edge.domain.errors import NotFoundError
 from edge.domain.slugs import without_variants
@@ -28,6 +31,14 @@ class Models:
         """
         self._mirror = mirror
         self._rendered: tuple[Catalog, bytes] | None = None
+
+    def routes(self) -> Sequence[Route]:
+        """Say what is answered here."""
+        return (
+            Route("GET", "/models", Access.ANYBODY, self.list),
+            Route("GET", "/model/{author}/{slug}", Access.ANYBODY, self.get),
+            Route("GET", "/models/{author}/{slug}/endpoints", Access.ANYBODY, self.endpoints),
+        )
 
     async def list(self, exchange: Exchange) -> web.StreamResponse:
         """List the models: all of them, or a page when `offset` or `limit` is given.

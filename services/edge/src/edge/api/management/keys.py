@@ -11,11 +11,12 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from edge.api.bodies import JsonBodies
-from edge.api.exchange import Exchange
-from edge.api.key_json import key_json, own_key_json
-from edge.api.key_requests import key_change, new_key
-from edge.api.queries import flag_parameter, number_parameter, text_parameter
+from edge.api.http.bodies import JsonBodies
+from edge.api.http.exchange import Exchange
+from edge.api.http.queries import flag_parameter, number_parameter, text_parameter
+from edge.api.http.routes import Access, Route
+from edge.api.management.key_json import key_json, own_key_json
+from edge.api.management.key_requests import key_change, new_key
 from edge.domain.errors import InvalidInputError, NotFoundError
 from edge.ports import KeyRegistry
 from turnpike.accounts.v1 import key_service_pb2, records_pb2
@@ -40,6 +41,19 @@ class Keys:
         """
         self._registry = registry
         self._bodies = bodies
+
+    def routes(self) -> Sequence[Route]:
+        """Say what is answered here."""
+        return (
+            Route("GET", "/key", Access.ANY_KEY, self.own),
+            # An older name of the same, which clients still use.
+            Route("GET", "/auth/key", Access.ANY_KEY, self.own),
+            Route("GET", "/keys", Access.MANAGEMENT_KEY, self.list),
+            Route("POST", "/keys", Access.MANAGEMENT_KEY, self.create),
+            Route("GET", "/keys/{hash}", Access.MANAGEMENT_KEY, self.get),
+            Route("PATCH", "/keys/{hash}", Access.MANAGEMENT_KEY, self.update),
+            Route("DELETE", "/keys/{hash}", Access.MANAGEMENT_KEY, self.delete),
+        )
 
     async def own(self, exchange: Exchange) -> web.StreamResponse:
         """Describe the key that the caller uses."""

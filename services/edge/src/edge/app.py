@@ -15,7 +15,8 @@ from edge.api.http.bodies import JsonBodies
 from edge.api.http.gateway import Gateway
 from edge.api.http.http_server import HttpServer
 from edge.api.http.routes import RouteTable
-from edge.api.inference.chat_completions import ChatCompletions
+from edge.api.inference.chat.skin import ChatSkin
+from edge.api.inference.inference import Inference
 from edge.api.inference.stream_watch import StreamWatch
 from edge.api.management.credits import Credits
 from edge.api.management.keys import Keys
@@ -79,8 +80,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         bodies = JsonBodies(settings.http.body_limit, settings.http.body_timeout)
         watch = StreamWatch(clock, settings.stream.keep_alive, settings.stream.reader_timeout)
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
+        skins = (ChatSkin(),)
         handlers = (
-            ChatCompletions(generations, bodies, Capacity(settings.http.max_in_flight), watch, clock),
+            Inference(skins, generations, bodies, Capacity(settings.http.max_in_flight), watch, clock),
             Models(mirror),
             GenerationRecord(records, mirror),
             Keys(registry, bodies),

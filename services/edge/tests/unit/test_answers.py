@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
+from edge.api.http.errors import Problem
 from edge.api.http.json_text import json_string, members_of, one_line
-from edge.api.inference.chat_chunks import DONE, KEEP_ALIVE, ChunkWriter
-from edge.api.inference.chat_result import ChatResult
+from edge.api.inference.chat.chunks import DONE, KEEP_ALIVE, ChunkWriter
+from edge.api.inference.chat.result import ChatResult
+from edge.api.inference.skin import Heading
 from edge.testing.router import completed, piece, route
 from turnpike.router.v1 import completion_pb2
 
@@ -25,7 +27,7 @@ awkward = st.text(st.one_of(st.sampled_from(AWKWARD), st.characters(exclude_cate
 
 
 def writer() -> ChunkWriter:
-    made = ChunkWriter(ID, 1_790_000_000, "asked/for")
+    made = ChunkWriter(Heading(ID, 1_790_000_000, "asked/for"))
     made.route(route())
     return made
 
@@ -116,12 +118,13 @@ def check_event(event: Any, delta: completion_pb2.ChoiceDelta, provider: str) ->
 
 @given(awkward, awkward)
 def test_s34_an_error_is_one_event(message: str, model: str) -> None:
-    chunks = ChunkWriter(ID, 1, model)
-    data = chunks.error(json.dumps({"code": 502, "message": message}, ensure_ascii=False, indent=2).encode())
+    chunks = ChunkWriter(Heading(ID, 1, model))
+    data = chunks.error(Problem(502, "provider_unavailable", message))
     for client in CLIENTS:
         (event,) = client(data)
         document = json.loads(event)
-        assert document["error"] == {"code": 502, "message": message}
+        metadata = {"error_type": "provider_unavailable"}
+        assert document["error"] == {"code": 502, "message": message, "metadata": metadata}
         assert document["model"] == model
         assert document["choices"][0]["finish_reason"] == "error"
 
@@ -163,12 +166,12 @@ def test_the_usage_chunk_repeats_how_the_answer_ended() -> None:
 
 
 def test_before_a_route_an_error_names_the_model_that_was_asked_for() -> None:
-    data = ChunkWriter(ID, 1, "asked/for").error(b'{"code":503}')
+    data = ChunkWriter(Heading(ID, 1, "asked/for")).error(Problem(503, "provider_overloaded", "x"))
     assert json.loads(by_line_feed(data)[0])["model"] == "asked/for"
 
 
 def test_a_whole_answer_is_put_together_from_pieces() -> None:
-    result = ChatResult(ID, 1, "asked/for")
+    result = ChatResult(Heading(ID, 1, "asked/for"))
     result.route(route())
     call = completion_pb2.ToolCallDelta
     for delta in (
@@ -197,7 +200,7 @@ def test_a_whole_answer_is_put_together_from_pieces() -> None:
 
 
 def test_a_message_without_content_says_null() -> None:
-    result = ChatResult(ID, 1, "asked/for")
+    result = ChatResult(Heading(ID, 1, "asked/for"))
     result.add(piece(finish_reason="stop"))
     document = json.loads(result.render(completed()))
     assert document["choices"][0]["message"]["content"] is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from edge.api.http.errors import HttpError
+from edge.api.http.errors import HttpError, Problem, openrouter_error
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Access, Route, RouteTable
 from edge.api.inference.stream_watch import StreamWatch
@@ -136,6 +136,16 @@ class TestRouteTable:
             with pytest.raises(HttpError) as raised:
                 table.match(method, path)
             assert (raised.value.status, raised.value.headers["Allow"]) == (405, allow)
+
+    def test_errors_at_a_path_look_as_its_routes_say_whatever_the_method(self) -> None:
+        def other(problem: Problem, generation_id: str | None) -> bytes:
+            return b"other"
+
+        special = Route("POST", "/a/{b}", Access.ANYBODY, _handler, other)
+        table = RouteTable([special, route("GET", "/a")])
+        assert table.error_body_at("/v1/a/x") is other
+        for path in ("/v1/a", "/v1/nothing"):
+            assert table.error_body_at(path) is openrouter_error
 
     def test_the_same_route_twice_is_a_mistake(self) -> None:
         with pytest.raises(ValueError, match="twice"):

@@ -1,9 +1,9 @@
-"""The one table that turns an error into an answer, in OpenRouter's envelope."""
+"""The one table that turns an error into an answer, and OpenRouter's envelope, which is every route's that names no other."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -72,12 +72,21 @@ class Problem:
             error["availability"] = self.availability
         return _encode(error)
 
-    def response(self) -> web.Response:
-        """Make the whole answer."""
+    def response(self, body: bytes | None = None) -> web.Response:
+        """Make the whole answer, in OpenRouter's envelope unless another body is given."""
         headers = {"Content-Type": "application/json", **self.headers}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(self.retry_after_s)
-        return web.Response(status=self.status, body=b'{"error":' + self.error_json() + b"}", headers=headers)
+        return web.Response(status=self.status, body=openrouter_error(self) if body is None else body, headers=headers)
+
+
+ErrorBody = Callable[[Problem, str | None], bytes]
+"""Renders the whole body of an error in a route's dialect, from the problem and the generation's id, None before there is one."""
+
+
+def openrouter_error(problem: Problem, generation_id: str | None = None) -> bytes:
+    """Render OpenRouter's envelope."""
+    return b'{"error":' + problem.error_json() + b"}"
 
 
 # Status and error type of each kind of error that needs nothing else; a subclass is treated as its nearest ancestor here.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from edge.api.http.errors import ErrorBody, openrouter_error
 from edge.domain.principal import Principal
 
 
@@ -20,13 +21,17 @@ class Exchange:
         model: that answers.
         provider: display name of the provider that answers.
         error_type: set when the answer is an error, or ends with one.
+        error_body: how an error looks at this route.
+        more_headers: of the answer, whatever it becomes; set before it is made.
     """
 
     __slots__ = (
         "_principal",
+        "error_body",
         "error_type",
         "generation_id",
         "model",
+        "more_headers",
         "params",
         "provider",
         "request",
@@ -42,6 +47,8 @@ class Exchange:
         self.model: str | None = None
         self.provider: str | None = None
         self.error_type: str | None = None
+        self.error_body: ErrorBody = openrouter_error
+        self.more_headers: Mapping[str, str] | None = None
         self.streamed = False
         self._principal: Principal | None = None
 
@@ -72,6 +79,8 @@ class Exchange:
             headers["X-Generation-Id"] = self.generation_id
         if self.provider is not None and self.provider.isascii() and self.provider.isprintable():
             headers["X-Provider-Name"] = self.provider
+        if self.more_headers is not None:
+            headers.update(self.more_headers)
         return headers
 
     def json(self, body: bytes, status: int = 200) -> web.Response:

@@ -80,9 +80,11 @@ class Gateway:
             try:
                 match = self._route(request)
             except HttpError as error:
+                exchange.error_body = self._routes.error_body_at(request.path)
                 response: web.StreamResponse = self._refuse(exchange, error)
             else:
                 template = match.template
+                exchange.error_body = match.route.error_body
                 response = await self._traced(exchange, match)
             status = response.status
             return response
@@ -189,7 +191,7 @@ class Gateway:
 
 def respond(exchange: Exchange, problem: Problem) -> web.Response:
     """Make the whole answer for an error."""
-    response = problem.response()
+    response = problem.response(exchange.error_body(problem, exchange.generation_id))
     response.headers.update(exchange.headers())
     return response
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from edge.api.http.errors import HttpError
+from edge.api.http.errors import ErrorBody, HttpError, openrouter_error
 from edge.api.http.exchange import Exchange
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
@@ -29,12 +29,13 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method on a path below each prefix; `{name}` stands for one part of it."""
+    """A method on a path below each prefix; `{name}` stands for one part of it. `error_body` is how its errors look."""
 
     method: str
     path: str
     access: Access
     handler: Handler
+    error_body: ErrorBody = openrouter_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Match:
     route: Route
     template: str
     params: Mapping[str, str]
+
+
+_NO_PARAMS: Final[Mapping[str, str]] = {}
+_NOTHING: Final[Mapping[str, Match]] = {}
 
 
 class RouteTable:
@@ -71,15 +76,26 @@ class RouteTable:
         Raises:
             HttpError: no such path (404), or another method there (405).
         """
+        found, params = self._find(path)
+        if not found:
+            raise HttpError(404, "Not found: there is nothing at this path", "not_found")
+        return _choose(found, method, params)
+
+    def error_body_at(self, path: str) -> ErrorBody:
+        """How errors look at a path, whether or not the request fits a route there."""
+        found, _ = self._find(path)
+        return next((match.route.error_body for match in found.values()), openrouter_error)
+
+    def _find(self, path: str) -> tuple[Mapping[str, Match], Mapping[str, str]]:
         methods = self._fixed.get(path)
         if methods is not None:
-            return _choose(methods, method, {})
+            return methods, _NO_PARAMS
         parts = tuple(path.split("/"))
         for template, found in self._variable.get(len(parts), ()):
             params = _bind(template, parts)
             if params is not None:
-                return _choose(found, method, params)
-        raise HttpError(404, "Not found: there is nothing at this path", "not_found")
+                return found, params
+        return _NOTHING, _NO_PARAMS
 
     def _add(self, template: str, route: Route) -> None:
         match = Match(route, template, {})

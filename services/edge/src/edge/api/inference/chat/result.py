@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from edge.api.http.errors import Problem
 from edge.api.inference.metadata_json import metadata_json
+from edge.api.inference.skin import Heading
 from edge.api.inference.usage_json import usage_json
 from turnpike.router.v1 import completion_pb2
 
@@ -103,17 +105,11 @@ class _Choice:
 class ChatResult:
     """Collects the pieces of one answer."""
 
-    def __init__(self, generation_id: str, created: int, requested_model: str) -> None:
-        """Start an answer.
-
-        Args:
-            generation_id: becomes its `id`.
-            created: Unix seconds.
-            requested_model: stands in until a route is known.
-        """
-        self._id = generation_id
-        self._created = created
-        self._model = requested_model
+    def __init__(self, heading: Heading) -> None:
+        """Start an answer."""
+        self._id = heading.generation_id
+        self._created = heading.created
+        self._model = heading.requested_model
         self._provider: str | None = None
         self._metadata: bytes | None = None
         self._choices: dict[int, _Choice] = {}
@@ -148,3 +144,11 @@ class ChatResult:
                 **metadata,
             }
         )
+
+    def failed(self, problem: Problem) -> bytes:
+        """Nothing ends that way here.
+
+        Raises:
+            AssertionError: always.
+        """
+        raise AssertionError("a chat completion absorbs no problem")

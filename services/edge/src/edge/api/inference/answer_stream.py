@@ -1,4 +1,4 @@
-"""A chat completion as server-sent events."""
+"""An answer as server-sent events, whatever its dialect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp import web
 
 from edge.api.http.errors import problem_of
 from edge.api.http.exchange import Exchange
-from edge.api.inference.chat_chunks import KEEP_ALIVE, ChunkWriter
+from edge.api.inference.skin import Heading, SkinRequest
 from edge.api.inference.stream_watch import StreamWatch
 from edge.domain.errors import BrokenAnswerError
 from edge.generations import Generation, failure_of
@@ -20,7 +20,7 @@ _log = get_logger(__name__)
 _SHUTTING_DOWN = "The service is shutting down. Try again."
 
 
-class ChatStream:
+class AnswerStream:
     """One answer on its way to one reader.
 
     The status line waits for the router's first message, so that an error before it has its HTTP status; a caller that
@@ -28,15 +28,18 @@ class ChatStream:
     """
 
     __slots__ = (
-        "_abandoned", "_chunks", "_clock", "_exchange", "_generation", "_response", "_task", "blocked_since_s",
+        "_abandoned", "_clock", "_events", "_exchange", "_generation", "_request", "_response", "_task", "blocked_since_s",
         "last_write_s",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, generation: Generation, requested_model: str, clock: Clock) -> None:
+    def __init__(
+        self, exchange: Exchange, generation: Generation, request: SkinRequest, heading: Heading, clock: Clock
+    ) -> None:
         self._exchange = exchange
         self._generation = generation
         self._clock = clock
-        self._chunks = ChunkWriter(generation.generation_id, generation.created, requested_model)
+        self._request = request
+        self._events = request.events(heading)
         self._response = web.StreamResponse()
         self._task = asyncio.current_task()
         self._abandoned = False
@@ -73,7 +76,7 @@ class ChatStream:
             return
         self.last_write_s = self._clock.monotonic()
         await self._begin()
-        await self._response.write(KEEP_ALIVE)
+        await self._response.write(self._events.keep_alive)
 
     def abort(self) -> None:
         """Close the connection at once; that cancels this answer."""
@@ -89,22 +92,20 @@ class ChatStream:
 
     async def _relay(self) -> None:
         while (message := await self._generation.read()) is not None:
+            data = b""
             if message.HasField("route"):
-                self._take_route(message.route.model, message.route.provider_name)
-                self._chunks.route(message.route)
-            data = self._chunks.deltas(message.deltas) if message.deltas else b""
+                self._exchange.model, self._exchange.provider = message.route.model, message.route.provider_name
+                data = self._events.route(message.route)
+            if message.deltas:
+                data += self._events.deltas(message.deltas)
             if message.HasField("outcome"):
                 failure = failure_of(message.outcome)
                 if failure is not None:
                     if data:
                         await self._write(data)
                     raise failure
-                data += self._chunks.final(message.outcome)
+                data += self._events.final(message.outcome)
             await self._write(data)
-
-    def _take_route(self, model: str, provider: str) -> None:
-        self._exchange.model = model
-        self._exchange.provider = provider
 
     async def _write(self, data: bytes) -> None:
         if not self._response.prepared:
@@ -128,11 +129,11 @@ class ChatStream:
 
     async def _fail(self, error: Exception) -> None:
         """End with one error event; where nothing was sent yet, the error becomes a whole answer instead."""
-        if not self._response.prepared:
-            raise error
         problem = problem_of(error)
+        if not self._response.prepared and not self._request.absorbs(problem):
+            raise error
         if problem.status == 500:
             # No other layer sees it: for them the answer has gone out.
             _log.error("stream.failed", exc_info=error)
         self._exchange.error_type = problem.error_type
-        await self._write(self._chunks.error(problem.error_json()))
+        await self._write(self._events.error(problem))

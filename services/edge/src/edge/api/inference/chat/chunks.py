@@ -9,8 +9,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from edge.api.http.errors import Problem
 from edge.api.http.json_text import json_string, json_value, members_of, one_line
 from edge.api.inference.metadata_json import metadata_json
+from edge.api.inference.skin import Heading
 from edge.api.inference.usage_json import usage_json
 from turnpike.router.v1 import completion_pb2
 
@@ -37,29 +39,26 @@ class _ToolCall(msgspec.Struct, omit_defaults=True):
 class ChunkWriter:
     """Renders the chunks of one answer."""
 
+    keep_alive = KEEP_ALIVE
+
     __slots__ = ("_finish_reason", "_head", "_identity", "_metadata", "_native_finish_reason")
 
-    def __init__(self, generation_id: str, created: int, requested_model: str) -> None:
-        """Start an answer.
-
-        Args:
-            generation_id: becomes the `id` of every chunk.
-            created: Unix seconds.
-            requested_model: named in an error that comes before the answer has a route.
-        """
+    def __init__(self, heading: Heading) -> None:
+        """Start an answer."""
         self._identity = (
-            f'data: {{"id":"{generation_id}","object":"chat.completion.chunk","created":{created},"model":'.encode()
-        )
-        self._head = self._identity + json_string(requested_model) + b","
+            f'data: {{"id":"{heading.generation_id}","object":"chat.completion.chunk","created":{heading.created},"model":'
+        ).encode()
+        self._head = self._identity + json_string(heading.requested_model) + b","
         self._finish_reason = b"null"
         self._native_finish_reason = b"null"
         self._metadata: bytes | None = None
 
-    def route(self, route: completion_pb2.Route) -> None:
+    def route(self, route: completion_pb2.Route) -> bytes:
         """From here on the chunks name the model that answers and its provider."""
         model, provider = json_string(route.model), json_string(route.provider_name)
         self._head = b'%s%s,"provider":%s,' % (self._identity, model, provider)
         self._metadata = metadata_json(route)
+        return b""
 
     def deltas(self, deltas: Iterable[completion_pb2.ChoiceDelta]) -> bytes:
         """Render pieces of the answer, one event each."""
@@ -89,15 +88,11 @@ class ChunkWriter:
         parts += (b"}\n\n", DONE)
         return b"".join(parts)
 
-    def error(self, error: bytes) -> bytes:
-        """Render the one event that ends a broken answer.
-
-        Args:
-            error: the JSON object for `error`.
-        """
+    def error(self, problem: Problem) -> bytes:
+        """Render the one event that ends a broken answer."""
         return b"".join(
             (
-                self._head, b'"error":', one_line(error),
+                self._head, b'"error":', one_line(problem.error_json()),
                 b',"choices":[{"index":0,"delta":', _EMPTY_DELTA,
                 b',"finish_reason":"error","native_finish_reason":null,"logprobs":null}]}\n\n',
             )

@@ -1,0 +1,57 @@
+"""`POST /chat/completions`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dialects.chat import ChatRequest, decode_chat_request
+from edge.api.http.errors import Problem
+from edge.api.http.routes import Access, Handler, Route
+from edge.api.inference.chat.chunks import ChunkWriter
+from edge.api.inference.chat.result import ChatResult
+from edge.api.inference.skin import Heading
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSkinRequest:
+    """A chat completions request. The router gets it as it is."""
+
+    chat: ChatRequest
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is a stream."""
+        return self.chat.body.stream is True
+
+    def with_chat(self, chat: ChatRequest) -> ChatSkinRequest:
+        """The same for another request."""
+        return ChatSkinRequest(chat)
+
+    def answer(self, heading: Heading) -> ChatResult:
+        """Start an answer that is not streamed."""
+        return ChatResult(heading)
+
+    def events(self, heading: Heading) -> ChunkWriter:
+        """Start a streamed answer."""
+        return ChunkWriter(heading)
+
+    def absorbs(self, problem: Problem) -> bool:
+        """Every problem before the first piece has its status."""
+        return False
+
+
+class ChatSkin:
+    """OpenRouter's and OpenAI's chat completions."""
+
+    def route(self, handler: Handler) -> Route:
+        """Say where it is spoken."""
+        return Route("POST", "/chat/completions", Access.INFERENCE_KEY, handler)
+
+    def decode(self, body: bytes, headers: Mapping[str, str]) -> ChatSkinRequest:
+        """Read and validate a request.
+
+        Raises:
+            InvalidRequestError: it is not valid.
+        """
+        return ChatSkinRequest(decode_chat_request(body))

@@ -17,7 +17,6 @@ import msgspec
 from dialects.anthropic.caching import read_cache_mark
 from dialects.anthropic.reasoning_details import ReasoningBlock, read_reasoning_details
 from dialects.chat import (
-    MAX_DEPTH,
     AssistantMessage,
     ChatRequest,
     Content,
@@ -27,8 +26,8 @@ from dialects.chat import (
     TextPart,
     ToolMessage,
 )
-from dialects.chat.codec import is_deeper_than
 from dialects.errors import UnsupportedRequestError
+from dialects.request_reading import MAX_DEPTH, is_deeper_than
 
 Block = dict[str, Any]
 CacheMark = dict[str, str] | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dialects.chat.codec import (
-    MAX_DEPTH,
     ChatRequest,
     chat_request_from_document,
     decode_chat_request,
@@ -63,6 +62,7 @@ from dialects.chat.tools import (
     ToolChoice,
 )
 from dialects.errors import InvalidRequestError
+from dialects.request_reading import MAX_DEPTH
 
 __all__ = [
     "MAX_DEPTH",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +10,8 @@ import msgspec
 
 from dialects.chat.request import ChatBody
 from dialects.errors import InvalidRequestError
+from dialects.request_reading import convert_request, parse_request
 
-# S31. The JSON reader itself gives up at the interpreter's recursion limit, an order of magnitude later.
-MAX_DEPTH = 64
-
-_WHERE = re.compile(r"^(?P<reason>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
-_MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`$")
-# The messages of msgspec that quote a value.
-_QUOTED_VALUE = re.compile(r"^Invalid (?:enum )?value .*$", re.DOTALL)
-_PLAIN_NAMES = {"`str`": "string", "`int`": "integer", "`float`": "number", "`bool`": "boolean", "`array`": "array"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,16 +47,7 @@ def decode_chat_request(data: bytes) -> ChatRequest:
     Raises:
         InvalidRequestError: not JSON, deeper than MAX_DEPTH, or a member is missing or wrong.
     """
-    try:
-        document = msgspec.json.decode(data)
-    except RecursionError:
-        raise InvalidRequestError(f"the body is nested more than {MAX_DEPTH} levels deep", None) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidRequestError(f"the body is not valid JSON: {_bounded(str(error))}", None) from None
-    # Most bodies have fewer brackets than that in all, and counting them is much cheaper than walking the document.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and is_deeper_than(document, MAX_DEPTH):
-        raise InvalidRequestError(f"the body is nested more than {MAX_DEPTH} levels deep", None)
-    return chat_request_from_document(document)
+    return chat_request_from_document(parse_request(data))
 
 
 def chat_request_from_document(document: object) -> ChatRequest:
@@ -75,10 +58,7 @@ def chat_request_from_document(document: object) -> ChatRequest:
     """
     if isinstance(document, dict):
         document = {name: value for name, value in document.items() if value is not None}
-    try:
-        body = msgspec.convert(document, ChatBody)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+    body = convert_request(document, ChatBody)
     if not isinstance(document, dict):
         raise InvalidRequestError("the body must be a JSON object", None)
     return ChatRequest(body=body, document=document)
@@ -87,40 +67,3 @@ def chat_request_from_document(document: object) -> ChatRequest:
 def encode_chat_request(request: ChatRequest) -> bytes:
     """Write a request as compact JSON in UTF-8: each member once, in the order they came, nulls at the top left out."""
     return _encode(request.document)
-
-
-def _invalid(text: str) -> InvalidRequestError:
-    match = _WHERE.match(text)
-    reason, path = (match["reason"], match["path"] or "") if match else (text, "")
-    path = path.removeprefix(".")
-    for name, plain in _PLAIN_NAMES.items():
-        reason = reason.replace(name, plain)
-    missing = _MISSING.match(reason)
-    if missing:
-        path = f"{path}.{missing['name']}" if path else missing["name"]
-        return InvalidRequestError(f"{path}: required", path)
-    if _QUOTED_VALUE.match(reason):
-        reason = "not one of the allowed values"
-    reason = _bounded(reason[:1].lower() + reason[1:])
-    if match and match["key"]:
-        reason = f"each name: {reason}"
-    return InvalidRequestError(f"{path}: {reason}" if path else reason, path or None)
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= 200 else text[:200] + "..."
-
-
-def is_deeper_than(document: object, limit: int) -> bool:
-    """Say whether a JSON value is nested more than `limit` levels deep, without recursion."""
-    level = [document]
-    for _ in range(limit):
-        level = [
-            child
-            for container in level
-            for child in (container.values() if isinstance(container, dict) else container)  # type: ignore[attr-defined]  # only containers are kept below
-            if type(child) is dict or type(child) is list
-        ]
-        if not level:
-            return False
-    return True

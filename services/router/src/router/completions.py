@@ -51,8 +51,17 @@ class Completions:
         self._strategy = strategy
         self.in_flight = 0
 
-    def choose(self, demand: Demand, random: Random | None = None, conversation: Conversation | None = None) -> Choice:
+    def choose(
+        self,
+        demand: Demand,
+        random: Random | None = None,
+        conversation: Conversation | None = None,
+        *,
+        complete: bool = False,
+    ) -> Choice:
         """Say where a request would go now; `random` instead of the router's own source makes it repeatable.
+
+        With `complete`, every endpoint is looked at, also those of a model with very many.
 
         Raises:
             RequestRefusedError: it names no model, or one that is not on offer.
@@ -75,6 +84,7 @@ class Completions:
             at=now,
             strategy=self._strategy,
             continuation=continuation,
+            complete=complete,
         )
 
     def begin(self, command: Command) -> Generation:

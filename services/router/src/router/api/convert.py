@@ -99,7 +99,7 @@ def _route_to_proto(route: Route, region: str) -> completion_pb2.Route:
                 resolution=resolution_of(choice, route.requested_model, endpoint),
                 strategy=choice.strategy,
                 region=region,
-                endpoints_total=len(choice.candidates) + len(choice.excluded),
+                endpoints_total=sum(len(model.endpoints) for model in choice.models),
                 options=[
                     completion_pb2.RouteOption(
                         provider_name=each.endpoint.provider.name,

@@ -74,7 +74,7 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
     ) -> router_service_pb2.ExplainResponse:
         try:
             demand = demand_of(decode_chat_request(request.request_json))
-            choice = self._completions.choose(demand, _source(request.seed))
+            choice = self._completions.choose(demand, _source(request.seed), complete=True)
         except RefusalError as error:
             await refuse(context, error)
         except InvalidRequestError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -58,19 +58,20 @@ SOFT_PARAMETERS = ("response_format", "verbosity")
 
 
 def partition(
-    model: Model, demand: Demand, credentials: Container[str], at: datetime
+    model: Model, endpoints: Iterable[Endpoint], demand: Demand, credentials: Container[str], at: datetime
 ) -> tuple[list[Endpoint], list[Exclusion]]:
-    """Split a model's endpoints into those that can serve the request and those that cannot.
+    """Split endpoints of a model into those that can serve the request and those that cannot.
 
     Args:
         model: the model.
+        endpoints: its endpoints, or some of them.
         demand: what the request asks.
         credentials: slugs of the providers that can be called.
         at: the time, with a zone. The endpoints come with the price that they have now for a prompt of this length.
     """
     eligible: list[Endpoint] = []
     excluded: list[Exclusion] = []
-    for listed in model.endpoints:
+    for listed in endpoints:
         endpoint = listed
         if listed.price_schedule is not None:
             endpoint = replace(listed, price=price_for(listed, demand.prompt_tokens, at))
@@ -79,10 +80,19 @@ def partition(
             eligible.append(endpoint)
         else:
             excluded.append(exclusion)
-    for parameter in SOFT_PARAMETERS:
-        if parameter in demand.parameters:
-            eligible = _prefer(eligible, parameter, excluded)
     return eligible, excluded
+
+
+def soft_parameters(demand: Demand) -> list[str]:
+    """The request's parameters that narrow the choice where some endpoint supports them."""
+    return [parameter for parameter in SOFT_PARAMETERS if parameter in demand.parameters]
+
+
+def narrow(eligible: list[Endpoint], demand: Demand, excluded: list[Exclusion]) -> list[Endpoint]:
+    """Keep those that support the soft parameters of the request, as far as there are any; note the others as excluded."""
+    for parameter in soft_parameters(demand):
+        eligible = _prefer(eligible, parameter, excluded)
+    return eligible
 
 
 def _prefer(eligible: list[Endpoint], parameter: str, excluded: list[Exclusion]) -> list[Endpoint]:

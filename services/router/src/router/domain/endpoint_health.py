@@ -109,6 +109,8 @@ class EndpointHealth:
 
     def weight_factor(self, now: float) -> float:
         """Share of its weight that the endpoint gets while it starts slowly, from SLOW_START_FLOOR to 1."""
+        if self._recovered_at is None and self.elsewhere is None:
+            return 1.0
         elsewhere = self._outlook(now).recovered_at
         recoveries = [at for at in (self._recovered_at, elsewhere) if at is not None]
         if not recoveries:

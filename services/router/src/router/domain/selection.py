@@ -11,10 +11,11 @@ from contracts.catalog import Catalog, Endpoint, Model
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId
 from router.domain.demand import Demand, Strategy
-from router.domain.eligibility import ExcludedBy, Exclusion, names, partition
+from router.domain.eligibility import ExcludedBy, Exclusion, names, narrow, partition
 from router.domain.errors import RequestRefusedError
 from router.domain.health_view import EndpointState, Standing
 from router.domain.ranking import Candidate, Continuation, rank
+from router.domain.sampling import looks_at_all, sample
 
 # Attempts for each model of the request, and models after the first.
 MAX_ATTEMPTS = 3
@@ -60,6 +61,7 @@ def choose(
     at: datetime,
     strategy: Strategy = "share",
     continuation: Continuation | None = None,
+    complete: bool = False,
 ) -> Choice:
     """Say where a request may go, and in which order.
 
@@ -72,6 +74,7 @@ def choose(
         at: the time, with a zone: prices may depend on it.
         strategy: how traffic is shared out, where the request does not say.
         continuation: the conversation that the request is part of; None where it should not matter.
+        complete: look at every endpoint, also where a sample of very many would do (`router.domain.sampling`).
 
     Raises:
         RequestRefusedError: the request names no model, or one that is not on offer.
@@ -82,15 +85,25 @@ def choose(
     excluded: list[Exclusion] = []
     pool: list[Endpoint] = []
 
+    # Asked of a sampled endpoint twice: when it is drawn, and when it is weighed.
+    states: dict[EndpointId, EndpointState] = {}
+
     def state(endpoint: Endpoint) -> EndpointState:
-        return state_of(endpoint.id)
+        known = states.get(endpoint.id)
+        if known is None:
+            known = states[endpoint.id] = state_of(endpoint.id)
+        return known
 
     def ranked(endpoints: list[Endpoint], wanted: Demand) -> list[Candidate]:
         return rank(endpoints, wanted, state, random, strategy=strategy, continuation=continuation)
 
     for model in models:
-        eligible, others = partition(model, demand, credentials, at)
+        if complete or looks_at_all(model, demand):
+            eligible, others = partition(model, model.endpoints, demand, credentials, at)
+        else:
+            eligible, others = sample(model, demand, credentials, state, random, at=at, continuation=continuation)
         excluded += others
+        eligible = narrow(eligible, demand, excluded)
         if demand.pooled:
             pool += eligible
         else:

@@ -12,6 +12,8 @@ _RATE_TAILS = {"p50": "p50", "p75": "p25", "p90": "p10", "p99": "p01"}
 
 def misses_wishes(state: EndpointState, demand: Demand) -> bool:
     """Say whether any threshold of the caller is known not to hold."""
+    if not demand.min_throughput and not demand.max_latency:
+        return False
     return _misses_throughput(state.throughput, demand) or _misses_latency(state.first_token, demand)
 
 

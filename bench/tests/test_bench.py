@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from contracts.catalog import parse_catalog
-from turnpike_bench import choice, system
+from turnpike_bench import cancellation, choice, system
 from turnpike_bench.__main__ import LOADS
 from turnpike_bench.figures import AddedLatency, Results, Throughput, percentile
 from turnpike_bench.load import chat_call, run_load
@@ -99,13 +99,19 @@ def test_processes_run_on_uvloop() -> None:
 def test_table_and_record_hold_the_sums() -> None:
     load = Throughput("unary", 100, 4, 1000.0, 1.0, 2.0, {"edge": 100.0, "router": 50.0, "upstream": 10.0}, 0)
     one = AddedLatency("unary", 100, 0.25, 0.5, 1.25, 3.5)
-    results = Results({"cpu": "x"}, [load], [one], {"edge": 80.0}, {"edge": 90.0})
+    results = Results({"cpu": "x"}, [load], [one], {"edge": 80.0}, {"edge": 90.0}, [1.5, 4.0])
     record = results.as_json()
     assert isinstance(record["throughput"], list)
     assert record["throughput"][0]["turnpike_cpu_us"] == 150.0
     table = results.as_table()
     assert " 150" in table
     assert "1.00 / 3.00" in table
+    assert "p50 1.5, p99 4.0 ms" in table
+
+
+async def test_a_stream_that_is_left_is_seen_to_be_cut(base_url: str) -> None:
+    call = chat_call(base_url, "paced-1000-10", events=1)
+    assert len(await cancellation.measure(call, base_url, 3)) == 3
 
 
 def test_choices_are_measured_in_catalogues_of_the_size_that_is_said() -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import uvloop
 
-from turnpike_bench import choice, system
+from turnpike_bench import cancellation, choice, system
 from turnpike_bench.figures import AddedLatency, Results, Throughput, percentile
 from turnpike_bench.load import Call, Outcome, chat_call, run_load
 
 RESULTS = system.ROOT / "bench" / "results"
 CHUNKS = 100
+CANCELLATIONS = 100
 # (name, model, events of its answer, share of --requests, connections)
 LOADS = (
     ("unary", "bench/unary", 0, 1.0, 32),
@@ -94,8 +95,10 @@ def run(requests: int, folder: Path) -> Results:
                 )
                 for name, model, events, _, _ in LOADS[:2]
             ]
+            paced = chat_call(stack.base_url, LOADS[2][1], api_key=stack.api_key, events=CHUNKS)
+            cancelled_s = uvloop.run(cancellation.measure(paced, upstream_url, CANCELLATIONS))
             loaded = system.memory_mib(stack.pids)
-    return Results(machine, throughput, latency, idle, loaded)
+    return Results(machine, throughput, latency, idle, loaded, [seconds * 1000 for seconds in cancelled_s])
 
 
 def main() -> int:

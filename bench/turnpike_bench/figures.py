@@ -56,13 +56,14 @@ class AddedLatency:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything of one run; memory in MiB by process, idle and after the load."""
+    """Everything of one run; memory in MiB by process, idle and after the load; milliseconds until a provider is cancelled."""
 
     machine: Mapping[str, object]
     throughput: Sequence[Throughput]
     latency: Sequence[AddedLatency]
     memory_idle_mib: Mapping[str, float]
     memory_loaded_mib: Mapping[str, float]
+    cancelled_ms: Sequence[float]
 
     def as_json(self) -> dict[str, object]:
         record: dict[str, object] = asdict(self)
@@ -96,6 +97,11 @@ class Results:
         lines += [
             f"{name:<22}{idle:>10.0f}{self.memory_loaded_mib.get(name, 0.0):>12.0f}"
             for name, idle in self.memory_idle_mib.items()
+        ]
+        lines += [
+            "",
+            f"caller gone to provider cancelled, {len(self.cancelled_ms)} streams:"
+            f" p50 {percentile(self.cancelled_ms, 0.5):.1f}, p99 {percentile(self.cancelled_ms, 0.99):.1f} ms",
         ]
         return "\n".join(lines)
 

@@ -1,7 +1,8 @@
 """A model provider that costs next to nothing, so that what is measured is Turnpike.
 
 The model's name chooses the answer: `unary` is a short JSON answer, `burst-N` a stream of N chunks written at once,
-`paced-N-MS` a stream of N chunks with MS milliseconds between them. Chunked framing, one HTTP chunk an event.
+`paced-N-MS` a stream of N chunks with MS milliseconds between them. Chunked framing, one HTTP chunk an event. `GET /cuts`
+lists when paced streams were cut by their reader, in seconds of the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
@@ -65,6 +67,10 @@ def unary_answer(model: str) -> bytes:
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": WORD * tokens}}],
         "usage": _usage(tokens),
     })  # fmt: skip
+    return _json_answer(body)
+
+
+def _json_answer(body: bytes) -> bytes:
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -93,8 +99,10 @@ def _frame(data: bytes) -> bytes:
 class Upstream(asyncio.Protocol):
     """One connection of the provider; reads just enough HTTP/1.1 for the clients it meets."""
 
-    def __init__(self) -> None:
+    def __init__(self, cuts: list[float]) -> None:
         self._transport: asyncio.Transport
+        self._cuts = cuts
+        self._is_streaming = False
         self._unread = b""
         self._decoder = msgspec.json.Decoder(_Asked)
 
@@ -113,7 +121,14 @@ class Upstream(asyncio.Protocol):
             body, self._unread = self._unread[end + 4 : stop], self._unread[stop:]
             self._answer(head, body)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_streaming:
+            self._cuts.append(time.monotonic())
+
     def _answer(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"get ") and head.split(b" ", 2)[1].endswith(b"/cuts"):
+            self._transport.write(_json_answer(msgspec.json.encode(self._cuts)))
+            return
         if not head.split(b" ", 2)[1].endswith(b"/chat/completions"):
             self._transport.write(_NOT_FOUND)
             return
@@ -126,6 +141,7 @@ class Upstream(asyncio.Protocol):
             self._transport.write(_STREAM_HEAD + b"".join(frames))
             return
         self._transport.write(_STREAM_HEAD)
+        self._is_streaming = True
         self._write_paced(frames, 0, gap_s, asyncio.get_running_loop().time())
 
     def _write_paced(self, frames: tuple[bytes, ...], index: int, gap_s: float, start: float) -> None:
@@ -136,11 +152,14 @@ class Upstream(asyncio.Protocol):
             # From the start, so that lateness does not add up.
             when = start + (index + 1) * gap_s
             asyncio.get_running_loop().call_at(when, self._write_paced, frames, index + 1, gap_s, start)
+        else:
+            self._is_streaming = False
 
 
 async def serve(port: int) -> asyncio.Server:
     """Listen on 127.0.0.1; port 0 takes a free one."""
-    return await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=1024)
+    cuts: list[float] = []
+    return await asyncio.get_running_loop().create_server(lambda: Upstream(cuts), "127.0.0.1", port, backlog=1024)
 
 
 async def _main(port: int) -> None:

@@ -14,6 +14,7 @@ MAX_DEPTH = 64
 
 _WHERE = re.compile(r"^(?P<reason>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`$")
+_SURPLUS = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
 # The messages of msgspec that quote a value.
 _QUOTED_VALUE = re.compile(r"^Invalid (?:enum )?value .*$", re.DOTALL)
 _PLAIN_NAMES = {"`str`": "string", "`int`": "integer", "`float`": "number", "`bool`": "boolean", "`array`": "array"}
@@ -42,19 +43,20 @@ def parse_request(data: bytes) -> Any:
     return document
 
 
-def convert_request(document: object, kind: type[T], where: str = "") -> T:
+def convert_request(document: object, kind: type[T], where: str = "", *, strict: bool = True) -> T:
     """Validate a parsed value.
 
     Args:
         document: the value.
         kind: what it has to be.
         where: its path in the request, such as `messages[0]`; empty for the whole body.
+        strict: false for values that are all text (a query, a form): text that reads as a number is one.
 
     Raises:
         InvalidRequestError: a member is missing or wrong; the message names it and quotes no value.
     """
     try:
-        return msgspec.convert(document, kind)
+        return msgspec.convert(document, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), where) from None
 
@@ -84,6 +86,11 @@ def _invalid(text: str, where: str) -> InvalidRequestError:
     if missing:
         path = f"{path}.{missing['name']}" if path else missing["name"]
         return InvalidRequestError(f"{path}: required", path)
+    surplus = _SURPLUS.match(reason)
+    if surplus:
+        name = _bounded(surplus["name"])
+        path = f"{path}.{name}" if path else name
+        return InvalidRequestError(f"{path}: unknown member", path)
     if _QUOTED_VALUE.match(reason):
         reason = "not one of the allowed values"
     reason = _bounded(reason[:1].lower() + reason[1:])

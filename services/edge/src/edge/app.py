@@ -20,6 +20,7 @@ from edge.api.inference.inference import Inference
 from edge.api.inference.stream_watch import StreamWatch
 from edge.api.management.credits import Credits
 from edge.api.management.keys import Keys
+from edge.api.openapi.handlers import ApiDescription
 from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
@@ -88,8 +89,10 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             Keys(registry, bodies),
             Credits(registry),
         )
+        routes = [route for handler in handlers for route in handler.routes()]
+        routes += ApiDescription(routes).routes()
         gateway = Gateway(
-            RouteTable(route for handler in handlers for route in handler.routes()),
+            RouteTable(routes),
             authenticator,
             clock=clock,
             random=random,

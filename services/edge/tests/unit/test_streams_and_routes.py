@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from edge.api.http.errors import HttpError, Problem, openrouter_error
 from edge.api.http.exchange import Exchange
+from edge.api.http.operations import Operation
 from edge.api.http.routes import Access, Route, RouteTable
 from edge.api.inference.stream_watch import StreamWatch
 from edge.settings import Settings
@@ -109,7 +111,7 @@ async def _handler(exchange: Exchange) -> web.StreamResponse:
 
 
 def route(method: str, path: str) -> Route:
-    return Route(method, path, Access.ANYBODY, _handler)
+    return Route(method, path, Access.ANYBODY, _handler, Operation(id=path, tag="Models", summary=path))
 
 
 class TestRouteTable:
@@ -141,7 +143,7 @@ class TestRouteTable:
         def other(problem: Problem, generation_id: str | None) -> bytes:
             return b"other"
 
-        special = Route("POST", "/a/{b}", Access.ANYBODY, _handler, other)
+        special = replace(route("POST", "/a/{b}"), error_body=other)
         table = RouteTable([special, route("GET", "/a")])
         assert table.error_body_at("/v1/a/x") is other
         for path in ("/v1/a", "/v1/nothing"):

@@ -30,6 +30,7 @@ from edge.settings import (
     StreamSettings,
 )
 from edge.testing.accounts import PEPPER, MemoryAccounts
+from edge.testing.conformance import Conformance
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.router import ScriptedRouter
 from edge.testing.servicers import register_accounts, register_records, register_router
@@ -125,6 +126,7 @@ class EdgeStack:
     management_key: str
     key_record: records_pb2.KeyRecord
     telemetry: RecordingTelemetry
+    conformance: Conformance
 
     @property
     def url(self) -> str:
@@ -140,7 +142,11 @@ class EdgeStack:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request with the inference key, or with another one; "" sends none."""
+        """Send a request with the inference key, or with another one; "" sends none.
+
+        Raises:
+            AssertionError: the answer is not as the OpenAPI document of the edge says.
+        """
         sent = dict(headers or {})
         key = self.key if key is None else key
         if key:
@@ -152,7 +158,10 @@ class EdgeStack:
         # As a file: aiohttp's client warns of large bodies that are bytes.
         body = None if data is None else io.BytesIO(data)
         async with self.http.request(method, url, data=body, headers=sent, allow_redirects=False) as response:
-            return Answer(response.status, response.headers, await response.read())
+            answer = Answer(response.status, response.headers, await response.read())
+        content_type = answer.headers.get("Content-Type", "")
+        self.conformance.check(method, response.url.path, answer.status, content_type, answer.body)
+        return answer
 
     async def chat(self, *, key: str | None = None, **members: Any) -> Answer:
         """Ask for a completion."""
@@ -237,7 +246,11 @@ async def edge_stack(folder: Path, bootstrap: str, around: Neighbours, **section
             aiohttp.ClientSession() as http,
         ):
             (server,) = [component for component in service.components if isinstance(component, _Listener)]
-            yield EdgeStack(around, publisher, http, server.port, org, key, management_key, key_record, telemetry)
+            async with http.get(f"http://127.0.0.1:{server.port}/openapi.json") as described:
+                conformance = Conformance(await described.json())
+            yield EdgeStack(
+                around, publisher, http, server.port, org, key, management_key, key_record, telemetry, conformance
+            )
 
 
 class OpenEdge(Protocol):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
 
+from edge.api.catalog.answers import EndpointsAnswer, ModelAnswer, ModelList
 from edge.api.catalog.model_json import endpoints_json, model_json
 from edge.api.http.exchange import Exchange
-from edge.api.http.queries import number_parameter
+from edge.api.http.operations import Operation
+from edge.api.http.queries import read_query
 from edge.api.http.routes import Access, Route
 from edge.catalog import Catalog, CatalogMirror
 from edge.domain.errors import NotFoundError
@@ -18,6 +21,20 @@ from edge.domain.slugs import without_variants
 _encode = msgspec.json.Encoder().encode
 _MAX_PAGE = 1_000
 _MAX_OFFSET = 1_000_000
+
+
+class ModelsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which models."""
+
+    offset: Annotated[int, msgspec.Meta(ge=0, le=_MAX_OFFSET, description="models to pass over")] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=_MAX_PAGE, description="most models of a page")] | None = None
+
+
+_LIST: Final = Operation(id="getModels", tag="Models", summary="List the models", query=ModelsQuery, answer=ModelList)
+_GET: Final = Operation(id="getModel", tag="Models", summary="Get a model", answer=ModelAnswer)
+_ENDPOINTS: Final = Operation(
+    id="listEndpoints", tag="Endpoints", summary="List the endpoints of a model", answer=EndpointsAnswer
+)
 
 
 class Models:
@@ -35,9 +52,9 @@ class Models:
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""
         return (
-            Route("GET", "/models", Access.ANYBODY, self.list),
-            Route("GET", "/model/{author}/{slug}", Access.ANYBODY, self.get),
-            Route("GET", "/models/{author}/{slug}/endpoints", Access.ANYBODY, self.endpoints),
+            Route("GET", "/models", Access.ANYBODY, self.list, _LIST),
+            Route("GET", "/model/{author}/{slug}", Access.ANYBODY, self.get, _GET),
+            Route("GET", "/models/{author}/{slug}/endpoints", Access.ANYBODY, self.endpoints, _ENDPOINTS),
         )
 
     async def list(self, exchange: Exchange) -> web.StreamResponse:
@@ -47,9 +64,8 @@ class Models:
             DependencyError: there is no catalogue yet.
             InvalidInputError: a parameter is not a number.
         """
-        request = exchange.request
-        offset = number_parameter(request, "offset", lowest=0, highest=_MAX_OFFSET)
-        limit = number_parameter(request, "limit", lowest=1, highest=_MAX_PAGE)
+        query = read_query(exchange.request, ModelsQuery)
+        offset, limit = query.offset, query.limit
         catalog = await self._mirror.require()
         if offset is None and limit is None:
             return exchange.json(self._all(catalog))

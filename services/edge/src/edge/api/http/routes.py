@@ -11,11 +11,14 @@ from aiohttp import web
 
 from edge.api.http.errors import ErrorBody, HttpError, openrouter_error
 from edge.api.http.exchange import Exchange
+from edge.api.http.operations import Operation
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 # OpenRouter's base path, and the one that OpenAI's clients use.
 PREFIXES: Final = ("/api/v1", "/v1")
+# For what is served beside the API.
+ROOT: Final = ("",)
 
 
 class Access(Enum):
@@ -29,13 +32,21 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method on a path below each prefix; `{name}` stands for one part of it. `error_body` is how its errors look."""
+    """A method on a path below each prefix; `{name}` stands for one part of it.
+
+    Attributes:
+        operation: what the OpenAPI document says of it.
+        error_body: how its errors look.
+        prefixes: what it is below.
+    """
 
     method: str
     path: str
     access: Access
     handler: Handler
+    operation: Operation
     error_body: ErrorBody = openrouter_error
+    prefixes: tuple[str, ...] = PREFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,7 @@ class RouteTable:
         self._fixed: dict[str, dict[str, Match]] = {}
         self._variable: dict[int, list[tuple[tuple[str, ...], dict[str, Match]]]] = {}
         for route in routes:
-            for prefix in PREFIXES:
+            for prefix in route.prefixes:
                 self._add(prefix + route.path, route)
 
     def match(self, method: str, path: str) -> Match:

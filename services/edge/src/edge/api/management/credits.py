@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from aiohttp import web
 
 from contracts import money
 from edge.api.http.exchange import Exchange
+from edge.api.http.operations import Operation
 from edge.api.http.routes import Access, Route
+from edge.api.management.key_answers import CreditAnswer
 from edge.ports import KeyRegistry
+
+_GET: Final = Operation(
+    id="getCredits", tag="Credits", summary="Get what the organization bought and used", answer=CreditAnswer
+)
 
 
 class Credits:
@@ -25,7 +32,7 @@ class Credits:
 
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""
-        return (Route("GET", "/credits", Access.MANAGEMENT_KEY, self.get),)
+        return (Route("GET", "/credits", Access.MANAGEMENT_KEY, self.get, _GET),)
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Return credit and usage of the caller's organisation, in dollars, as exact decimal numbers.

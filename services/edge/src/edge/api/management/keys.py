@@ -15,6 +15,7 @@ from edge.api.http.bodies import JsonBodies
 from edge.api.http.exchange import Exchange
 from edge.api.http.queries import flag_parameter, number_parameter, text_parameter
 from edge.api.http.routes import Access, Route
+from edge.api.management import key_operations as operations
 from edge.api.management.key_json import key_json, own_key_json
 from edge.api.management.key_requests import key_change, new_key
 from edge.domain.errors import InvalidInputError, NotFoundError
@@ -45,14 +46,14 @@ class Keys:
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""
         return (
-            Route("GET", "/key", Access.ANY_KEY, self.own),
+            Route("GET", "/key", Access.ANY_KEY, self.own, operations.OWN),
             # An older name of the same, which clients still use.
-            Route("GET", "/auth/key", Access.ANY_KEY, self.own),
-            Route("GET", "/keys", Access.MANAGEMENT_KEY, self.list),
-            Route("POST", "/keys", Access.MANAGEMENT_KEY, self.create),
-            Route("GET", "/keys/{hash}", Access.MANAGEMENT_KEY, self.get),
-            Route("PATCH", "/keys/{hash}", Access.MANAGEMENT_KEY, self.update),
-            Route("DELETE", "/keys/{hash}", Access.MANAGEMENT_KEY, self.delete),
+            Route("GET", "/auth/key", Access.ANY_KEY, self.own, operations.OWN_OLDER),
+            Route("GET", "/keys", Access.MANAGEMENT_KEY, self.list, operations.LIST),
+            Route("POST", "/keys", Access.MANAGEMENT_KEY, self.create, operations.CREATE),
+            Route("GET", "/keys/{hash}", Access.MANAGEMENT_KEY, self.get, operations.GET),
+            Route("PATCH", "/keys/{hash}", Access.MANAGEMENT_KEY, self.update, operations.UPDATE),
+            Route("DELETE", "/keys/{hash}", Access.MANAGEMENT_KEY, self.delete, operations.DELETE),
         )
 
     async def own(self, exchange: Exchange) -> web.StreamResponse:

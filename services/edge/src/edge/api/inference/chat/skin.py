@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from dialects.chat import ChatRequest, decode_chat_request
+from dialects.chat import ChatBody, ChatRequest, decode_chat_request
 from edge.api.http.errors import Problem
+from edge.api.http.operations import EVENT_STREAM, INFERENCE_ERRORS, Operation
 from edge.api.http.routes import Access, Handler, Route
+from edge.api.inference.chat.answers import ChatCompletion, ChatCompletionChunk
 from edge.api.inference.chat.chunks import ChunkWriter
 from edge.api.inference.chat.result import ChatResult
 from edge.api.inference.skin import Heading
+
+_OPERATION: Final = Operation(
+    id="sendChatCompletionRequest",
+    tag="Chat",
+    summary="Create a chat completion",
+    body=ChatBody,
+    answer=ChatCompletion,
+    content={EVENT_STREAM: ChatCompletionChunk},
+    errors=INFERENCE_ERRORS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,7 @@ class ChatSkin:
 
     def route(self, handler: Handler) -> Route:
         """Say where it is spoken."""
-        return Route("POST", "/chat/completions", Access.INFERENCE_KEY, handler)
+        return Route("POST", "/chat/completions", Access.INFERENCE_KEY, handler, _OPERATION)
 
     def decode(self, body: bytes, headers: Mapping[str, str]) -> ChatSkinRequest:
         """Read and validate a request.

@@ -1,0 +1,126 @@
+"""The OpenAPI document, made of the routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from edge.api.http.operations import JSON, Operation
+from edge.api.http.routes import PREFIXES, Access, Route
+from edge.api.openapi.schemas import Schemas, members
+from edge.api.openapi.statuses import error_statuses, reads_a_body
+
+OPENAPI: Final = "3.1.0"
+_NAME: Final = re.compile(r"\{([^}]+)\}")
+_SECURITY: Final = "bearer"
+_DESCRIPTION: Final = (
+    "Turnpike speaks OpenRouter's API, and OpenAI's and Anthropic's where these differ. Every path below `/api/v1` is also "
+    "served below `/v1`. HEAD is answered where GET is."
+)
+_UNNAMED_STATUSES: Final = {524: "Timeout at the provider", 529: "Provider overloaded"}
+_BYTES: Final = {"type": "string", "format": "binary"}
+
+
+def openapi_document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """Make the document.
+
+    Args:
+        routes: all of them; what is beside the API is left out.
+        version: of the API.
+
+    Raises:
+        ValueError: two operations have the same id.
+    """
+    described = [route for route in routes if route.prefixes == PREFIXES]
+    ids = [route.operation.id for route in described]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise ValueError(f"operation ids twice: {', '.join(twice)}")
+    schemas = Schemas(kind for route in described for kind in _types(route.operation))
+    paths: dict[str, Any] = {}
+    for route in sorted(described, key=lambda each: each.path):
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": OPENAPI,
+        "info": {"title": "Turnpike", "version": version, "description": _DESCRIPTION},
+        "servers": [{"url": prefix} for prefix in PREFIXES],
+        "tags": [{"name": name} for name in sorted({route.operation.tag for route in described})],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {_SECURITY: {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _types(operation: Operation) -> Iterator[Any]:
+    candidates: Iterable[Any] = (
+        operation.answer,
+        operation.body,
+        operation.error,
+        *operation.content.values(),
+        *operation.bodies.values(),
+    )
+    return (kind for kind in candidates if kind is not None)
+
+
+def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
+    operation = route.operation
+    document: dict[str, Any] = {"operationId": operation.id, "tags": [operation.tag], "summary": operation.summary}
+    description = "\n\n".join(part for part in (operation.description, _who_may(route.access)) if part)
+    if description:
+        document["description"] = description
+    document["security"] = [] if route.access is Access.ANYBODY else [{_SECURITY: []}]
+    parameters = list(_parameters(route))
+    if parameters:
+        document["parameters"] = parameters
+    if reads_a_body(operation):
+        kinds = ({JSON: operation.body} if operation.body is not None else {}) | dict(operation.bodies)
+        document["requestBody"] = {
+            "required": operation.body_required,
+            "content": {media_type: _media(kind, schemas) for media_type, kind in kinds.items()},
+        }
+    document["responses"] = _responses(route, schemas)
+    return document
+
+
+def _who_may(access: Access) -> str:
+    return {
+        Access.MANAGEMENT_KEY: "Needs a management key.",
+        Access.INFERENCE_KEY: "Needs an inference key.",
+    }.get(access, "")
+
+
+def _parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for name in _NAME.findall(route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    for place, kind in (("query", route.operation.query), ("header", route.operation.headers)):
+        if kind is None:
+            continue
+        for name, required, schema in members(kind):
+            parameter = {"name": name, "in": place, "required": required}
+            if "description" in schema:
+                parameter["description"] = schema.pop("description")
+            yield {**parameter, "schema": schema}
+
+
+def _responses(route: Route, schemas: Schemas) -> dict[str, Any]:
+    operation = route.operation
+    kinds = ({JSON: operation.answer} if operation.answer is not None else {}) | dict(operation.content)
+    good: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
+    if kinds:
+        good["content"] = {media_type: _media(kind, schemas) for media_type, kind in kinds.items()}
+    responses = {str(operation.status): good}
+    for status in error_statuses(route):
+        responses[str(status)] = {"description": _phrase(status), "content": {JSON: _media(operation.error, schemas)}}
+    return responses
+
+
+def _media(kind: Any, schemas: Schemas) -> dict[str, Any]:
+    return {"schema": dict(_BYTES) if kind is None else schemas.of(kind)}
+
+
+def _phrase(status: int) -> str:
+    return _UNNAMED_STATUSES.get(status) or HTTPStatus(status).phrase

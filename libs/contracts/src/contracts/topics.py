@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from turnpike.accounts.v1 import records_pb2
 from turnpike.health.v1 import endpoint_verdict_pb2, observation_pb2
+from turnpike.metering.v1 import endpoint_stats_pb2
 from turnpike.usage.v1 import usage_event_pb2
 
 CONTENT_TYPE = "application/protobuf"
@@ -66,8 +67,15 @@ ORGS = Topic(
     key="org_id",
     compacted=True,
 )
+ENDPOINT_STATS = Topic(
+    name="turnpike.endpoint-stats.v1",
+    event_type="turnpike.endpoint-stats.measured.v1",
+    message_type=endpoint_stats_pb2.EndpointStats,
+    key="endpoint_id",
+    compacted=True,
+)
 
-ALL = (USAGE, HEALTH, OBSERVATIONS, KEYS, ORGS)
+ALL = (USAGE, HEALTH, OBSERVATIONS, KEYS, ORGS, ENDPOINT_STATS)
 
 
 def cloud_event_headers(

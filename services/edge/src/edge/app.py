@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
+from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.metering_client import GrpcGenerationRecords
 from edge.adapters.router_client import GrpcCompletionRouter
@@ -64,6 +65,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             to_router, deadline=settings.router.deadline, list_timeout=settings.router.list_timeout
         )
         mirror = CatalogMirror(router, clock, random, settings.router.list_interval)
+        endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
         generations = Generations(
             router,
             mirror,
@@ -102,7 +104,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)
-        yield Service([server, watch, mirror, *directory.tables])
+        yield Service([server, watch, mirror, endpoint_stats.table, *directory.tables])
 
 
 def _trust(keys: KeysSettings) -> Trust:

@@ -47,6 +47,9 @@ class Application:
     title: str = ""
     wants_metadata: bool = False
     """Whether it wants to know how its request was routed."""
+    user_agent: str = ""
+    request_id: str = ""
+    categories: tuple[str, ...] = ()
 
 
 class Generation:
@@ -161,6 +164,9 @@ class Generations:
                     hold_nano_usd=ticket.amount,
                     http_referer=application.http_referer,
                     app_title=application.title,
+                    user_agent=application.user_agent,
+                    request_id=application.request_id,
+                    app_categories=application.categories,
                 ),
                 request_json=request_json,
                 with_metadata=application.wants_metadata,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from edge.domain.principal import Key, Org
 from turnpike.accounts.v1 import key_service_pb2, org_service_pb2
+from turnpike.metering.v1 import endpoint_stats_pb2
 from turnpike.router.v1 import router_service_pb2
 from turnpike.usage.v1 import usage_event_pb2
 
@@ -150,4 +151,12 @@ class GenerationRecords(Protocol):
             NotFoundError: there is none, or it belongs to another organisation.
             DependencyError: nobody could say.
         """
+        ...
+
+
+class EndpointStats(Protocol):
+    """What endpoints did lately, in memory."""
+
+    def stats(self, endpoint_id: str) -> endpoint_stats_pb2.EndpointStats | None:
+        """Uptime, percentiles and prices of an endpoint; None when nothing is known that is young enough to mean anything."""
         ...

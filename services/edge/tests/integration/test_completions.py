@@ -75,6 +75,8 @@ async def test_s32_the_router_learns_who_calls_and_nothing_else_of_the_request_h
     headers = {
         "HTTP-Referer": "https://app.example",
         "X-Title": "An app",
+        "X-OpenRouter-Categories": "cli-agent, Roleplay,no category,,cli-agent",
+        "User-Agent": "client/1",
         "X-Internal-Org": "another",
         "Forwarded": "for=1.2.3.4",
         "Grpc-Timeout": "1n",
@@ -85,6 +87,8 @@ async def test_s32_the_router_learns_who_calls_and_nothing_else_of_the_request_h
     caller = request.caller
     assert (caller.org_id, caller.key_id) == (edge.org.org_id, edge.key_record.key_id)
     assert (caller.http_referer, caller.app_title) == ("https://app.example", "An app")
+    assert (caller.user_agent, caller.request_id) == ("client/1", answer.headers["X-Request-Id"])
+    assert list(caller.app_categories) == ["cli-agent", "roleplay"]
     assert caller.hold_nano_usd > 0
     assert json.loads(request.request_json) == chat_body(user="someone", x_custom=[1])
     assert request.generation_id == answer.document["id"]

@@ -10,21 +10,29 @@ import grpc
 
 from contracts.topics import USAGE
 from metering.adapters.clickhouse_calls import CallLimits
+from metering.adapters.clickhouse_endpoint_stats import ClickHouseEndpointStats
+from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.adapters.dead_letters import KafkaDeadLetters
+from metering.adapters.endpoint_stats_topic import KafkaEndpointStatsTopic
+from metering.api.insight_service import SERVICE_NAME as INSIGHT_SERVICE_NAME
+from metering.api.insight_service import InsightServicer
 from metering.api.metering_service import SERVICE_NAME, MeteringServicer
 from metering.domain.fuse import FuseLimits
+from metering.endpoint_stats_feed import EndpointStatsFeed
 from metering.failpoints import POINTS
 from metering.ingest import Ingest, IngestLimits
 from metering.ingest_telemetry import IngestTelemetry
 from metering.queries import UsageQueries
 from metering.recent import RecentEvents
+from metering.rollups import Rollups
 from metering.settings import ClickHouseSettings, Settings
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
 from servicekit.grpc_server import GrpcServer
-from servicekit.kafka import RecordConsumer, RecordSink
+from servicekit.kafka import RecordConsumer, RecordSink, TopicPartition
 from servicekit.lifecycle import Runtime, Service
+from turnpike.metering.v1.insight_service_pb2_grpc import add_InsightServiceServicer_to_server
 from turnpike.metering.v1.metering_service_pb2_grpc import add_MeteringServiceServicer_to_server
 
 GROUP: Final = "turnpike-metering"
@@ -72,10 +80,26 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         meter=runtime.meter,
     )
     servicer = MeteringServicer(UsageQueries(log, recent, clock, is_reading=lambda: bool(consumer.assignment)))
+    stats = ClickHouseEndpointStats(log.calls)
+    insight = InsightServicer(stats, clock)
+
+    # One of the instances is enough for what concerns all rows: the one that reads the first partition.
+    def is_in_charge() -> bool:
+        return TopicPartition(USAGE.name, 0) in consumer.assignment
+
+    rollups = Rollups(ClickHouseRollups(log.calls), clock, settings.rollup.interval, is_in_charge=is_in_charge)
+    feed = EndpointStatsFeed(
+        stats,
+        KafkaEndpointStatsTopic(sink, settings.instance),
+        clock,
+        settings.rollup.stats_interval,
+        is_in_charge=is_in_charge,
+    )
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_MeteringServiceServicer_to_server(servicer, server)
-        return [SERVICE_NAME]
+        add_InsightServiceServicer_to_server(insight, server)
+        return [SERVICE_NAME, INSIGHT_SERVICE_NAME]
 
     runtime.readiness.add("store", lambda: log.is_ready)
-    yield Service([GrpcServer(settings.grpc, runtime, register), consumer, ingest, sink, log])
+    yield Service([GrpcServer(settings.grpc, runtime, register), consumer, ingest, feed, rollups, sink, log])

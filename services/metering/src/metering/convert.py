@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from contracts.apps import app_of
 from contracts.usage import InvalidUsageEventError, validate_usage_event
 from metering.domain.usage import AttemptRow, UnixMs, UsageRow
 from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
@@ -49,6 +50,7 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
     """Make the row of a checked event. Times are cut to milliseconds."""
     price = event.price
     usage = event.usage
+    app_id, app = app_of(event.http_referer, event.app_title)
     return UsageRow(
         event_id=event.event_id,
         rank=event.rank,
@@ -94,6 +96,19 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         app_title=event.app_title,
         session_id=event.session_id,
         error_type=event.error_type,
+        workspace_id=event.workspace_id,
+        member_id=event.member_id,
+        external_user=event.external_user,
+        tool_calls=max(event.tool_calls, 0),
+        bad_tool_calls=max(event.bad_tool_calls, 0),
+        is_byok=event.is_byok,
+        service_tier=event.service_tier,
+        private=event.private,
+        user_agent=event.user_agent,
+        request_id=event.request_id,
+        app_categories=tuple(event.app_categories),
+        app_id=app_id,
+        app=app,
     )
 
 
@@ -140,6 +155,17 @@ def usage_row_to_proto(row: UsageRow) -> usage_event_pb2.UsageEvent:
         app_title=row.app_title,
         session_id=row.session_id,
         error_type=row.error_type,
+        workspace_id=row.workspace_id,
+        member_id=row.member_id,
+        external_user=row.external_user,
+        tool_calls=row.tool_calls,
+        bad_tool_calls=row.bad_tool_calls,
+        is_byok=row.is_byok,
+        service_tier=row.service_tier,
+        private=row.private,
+        user_agent=row.user_agent,
+        request_id=row.request_id,
+        app_categories=row.app_categories,
     )
     if row.token_source != _SOURCE[token_usage_pb2.TOKEN_COUNT_SOURCE_UNSPECIFIED]:
         event.usage.CopyFrom(

@@ -69,6 +69,15 @@ class RecentSettings(Section):
     events: int = Field(default=50_000, ge=1, description="about 0.7 KB each")
 
 
+class RollupSettings(Section):
+    """Sums by minute, hour and day."""
+
+    interval: Duration = Field(default=parse_duration("10s"), description="between two looks for new usage events")
+    stats_interval: Duration = Field(
+        default=parse_duration("15s"), description="between two publications of endpoint statistics"
+    )
+
+
 class Settings(ServiceSettings):
     """Settings of metering: `METERING_<FIELD>` and `METERING_<SECTION>_<FIELD>`."""
 
@@ -80,6 +89,7 @@ class Settings(ServiceSettings):
     batch: BatchSettings = BatchSettings()
     fuse: FuseSettings = FuseSettings()
     recent: RecentSettings = RecentSettings()
+    rollup: RollupSettings = RollupSettings()
     failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")
 
     @field_validator("failpoints")

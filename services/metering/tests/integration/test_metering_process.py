@@ -18,7 +18,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.client import Client
 
-from contracts.topics import USAGE
+from contracts.topics import ENDPOINT_STATS, USAGE
 from metering.failpoints import POINTS
 from metering.testing.clickhouse_http import clickhouse_over_http
 from metering.testing.process import environment, look, metering_process
@@ -28,6 +28,7 @@ from servicekit.kafka import BusUnavailableError, RecordSink
 from servicekit.settings import KafkaSettings
 from servicekit.testing import BrokerProcess, kafka_broker, running
 from servicekit.testing.service_process import ServiceProcess, eventually
+from turnpike.metering.v1 import endpoint_stats_pb2
 from turnpike.metering.v1 import metering_service_pb2 as messages
 from turnpike.metering.v1.metering_service_pb2_grpc import MeteringServiceStub
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
@@ -362,3 +363,32 @@ async def test_migrations_run_alone_as_a_command_and_pending_ones_stop_a_start(
         assert await process.stop() == 0
     (ran,) = await look(store, "SELECT name FROM schema_migrations FINAL ORDER BY version")
     assert json.dumps(ran) == '[["0001_usage_events.sql"], ["0002_ingest_batches.sql"], ["0003_hedge_cost.sql"]]'
+
+
+async def test_what_endpoints_did_is_published_on_its_topic(
+    tmp_path: Path, broker: BrokerProcess, new_event: EventFactory
+) -> None:
+    now_ms = int(SystemClock().now().timestamp() * 1_000)
+    events = [new_event(started_at_ms=now_ms - 1_000 * number) for number in range(20)]
+    variables = environment(
+        f"chdb://{tmp_path / 'store'}",
+        broker.bootstrap,
+        METERING_ROLLUP_INTERVAL="200ms",
+        METERING_ROLLUP_STATS_INTERVAL="200ms",
+    )
+    consumer = AIOKafkaConsumer(ENDPOINT_STATS.name, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
+    async with metering_process(tmp_path, variables), producer(broker.bootstrap) as sink:
+        await produce(sink, events)
+        await consumer.start()
+        try:
+            async with asyncio.timeout(60):
+                async for record in consumer:
+                    stats = endpoint_stats_pb2.EndpointStats.FromString(record.value)
+                    assert record.key.decode() == stats.endpoint_id == events[0].endpoint_id
+                    assert dict(record.headers)["ce_type"].decode() == ENDPOINT_STATS.event_type
+                    if stats.last_1d.successes == len(events):
+                        break
+        finally:
+            await consumer.stop()
+    assert stats.last_1d.uptime == 1
+    assert stats.last_1d.first_token_ms.p99 == events[0].first_token_ms

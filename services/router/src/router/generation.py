@@ -15,6 +15,7 @@ from router.domain.progress import Command, Ending, Interruption, Progress, Rout
 from router.domain.selection import Choice
 from router.domain.settlement import NO_COST, Answered, GenerationRecord, Status, charge, owed
 from router.domain.stickiness import Conversation
+from router.domain.tool_review import count_bad_calls
 from router.domain.transcript import output_of
 from router.opening import Opening
 from router.surroundings import Surroundings
@@ -192,6 +193,9 @@ class Generation:
             upstream_id=transcript.upstream_id,
             first_token_ms=attempt.first_token_ms,
             generation_ms=attempt.generation_ms,
+            service_tier=transcript.service_tier or attempt.endpoint.service_tier or "",
+            tool_calls=len(transcript.tool_calls),
+            bad_tool_calls=count_bad_calls(transcript.tool_calls, self._command.request.body.tools),
         )
 
     def _record(self, status: Status, answered: Answered | None, error_type: str) -> GenerationRecord:
@@ -207,5 +211,7 @@ class Generation:
             answered=answered,
             session_id=self._command.request.body.session_id or "",
             error_type=error_type,
+            external_user=self._command.request.body.user or "",
+            private=self._command.caller.private or self._demand.zero_retention or self._demand.deny_training,
             headers=self._trace_headers,
         )

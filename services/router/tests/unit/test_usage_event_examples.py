@@ -64,6 +64,9 @@ def answered_of(event: usage_event_pb2.UsageEvent) -> Answered:
         upstream_id=event.upstream_id,
         first_token_ms=event.first_token_ms,
         generation_ms=event.generation_ms,
+        service_tier=event.service_tier,
+        tool_calls=event.tool_calls,
+        bad_tool_calls=event.bad_tool_calls,
     )
 
 
@@ -74,7 +77,17 @@ def test_published_examples_are_what_the_router_writes(event: usage_event_pb2.Us
     status = usage_event_pb2.GenerationStatus.Name(event.status).removeprefix("GENERATION_STATUS_").lower()
     record = GenerationRecord(
         generation_id=GenerationId(event.generation_id),
-        caller=Caller(OrgId(event.org_id), KeyId(event.key_id), event.http_referer, event.app_title),
+        caller=Caller(
+            OrgId(event.org_id),
+            KeyId(event.key_id),
+            http_referer=event.http_referer,
+            app_title=event.app_title,
+            workspace_id=event.workspace_id,
+            member_id=event.member_id,
+            user_agent=event.user_agent,
+            request_id=event.request_id,
+            app_categories=tuple(event.app_categories),
+        ),
         requested_model=event.requested_model,
         status=Status(status),
         streamed=event.streamed,
@@ -84,5 +97,7 @@ def test_published_examples_are_what_the_router_writes(event: usage_event_pb2.Us
         answered=answered_of(event) if event.HasField("price") else None,
         session_id=event.session_id,
         error_type=event.error_type,
+        external_user=event.external_user,
+        private=event.private,
     )
     assert usage_event_of(record, event.router_instance, event.region) == event

@@ -33,6 +33,12 @@ class Caller(_message.Message):
     HOLD_NANO_USD_FIELD_NUMBER: _builtins.int
     HTTP_REFERER_FIELD_NUMBER: _builtins.int
     APP_TITLE_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APP_CATEGORIES_FIELD_NUMBER: _builtins.int
+    PRIVATE_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays."""
     key_id: _builtins.str
@@ -43,6 +49,20 @@ class Caller(_message.Message):
     """Address of the calling application (`HTTP-Referer`)."""
     app_title: _builtins.str
     """Title of the calling application (`X-OpenRouter-Title`)."""
+    workspace_id: _builtins.str
+    """The workspace that the key belongs to. Empty while the organisation has no workspaces."""
+    member_id: _builtins.str
+    """The member who made the key. Empty when nobody did."""
+    user_agent: _builtins.str
+    """The program that calls (`User-Agent`)."""
+    request_id: _builtins.str
+    """The HTTP request that it belongs to (`X-Request-Id`)."""
+    private: _builtins.bool
+    """Whether the organisation keeps its traffic out of public figures."""
+    @_builtins.property
+    def app_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Categories that the calling application states for itself."""
+
     def __init__(
         self,
         *,
@@ -51,10 +71,16 @@ class Caller(_message.Message):
         hold_nano_usd: _builtins.int = ...,
         http_referer: _builtins.str = ...,
         app_title: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
+        member_id: _builtins.str = ...,
+        user_agent: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        app_categories: _abc.Iterable[_builtins.str] | None = ...,
+        private: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_title", b"app_title", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "org_id", b"org_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -234,6 +234,17 @@ class UsageEvent(_message.Message):
     APP_TITLE_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    EXTERNAL_USER_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    BAD_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    IS_BYOK_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
+    PRIVATE_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APP_CATEGORIES_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Identifies the fact: the version 5 UUID of the generation id. Every repeat of it carries the same id."""
     rank: Global___UsageRank.ValueType
@@ -282,6 +293,26 @@ class UsageEvent(_message.Message):
     """The caller's session, if it named one."""
     error_type: _builtins.str
     """The error type that ended it, when it failed. A word of ours, never the provider's text."""
+    workspace_id: _builtins.str
+    """The workspace that the key belongs to. Empty while the organisation has no workspaces."""
+    member_id: _builtins.str
+    """The member who made the key. Empty when nobody did."""
+    external_user: _builtins.str
+    """The caller's own name for its end user (`user`), if it gave one."""
+    tool_calls: _builtins.int
+    """Calls of tools in the answer."""
+    bad_tool_calls: _builtins.int
+    """Those of them whose arguments are not JSON, or which name a tool that the request does not have or break its schema."""
+    is_byok: _builtins.bool
+    """Whether the organisation's own key at the provider paid."""
+    service_tier: _builtins.str
+    """The service tier that was served. Empty when the provider has none."""
+    private: _builtins.bool
+    """Whether public figures leave the generation out, because its caller asked that nothing of it be kept or learnt from."""
+    user_agent: _builtins.str
+    """The program that called (`User-Agent`)."""
+    request_id: _builtins.str
+    """The HTTP request that it belongs to (`X-Request-Id`)."""
     @_builtins.property
     def price(self) -> _token_usage_pb2.Price:
         """The price that was pinned when the attempt was dispatched. Absent when no endpoint answered."""
@@ -301,6 +332,10 @@ class UsageEvent(_message.Message):
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """Every attempt in order."""
+
+    @_builtins.property
+    def app_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Categories that the calling application states for itself, such as `cli-agent`."""
 
     def __init__(
         self,
@@ -334,10 +369,21 @@ class UsageEvent(_message.Message):
         app_title: _builtins.str = ...,
         session_id: _builtins.str = ...,
         error_type: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
+        member_id: _builtins.str = ...,
+        external_user: _builtins.str = ...,
+        tool_calls: _builtins.int = ...,
+        bad_tool_calls: _builtins.int = ...,
+        is_byok: _builtins.bool = ...,
+        service_tier: _builtins.str = ...,
+        private: _builtins.bool = ...,
+        user_agent: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        app_categories: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "price", b"price", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_title", b"app_title", "attempts", b"attempts", "cost_nano_usd", b"cost_nano_usd", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "http_referer", b"http_referer", "key_id", b"key_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "org_id", b"org_id", "price", b"price", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "requested_model", b"requested_model", "router_instance", b"router_instance", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "upstream_id", b"upstream_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "attempts", b"attempts", "bad_tool_calls", b"bad_tool_calls", "cost_nano_usd", b"cost_nano_usd", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "external_user", b"external_user", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "http_referer", b"http_referer", "is_byok", b"is_byok", "key_id", b"key_id", "member_id", b"member_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "org_id", b"org_id", "price", b"price", "private", b"private", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "request_id", b"request_id", "requested_model", b"requested_model", "router_instance", b"router_instance", "service_tier", b"service_tier", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

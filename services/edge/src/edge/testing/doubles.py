@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from edge.domain.errors import DependencyError, NotFoundError
 from edge.domain.principal import Key, Org
+from turnpike.metering.v1 import endpoint_stats_pb2
 from turnpike.usage.v1 import usage_event_pb2
 
 
@@ -59,3 +60,18 @@ class MemoryGenerationRecords:
         if event is None or event.org_id != org_id:
             raise NotFoundError(f"Generation {generation_id} not found")
         return event
+
+
+class MemoryEndpointStats:
+    """Statistics that a test puts there.
+
+    Attributes:
+        known: by endpoint id.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, endpoint_stats_pb2.EndpointStats] = {}
+
+    def stats(self, endpoint_id: str) -> endpoint_stats_pb2.EndpointStats | None:
+        """What an endpoint did."""
+        return self.known.get(endpoint_id)

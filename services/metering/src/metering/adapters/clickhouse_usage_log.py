@@ -101,6 +101,11 @@ class ClickHouseUsageLog(Component):
         self._ready = False
 
     @property
+    def calls(self) -> ClickHouseCalls:
+        """The way to the store, for others who ask it while this is open."""
+        return self._calls
+
+    @property
     def is_ready(self) -> bool:
         """Whether the tables are there."""
         return self._ready
@@ -229,6 +234,7 @@ def _row_from_result(values: Mapping[str, Any]) -> UsageRow:
     fields["started_at"] = _unix_ms(values["started_at"])
     fields["ended_at"] = _unix_ms(values["ended_at"])
     fields["attempts"] = tuple(AttemptRow(**attempt) for attempt in values["attempts"])
+    fields["app_categories"] = tuple(values["app_categories"])
     return UsageRow(**fields)
 
 

@@ -6,6 +6,7 @@ MeteringError
 │   ├── UsageLogBusyError          too many questions are waiting: the same again later may work
 │   └── UsageLogRefusedError       the store understood and refused: the same again cannot work
 ├── SchemaError                    the store's tables are not what this version needs; nobody may write to them
+├── StatsNotPublishedError         the broker did not take endpoint statistics: they are published again soon
 ├── DeadLettersUnavailableError    an invalid event could not be set aside: the same again later may work
 ├── OffsetsWentBackError           the topic begins again: the service stops and reads its progress again
 ├── TooManyInvalidEventsError      the fuse blew: the service stops, the records stay where they are
@@ -43,6 +44,10 @@ class SchemaError(MeteringError):
 
 class DeadLettersUnavailableError(MeteringError):
     """The dead-letter topic did not take a record."""
+
+
+class StatsNotPublishedError(MeteringError):
+    """The broker did not take endpoint statistics."""
 
 
 class OffsetsWentBackError(MeteringError):

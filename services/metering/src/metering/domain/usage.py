@@ -68,6 +68,19 @@ class UsageRow(NamedTuple):
     app_title: str
     session_id: str
     error_type: str
+    workspace_id: str
+    member_id: str
+    external_user: str
+    tool_calls: int
+    bad_tool_calls: int
+    is_byok: bool
+    service_tier: str
+    private: bool  # public figures leave it out
+    user_agent: str
+    request_id: str
+    app_categories: tuple[str, ...]
+    app_id: int  # of http_referer and app_title, see contracts.apps; 0 for none
+    app: str
 
 
 class Dimension(Enum):

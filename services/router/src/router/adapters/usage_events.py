@@ -37,6 +37,13 @@ def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usag
         app_title=record.caller.app_title,
         session_id=record.session_id,
         error_type=record.error_type,
+        workspace_id=record.caller.workspace_id,
+        member_id=record.caller.member_id,
+        external_user=record.external_user,
+        private=record.private,
+        user_agent=record.caller.user_agent,
+        request_id=record.caller.request_id,
+        app_categories=record.caller.app_categories,
     )
     answered = record.answered
     if answered is not None:
@@ -52,6 +59,9 @@ def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usag
         event.upstream_id = answered.upstream_id
         event.first_token_ms = answered.first_token_ms
         event.generation_ms = answered.generation_ms
+        event.service_tier = answered.service_tier
+        event.tool_calls = answered.tool_calls
+        event.bad_tool_calls = answered.bad_tool_calls
     elif record.status is Status.FAILED:
         event.finish_reason = "error"
     return event

@@ -45,7 +45,18 @@ def command_from_proto(request: router_service_pb2.CompleteRequest, deadline: fl
         raise InvalidRequestError("the caller must have an org_id and a key_id", "caller")
     return Command(
         generation_id=generation_id,
-        caller=Caller(OrgId(caller.org_id), KeyId(caller.key_id), caller.http_referer, caller.app_title),
+        caller=Caller(
+            OrgId(caller.org_id),
+            KeyId(caller.key_id),
+            http_referer=caller.http_referer,
+            app_title=caller.app_title,
+            workspace_id=caller.workspace_id,
+            member_id=caller.member_id,
+            user_agent=caller.user_agent,
+            request_id=caller.request_id,
+            app_categories=tuple(caller.app_categories),
+            private=caller.private,
+        ),
         request=decode_chat_request(request.request_json),
         deadline=deadline,
         with_metadata=request.with_metadata,

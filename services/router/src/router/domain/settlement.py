@@ -36,6 +36,12 @@ class Caller:
     key_id: KeyId
     http_referer: str = ""
     app_title: str = ""
+    workspace_id: str = ""
+    member_id: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+    app_categories: tuple[str, ...] = ()
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,9 @@ class Answered:
     upstream_id: str
     first_token_ms: int
     generation_ms: int
+    service_tier: str = ""
+    tool_calls: int = 0
+    bad_tool_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,8 @@ class GenerationRecord:
     answered: Answered | None
     session_id: str = ""
     error_type: str = ""
+    external_user: str = ""
+    private: bool = False
     headers: Mapping[str, str] | None = None
 
 

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from dialects.answers import Answer, ChoiceDelta, FinishReason, Usage
 from dialects.estimates import text_bytes
+from router.domain.tool_review import ToolCallText
 
 
 class Transcript:
-    """The running record of one attempt's answer. Holds sizes, never text."""
+    """The running record of one attempt's answer. Holds sizes, and text only of calls of tools, which are looked at in the end."""
 
     def __init__(self) -> None:
         self.upstream_id = ""
@@ -21,6 +22,7 @@ class Transcript:
         self.finish_reason: FinishReason | None = None
         self.native_finish_reason = ""
         self.has_output = False
+        self.tool_calls: dict[tuple[int, int], ToolCallText] = {}
         self._content_bytes = 0
         self._reasoning_bytes = 0
         self._open: set[int] = set()
@@ -59,6 +61,7 @@ class Transcript:
             self._content_bytes += text_bytes(delta.refusal)
         for piece in delta.tool_calls:
             self._content_bytes += text_bytes(piece.name) + text_bytes(piece.arguments)
+            self.tool_calls.setdefault((delta.index, piece.index), ToolCallText()).add(piece)
         if not self.has_output:
             self.has_output = delta.has_output
         if delta.finish_reason is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
 
 from aiohttp import web
 
@@ -14,14 +13,12 @@ from edge.api.http.errors import problem_of
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Route
 from edge.api.inference.answer_stream import AnswerStream
+from edge.api.inference.attribution import application_of
 from edge.api.inference.skin import AnswerWriter, Heading, Skin, SkinRequest
 from edge.api.inference.stream_watch import StreamWatch
 from edge.domain.admission import Capacity
-from edge.generations import Application, Generation, Generations, failure_of
+from edge.generations import Generation, Generations, failure_of
 from servicekit.clock import Clock
-
-# Longer ones are of no use to anybody who reads a list of applications.
-_MAX_APPLICATION_LENGTH: Final = 256
 
 
 class Inference:
@@ -68,7 +65,7 @@ class Inference:
             headers = exchange.request.headers
             request = skin.decode(await self._bodies.read(exchange.request), headers)
             request = _with_session(request, headers.get("x-session-id"))
-            application = _application(exchange.request)
+            application = application_of(exchange)
             async with self._generations.begin(exchange.principal, request.chat, application) as generation:
                 exchange.generation_id = generation.generation_id
                 heading = Heading(generation.generation_id, generation.created, _requested_model(request.chat))
@@ -122,15 +119,3 @@ def _with_session(request: SkinRequest, session_id: str | None) -> SkinRequest:
 def _requested_model(request: ChatRequest) -> str:
     body = request.body
     return body.model or (body.models[0] if body.models else "")
-
-
-def _application(request: web.BaseRequest) -> Application:
-    headers = request.headers
-    title = headers.get("X-OpenRouter-Title") or headers.get("X-Title") or ""
-    referer = headers.get("HTTP-Referer") or headers.get("Referer") or ""
-    metadata = headers.get("X-OpenRouter-Metadata") or headers.get("X-OpenRouter-Experimental-Metadata") or ""
-    return Application(
-        referer[:_MAX_APPLICATION_LENGTH],
-        title[:_MAX_APPLICATION_LENGTH],
-        wants_metadata=metadata.strip().lower() == "enabled",
-    )

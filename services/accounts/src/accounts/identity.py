@@ -11,7 +11,6 @@ from accounts.domain.accounts import (
     ApiKey,
     KeyChanges,
     KeyKind,
-    KeySpend,
     Org,
     checked_changes,
     checked_digest,
@@ -22,9 +21,11 @@ from accounts.domain.accounts import (
     checked_text,
 )
 from accounts.domain.errors import InvalidFieldError
+from accounts.domain.key_settings import NO_SETTINGS, KeySettings, checked_settings
 from accounts.domain.ports import KeyStore, OrgStore
 from contracts import api_keys
 from contracts.api_keys import ApiKeyKind
+from contracts.spend import Spend
 from servicekit.clock import Clock
 
 _FORMS = {KeyKind.INFERENCE: ApiKeyKind.INFERENCE, KeyKind.MANAGEMENT: ApiKeyKind.MANAGEMENT}
@@ -70,7 +71,7 @@ class Identity:
 
     async def resolve_key(self, digest: str) -> tuple[ApiKey, Org]:
         """Find a key by its digest."""
-        return await self._keys.resolve(checked_digest(digest))
+        return await self._keys.resolve(checked_digest(digest), self._clock.now())
 
     async def create_key(
         self,
@@ -80,6 +81,7 @@ class Identity:
         limit: int | None,
         expires_at: datetime | None,
         idempotency_key: str,
+        settings: KeySettings = NO_SETTINGS,
     ) -> tuple[ApiKey, str]:
         """Make a key. Returns it with the whole key, which exists nowhere else."""
         now = self._clock.now()
@@ -101,6 +103,8 @@ class Identity:
             updated_at=now,
             expires_at=expires_at,
             revision=1,
+            settings=checked_settings(settings),
+            spend=Spend(now.date()),
         )
         await self._keys.add(key, idempotency_key or None)
         return key, secret
@@ -108,9 +112,10 @@ class Identity:
     async def list_keys(self, org_id: str, offset: int, limit: int, include_disabled: bool) -> tuple[list[ApiKey], int]:
         """List keys, newest first, with how many there are in all."""
         offset, limit = checked_page(offset, limit)
-        return await self._keys.page(checked_id("org_id", org_id), offset, limit, include_disabled)
+        now = self._clock.now()
+        return await self._keys.page(checked_id("org_id", org_id), offset, limit, include_disabled, now)
 
-    async def get_key(self, org_id: str, digest: str) -> tuple[ApiKey, KeySpend]:
+    async def get_key(self, org_id: str, digest: str) -> ApiKey:
         """Return a key of an organisation and what it spent."""
         return await self._keys.get(checked_id("org_id", org_id), checked_digest(digest), self._clock.now())
 

@@ -9,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from accounts.domain.accounts import ApiKey, Org
 from accounts.domain.ports import OutboxMessage
+from contracts.rate_limits import rate_limits_to_proto
+from contracts.spend import spend_to_proto
 from contracts.topics import KEYS, ORGS, Topic, cloud_event_headers
 from turnpike.accounts.v1 import records_pb2
 
@@ -42,6 +44,15 @@ def key_to_proto(key: ApiKey) -> records_pb2.KeyRecord:
         updated_at=timestamp(key.updated_at),
         expires_at=timestamp(key.expires_at),
         revision=key.revision,
+        limit_reset=records_pb2.SpendInterval.ValueType(key.settings.limit_reset),
+        include_byok_in_limit=key.settings.include_byok_in_limit,
+        allowed_models=key.settings.allowed_models,
+        allowed_providers=key.settings.allowed_providers,
+        ip_ranges=key.settings.ip_ranges,
+        creator_user_id=key.settings.creator_user_id,
+        last_used_at=timestamp(key.last_used_at),
+        spend=spend_to_proto(key.spend),
+        rate_limits=rate_limits_to_proto(key.settings.rate_limits),
     )
 
 

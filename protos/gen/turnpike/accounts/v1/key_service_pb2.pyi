@@ -84,6 +84,13 @@ class CreateKeyRequest(_message.Message):
     LIMIT_NANO_USD_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    LIMIT_RESET_FIELD_NUMBER: _builtins.int
+    INCLUDE_BYOK_IN_LIMIT_FIELD_NUMBER: _builtins.int
+    CREATOR_USER_ID_FIELD_NUMBER: _builtins.int
+    ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
+    ALLOWED_PROVIDERS_FIELD_NUMBER: _builtins.int
+    IP_RANGES_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays for it."""
     name: _builtins.str
@@ -96,9 +103,31 @@ class CreateKeyRequest(_message.Message):
     """Makes the call repeatable: a second call with the same value and organisation fails with ALREADY_EXISTS rather than
     making a second key. Empty means not repeatable.
     """
+    limit_reset: _records_pb2.SpendInterval.ValueType
+    """How often the limit is there anew."""
+    include_byok_in_limit: _builtins.bool
+    """Whether what is spent with customers' own provider keys counts towards the limit."""
+    creator_user_id: _builtins.str
+    """The member who makes it. Empty when not known."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When it stops working. Absent means never."""
+
+    @_builtins.property
+    def allowed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Models that it may ask for, as author/slug, 100 at most. Empty means all."""
+
+    @_builtins.property
+    def allowed_providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Providers that may serve it, by slug or tag, 100 at most. Empty means all."""
+
+    @_builtins.property
+    def ip_ranges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Networks that it may be used from, in CIDR notation, 100 at most. Empty means all."""
+
+    @_builtins.property
+    def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[_records_pb2.RateLimit]:
+        """Its own rate limits, 20 at most."""
 
     def __init__(
         self,
@@ -109,10 +138,17 @@ class CreateKeyRequest(_message.Message):
         limit_nano_usd: _builtins.int | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         idempotency_key: _builtins.str = ...,
+        limit_reset: _records_pb2.SpendInterval.ValueType = ...,
+        include_byok_in_limit: _builtins.bool = ...,
+        creator_user_id: _builtins.str = ...,
+        allowed_models: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_providers: _abc.Iterable[_builtins.str] | None = ...,
+        ip_ranges: _abc.Iterable[_builtins.str] | None = ...,
+        rate_limits: _abc.Iterable[_records_pb2.RateLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "expires_at", b"expires_at", "limit_nano_usd", b"limit_nano_usd"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "kind", b"kind", "limit_nano_usd", b"limit_nano_usd", "name", b"name", "org_id", b"org_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "creator_user_id", b"creator_user_id", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "kind", b"kind", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015
@@ -194,7 +230,7 @@ class ListKeysResponse(_message.Message):
     """How many there are in all."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[_records_pb2.KeyRecord]:
-        """Newest first."""
+        """Newest first, each with what it spent."""
 
     def __init__(
         self,
@@ -284,6 +320,12 @@ class UpdateKeyRequest(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     LIMIT_NANO_USD_FIELD_NUMBER: _builtins.int
     CLEAR_LIMIT_FIELD_NUMBER: _builtins.int
+    LIMIT_RESET_FIELD_NUMBER: _builtins.int
+    INCLUDE_BYOK_IN_LIMIT_FIELD_NUMBER: _builtins.int
+    ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
+    ALLOWED_PROVIDERS_FIELD_NUMBER: _builtins.int
+    IP_RANGES_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that it must belong to."""
     digest: _builtins.str
@@ -296,6 +338,26 @@ class UpdateKeyRequest(_message.Message):
     """New limit in nano-dollars."""
     clear_limit: _builtins.bool
     """Removes the limit. Not together with `limit_nano_usd`."""
+    limit_reset: _records_pb2.SpendInterval.ValueType
+    """How often the limit is there anew."""
+    include_byok_in_limit: _builtins.bool
+    """Whether what is spent with customers' own provider keys counts towards the limit."""
+    @_builtins.property
+    def allowed_models(self) -> _records_pb2.TextList:
+        """Models that it may ask for. An empty list allows all."""
+
+    @_builtins.property
+    def allowed_providers(self) -> _records_pb2.TextList:
+        """Providers that may serve it. An empty list allows all."""
+
+    @_builtins.property
+    def ip_ranges(self) -> _records_pb2.TextList:
+        """Networks that it may be used from. An empty list allows all."""
+
+    @_builtins.property
+    def rate_limits(self) -> Global___RateLimitList:
+        """Its own rate limits."""
+
     def __init__(
         self,
         *,
@@ -305,25 +367,63 @@ class UpdateKeyRequest(_message.Message):
         disabled: _builtins.bool | None = ...,
         limit_nano_usd: _builtins.int | None = ...,
         clear_limit: _builtins.bool = ...,
+        limit_reset: _records_pb2.SpendInterval.ValueType | None = ...,
+        include_byok_in_limit: _builtins.bool | None = ...,
+        allowed_models: _records_pb2.TextList | None = ...,
+        allowed_providers: _records_pb2.TextList | None = ...,
+        ip_ranges: _records_pb2.TextList | None = ...,
+        rate_limits: Global___RateLimitList | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_limit_nano_usd", b"_limit_nano_usd", "_name", b"_name", "disabled", b"disabled", "limit_nano_usd", b"limit_nano_usd", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_include_byok_in_limit", b"_include_byok_in_limit", "_limit_nano_usd", b"_limit_nano_usd", "_limit_reset", b"_limit_reset", "_name", b"_name", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "disabled", b"disabled", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "rate_limits", b"rate_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_limit_nano_usd", b"_limit_nano_usd", "_name", b"_name", "clear_limit", b"clear_limit", "digest", b"digest", "disabled", b"disabled", "limit_nano_usd", b"limit_nano_usd", "name", b"name", "org_id", b"org_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_include_byok_in_limit", b"_include_byok_in_limit", "_limit_nano_usd", b"_limit_nano_usd", "_limit_reset", b"_limit_reset", "_name", b"_name", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "clear_limit", b"clear_limit", "digest", b"digest", "disabled", b"disabled", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled: _TypeAlias = _typing.Literal["disabled"]  # noqa: Y015
     _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
+    _WhichOneofReturnType__include_byok_in_limit: _TypeAlias = _typing.Literal["include_byok_in_limit"]  # noqa: Y015
+    _WhichOneofArgType__include_byok_in_limit: _TypeAlias = _typing.Literal["_include_byok_in_limit", b"_include_byok_in_limit"]  # noqa: Y015
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015
+    _WhichOneofReturnType__limit_reset: _TypeAlias = _typing.Literal["limit_reset"]  # noqa: Y015
+    _WhichOneofArgType__limit_reset: _TypeAlias = _typing.Literal["_limit_reset", b"_limit_reset"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled) -> _WhichOneofReturnType__disabled | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__include_byok_in_limit) -> _WhichOneofReturnType__include_byok_in_limit | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_nano_usd) -> _WhichOneofReturnType__limit_nano_usd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_reset) -> _WhichOneofReturnType__limit_reset | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___UpdateKeyRequest: _TypeAlias = UpdateKeyRequest  # noqa: Y015
+
+@_typing.final
+class RateLimitList(_message.Message):
+    """Rate limits that may be absent, which is not the same as none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_records_pb2.RateLimit]:
+        """The limits."""
+
+    def __init__(
+        self,
+        *,
+        limits: _abc.Iterable[_records_pb2.RateLimit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimitList: _TypeAlias = RateLimitList  # noqa: Y015
 
 @_typing.final
 class UpdateKeyResponse(_message.Message):

@@ -27,7 +27,7 @@ class KeyServiceStub:
     GetKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.GetKeyRequest, _key_service_pb2.GetKeyResponse]
     """Returns one key of an organisation."""
     UpdateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.UpdateKeyRequest, _key_service_pb2.UpdateKeyResponse]
-    """Changes a key's name, limit or whether it is disabled."""
+    """Changes a key."""
     DeleteKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.DeleteKeyRequest, _key_service_pb2.DeleteKeyResponse]
     """Deletes a key. It stops working everywhere within two seconds."""
 
@@ -74,7 +74,7 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.UpdateKeyRequest,
         context: _aio.ServicerContext[_key_service_pb2.UpdateKeyRequest, _abc.Awaitable[_key_service_pb2.UpdateKeyResponse]],
     ) -> _abc.Awaitable[_key_service_pb2.UpdateKeyResponse]:
-        """Changes a key's name, limit or whether it is disabled."""
+        """Changes a key."""
 
     @_abc_1.abstractmethod
     def DeleteKey(

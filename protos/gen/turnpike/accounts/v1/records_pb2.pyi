@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -66,6 +68,202 @@ ORG_STATUS_FROZEN: OrgStatus.ValueType  # 2
 """It may not, whatever its balance."""
 Global___OrgStatus: _TypeAlias = OrgStatus  # noqa: Y015
 
+class _SpendInterval:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SpendIntervalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SpendInterval.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SPEND_INTERVAL_UNSPECIFIED: _SpendInterval.ValueType  # 0
+    """Never: the amount is for good."""
+    SPEND_INTERVAL_DAILY: _SpendInterval.ValueType  # 1
+    """At midnight."""
+    SPEND_INTERVAL_WEEKLY: _SpendInterval.ValueType  # 2
+    """At midnight before a Monday."""
+    SPEND_INTERVAL_MONTHLY: _SpendInterval.ValueType  # 3
+    """At midnight before the first of a month."""
+
+class SpendInterval(_SpendInterval, metaclass=_SpendIntervalEnumTypeWrapper):
+    """How often an amount that may be spent is there anew. All times are UTC."""
+
+SPEND_INTERVAL_UNSPECIFIED: SpendInterval.ValueType  # 0
+"""Never: the amount is for good."""
+SPEND_INTERVAL_DAILY: SpendInterval.ValueType  # 1
+"""At midnight."""
+SPEND_INTERVAL_WEEKLY: SpendInterval.ValueType  # 2
+"""At midnight before a Monday."""
+SPEND_INTERVAL_MONTHLY: SpendInterval.ValueType  # 3
+"""At midnight before the first of a month."""
+Global___SpendInterval: _TypeAlias = SpendInterval  # noqa: Y015
+
+class _LimitedQuantity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LimitedQuantityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LimitedQuantity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIMITED_QUANTITY_UNSPECIFIED: _LimitedQuantity.ValueType  # 0
+    """Not said. A consumer treats it as an error."""
+    LIMITED_QUANTITY_REQUESTS: _LimitedQuantity.ValueType  # 1
+    """Requests that start."""
+    LIMITED_QUANTITY_TOKENS: _LimitedQuantity.ValueType  # 2
+    """Tokens of prompts and answers together."""
+    LIMITED_QUANTITY_SPEND: _LimitedQuantity.ValueType  # 3
+    """What generations cost, in nano-dollars."""
+    LIMITED_QUANTITY_CONCURRENCY: _LimitedQuantity.ValueType  # 4
+    """Requests that are in hand at the same time. Has no interval."""
+
+class LimitedQuantity(_LimitedQuantity, metaclass=_LimitedQuantityEnumTypeWrapper):
+    """What a rate limit counts."""
+
+LIMITED_QUANTITY_UNSPECIFIED: LimitedQuantity.ValueType  # 0
+"""Not said. A consumer treats it as an error."""
+LIMITED_QUANTITY_REQUESTS: LimitedQuantity.ValueType  # 1
+"""Requests that start."""
+LIMITED_QUANTITY_TOKENS: LimitedQuantity.ValueType  # 2
+"""Tokens of prompts and answers together."""
+LIMITED_QUANTITY_SPEND: LimitedQuantity.ValueType  # 3
+"""What generations cost, in nano-dollars."""
+LIMITED_QUANTITY_CONCURRENCY: LimitedQuantity.ValueType  # 4
+"""Requests that are in hand at the same time. Has no interval."""
+Global___LimitedQuantity: _TypeAlias = LimitedQuantity  # noqa: Y015
+
+class _RateInterval:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RateIntervalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateInterval.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RATE_INTERVAL_UNSPECIFIED: _RateInterval.ValueType  # 0
+    """None: for what is counted at one moment."""
+    RATE_INTERVAL_MINUTE: _RateInterval.ValueType  # 1
+    """A minute of the clock."""
+    RATE_INTERVAL_DAY: _RateInterval.ValueType  # 2
+    """A day from midnight to midnight."""
+
+class RateInterval(_RateInterval, metaclass=_RateIntervalEnumTypeWrapper):
+    """The window that a rate limit counts in, aligned to UTC."""
+
+RATE_INTERVAL_UNSPECIFIED: RateInterval.ValueType  # 0
+"""None: for what is counted at one moment."""
+RATE_INTERVAL_MINUTE: RateInterval.ValueType  # 1
+"""A minute of the clock."""
+RATE_INTERVAL_DAY: RateInterval.ValueType  # 2
+"""A day from midnight to midnight."""
+Global___RateInterval: _TypeAlias = RateInterval  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """Most of a quantity within an interval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    quantity: Global___LimitedQuantity.ValueType
+    """What is counted."""
+    interval: Global___RateInterval.ValueType
+    """Within which window."""
+    amount: _builtins.int
+    """How much, in units of the quantity; more than 0."""
+    model: _builtins.str
+    """Counts requests for this model only, as author/slug. Empty counts all."""
+    def __init__(
+        self,
+        *,
+        quantity: Global___LimitedQuantity.ValueType = ...,
+        interval: Global___RateInterval.ValueType = ...,
+        amount: _builtins.int = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "interval", b"interval", "model", b"model", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
+
+@_typing.final
+class TextList(_message.Message):
+    """A list that may be absent, which is not the same as empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The entries."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextList: _TypeAlias = TextList  # noqa: Y015
+
+@_typing.final
+class Spend(_message.Message):
+    """What was spent until a day, in nano-dollars. A figure of a period that is over by the reader's clock is 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    TOTAL_NANO_USD_FIELD_NUMBER: _builtins.int
+    DAILY_NANO_USD_FIELD_NUMBER: _builtins.int
+    WEEKLY_NANO_USD_FIELD_NUMBER: _builtins.int
+    MONTHLY_NANO_USD_FIELD_NUMBER: _builtins.int
+    BYOK_TOTAL_NANO_USD_FIELD_NUMBER: _builtins.int
+    BYOK_DAILY_NANO_USD_FIELD_NUMBER: _builtins.int
+    BYOK_WEEKLY_NANO_USD_FIELD_NUMBER: _builtins.int
+    BYOK_MONTHLY_NANO_USD_FIELD_NUMBER: _builtins.int
+    day: _builtins.int
+    """The UTC day that the figures are of, in days since 1970-01-01."""
+    total_nano_usd: _builtins.int
+    """Credit spent ever."""
+    daily_nano_usd: _builtins.int
+    """Credit spent on the day."""
+    weekly_nano_usd: _builtins.int
+    """Credit spent in the week of the day, from Monday on."""
+    monthly_nano_usd: _builtins.int
+    """Credit spent in the month of the day."""
+    byok_total_nano_usd: _builtins.int
+    """Spent at providers with their customers' own keys ever, at list price."""
+    byok_daily_nano_usd: _builtins.int
+    """The same on the day."""
+    byok_weekly_nano_usd: _builtins.int
+    """The same in the week of the day."""
+    byok_monthly_nano_usd: _builtins.int
+    """The same in the month of the day."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.int = ...,
+        total_nano_usd: _builtins.int = ...,
+        daily_nano_usd: _builtins.int = ...,
+        weekly_nano_usd: _builtins.int = ...,
+        monthly_nano_usd: _builtins.int = ...,
+        byok_total_nano_usd: _builtins.int = ...,
+        byok_daily_nano_usd: _builtins.int = ...,
+        byok_weekly_nano_usd: _builtins.int = ...,
+        byok_monthly_nano_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byok_daily_nano_usd", b"byok_daily_nano_usd", "byok_monthly_nano_usd", b"byok_monthly_nano_usd", "byok_total_nano_usd", b"byok_total_nano_usd", "byok_weekly_nano_usd", b"byok_weekly_nano_usd", "daily_nano_usd", b"daily_nano_usd", "day", b"day", "monthly_nano_usd", b"monthly_nano_usd", "total_nano_usd", b"total_nano_usd", "weekly_nano_usd", b"weekly_nano_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Spend: _TypeAlias = Spend  # noqa: Y015
+
 @_typing.final
 class KeyRecord(_message.Message):
     """An API key as its verifiers need it. Published on the compacted topic `turnpike.keys.v1`, keyed by `digest`; a
@@ -87,6 +285,15 @@ class KeyRecord(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    LIMIT_RESET_FIELD_NUMBER: _builtins.int
+    INCLUDE_BYOK_IN_LIMIT_FIELD_NUMBER: _builtins.int
+    ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
+    ALLOWED_PROVIDERS_FIELD_NUMBER: _builtins.int
+    IP_RANGES_FIELD_NUMBER: _builtins.int
+    CREATOR_USER_ID_FIELD_NUMBER: _builtins.int
+    LAST_USED_AT_FIELD_NUMBER: _builtins.int
+    SPEND_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Identifies the key. A version 4 UUID."""
     digest: _builtins.str
@@ -102,11 +309,17 @@ class KeyRecord(_message.Message):
     disabled: _builtins.bool
     """Set when it is switched off."""
     limit_nano_usd: _builtins.int
-    """Most that it may spend in its life, in nano-dollars. Absent means no limit."""
+    """Most that it may spend, in nano-dollars: in its life, or in each interval of `limit_reset`. Absent means no limit."""
     spent_nano_usd: _builtins.int
     """What it has spent so far, in nano-dollars, as of this record."""
     revision: _builtins.int
     """Counts the changes to the key. A record with a lower revision is late."""
+    limit_reset: Global___SpendInterval.ValueType
+    """How often the limit is there anew."""
+    include_byok_in_limit: _builtins.bool
+    """Whether what is spent with customers' own provider keys counts towards the limit."""
+    creator_user_id: _builtins.str
+    """The member who made it. Empty when not known."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -118,6 +331,30 @@ class KeyRecord(_message.Message):
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When it was last changed by a person."""
+
+    @_builtins.property
+    def allowed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Models that it may ask for, as author/slug. Empty means all."""
+
+    @_builtins.property
+    def allowed_providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Providers that may serve it, by slug or tag. Empty means all."""
+
+    @_builtins.property
+    def ip_ranges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Networks that it may be used from, in CIDR notation. Empty means all."""
+
+    @_builtins.property
+    def last_used_at(self) -> _timestamp_pb2.Timestamp:
+        """End of the last generation that was settled for it. Absent when there was none."""
+
+    @_builtins.property
+    def spend(self) -> Global___Spend:
+        """What it spent by period, as of this record."""
+
+    @_builtins.property
+    def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
+        """Its own rate limits."""
 
     def __init__(
         self,
@@ -135,10 +372,19 @@ class KeyRecord(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        limit_reset: Global___SpendInterval.ValueType = ...,
+        include_byok_in_limit: _builtins.bool = ...,
+        allowed_models: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_providers: _abc.Iterable[_builtins.str] | None = ...,
+        ip_ranges: _abc.Iterable[_builtins.str] | None = ...,
+        creator_user_id: _builtins.str = ...,
+        last_used_at: _timestamp_pb2.Timestamp | None = ...,
+        spend: Global___Spend | None = ...,
+        rate_limits: _abc.Iterable[Global___RateLimit] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "expires_at", b"expires_at", "limit_nano_usd", b"limit_nano_usd", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "spend", b"spend", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "key_id", b"key_id", "kind", b"kind", "label", b"label", "limit_nano_usd", b"limit_nano_usd", "name", b"name", "org_id", b"org_id", "revision", b"revision", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015

@@ -9,7 +9,8 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from accounts.api.errors import aborting
-from accounts.domain.accounts import KeyChanges, KeyKind
+from accounts.api.key_fields import changes_from_proto, settings_from_proto
+from accounts.domain.accounts import KeyKind
 from accounts.domain.errors import InvalidFieldError
 from accounts.identity import Identity
 from accounts.records import key_to_proto, org_to_proto
@@ -47,6 +48,7 @@ class KeyServicer(stubs.KeyServiceServicer):
                 request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
                 _moment(request.expires_at) if request.HasField("expires_at") else None,
                 request.idempotency_key,
+                settings_from_proto(request),
             )
             return messages.CreateKeyResponse(key=key_to_proto(key), secret=secret)
 
@@ -61,24 +63,19 @@ class KeyServicer(stubs.KeyServiceServicer):
     async def GetKey(self, request: messages.GetKeyRequest, context: Context) -> messages.GetKeyResponse:  # noqa: N802 - named by the wire
         """Return a key and what it spent."""
         async with aborting(context):
-            key, spend = await self._identity.get_key(request.org_id, request.digest)
+            key = await self._identity.get_key(request.org_id, request.digest)
+            spent = key.spend.credit
             return messages.GetKeyResponse(
                 key=key_to_proto(key),
-                spent_daily_nano_usd=spend.daily,
-                spent_weekly_nano_usd=spend.weekly,
-                spent_monthly_nano_usd=spend.monthly,
+                spent_daily_nano_usd=spent.daily,
+                spent_weekly_nano_usd=spent.weekly,
+                spent_monthly_nano_usd=spent.monthly,
             )
 
     async def UpdateKey(self, request: messages.UpdateKeyRequest, context: Context) -> messages.UpdateKeyResponse:  # noqa: N802 - named by the wire
         """Change a key."""
         async with aborting(context):
-            changes = KeyChanges(
-                name=request.name if request.HasField("name") else None,
-                disabled=request.disabled if request.HasField("disabled") else None,
-                limit=request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
-                clear_limit=request.clear_limit,
-            )
-            key = await self._identity.update_key(request.org_id, request.digest, changes)
+            key = await self._identity.update_key(request.org_id, request.digest, changes_from_proto(request))
             return messages.UpdateKeyResponse(key=key_to_proto(key))
 
     async def DeleteKey(self, request: messages.DeleteKeyRequest, context: Context) -> messages.DeleteKeyResponse:  # noqa: N802 - named by the wire

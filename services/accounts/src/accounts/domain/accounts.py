@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
 from accounts.domain.errors import InvalidFieldError, NotFoundError
+from accounts.domain.key_settings import KeySettingChanges, KeySettings, checked_setting_changes
+from contracts.spend import Spend
 
 MAX_NAME_LENGTH = 100
 MAX_PAGE = 100
@@ -47,7 +49,10 @@ class Org:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key without the key itself. Amounts in nano-dollars; `limit` None means none."""
+    """An API key without the key itself. Amounts in nano-dollars; `limit` None means none.
+
+    `spent` is what it spent ever, `spend` the same and more by period, as of the moment it was read.
+    """
 
     key_id: UUID
     org_id: UUID
@@ -62,15 +67,9 @@ class ApiKey:
     updated_at: datetime
     expires_at: datetime | None
     revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeySpend:
-    """What a key spent since midnight, since Monday and since the first of the month (UTC), in nano-dollars."""
-
-    daily: int
-    weekly: int
-    monthly: int
+    settings: KeySettings = field(default=KeySettings())
+    last_used_at: datetime | None = None
+    spend: Spend = field(default=Spend())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,7 @@ class KeyChanges:
     disabled: bool | None = None
     limit: int | None = None
     clear_limit: bool = False
+    settings: KeySettingChanges = field(default=KeySettingChanges())
 
 
 def checked_name(name: str) -> str:
@@ -165,4 +165,5 @@ def checked_changes(changes: KeyChanges) -> KeyChanges:
         disabled=changes.disabled,
         limit=checked_limit(changes.limit),
         clear_limit=changes.clear_limit,
+        settings=checked_setting_changes(changes.settings),
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from accounts.domain.accounts import ApiKey, KeyChanges, KeySpend, Org
+from accounts.domain.accounts import ApiKey, KeyChanges, Org
 from accounts.domain.postings import UsageFact
 
 
@@ -68,15 +68,17 @@ class KeyStore(Protocol):
         """Store a new key. Raises NotFoundError for the organisation, AlreadyExistsError for the idempotency key."""
         ...
 
-    async def resolve(self, digest: str) -> tuple[ApiKey, Org]:
+    async def resolve(self, digest: str, now: datetime) -> tuple[ApiKey, Org]:
         """Find a key with its organisation. Raises NotFoundError."""
         ...
 
-    async def page(self, org_id: UUID, offset: int, limit: int, include_disabled: bool) -> tuple[list[ApiKey], int]:
+    async def page(
+        self, org_id: UUID, offset: int, limit: int, include_disabled: bool, now: datetime
+    ) -> tuple[list[ApiKey], int]:
         """Return keys of an organisation, newest first, and how many there are in all."""
         ...
 
-    async def get(self, org_id: UUID, digest: str, now: datetime) -> tuple[ApiKey, KeySpend]:
+    async def get(self, org_id: UUID, digest: str, now: datetime) -> ApiKey:
         """Return a key and what it spent. Raises NotFoundError."""
         ...
 

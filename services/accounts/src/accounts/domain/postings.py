@@ -90,6 +90,7 @@ class Postings:
     org_settled_until: dict[UUID, datetime] = field(default_factory=dict)
     key_spend: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
     key_day_spend: dict[tuple[UUID, date], int] = field(default_factory=lambda: defaultdict(int))
+    key_used_at: dict[UUID, datetime] = field(default_factory=dict)
 
 
 def customer(org_id: UUID) -> str:
@@ -148,6 +149,9 @@ def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
     until = result.org_settled_until.get(fact.org_id)
     if until is None or fact.ended_at > until:
         result.org_settled_until[fact.org_id] = fact.ended_at
+    used = result.key_used_at.get(fact.key_id)
+    if used is None or fact.ended_at > used:
+        result.key_used_at[fact.key_id] = fact.ended_at
     for (key_id, day), nano in spend.items():
         if nano:
             result.key_spend[key_id] += nano

@@ -9,18 +9,22 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.outbox import enqueue
-from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, key_from_row, org_from_row
-from accounts.domain.accounts import ApiKey, KeyChanges, KeySpend, Org
+from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, org_from_row, rate_limits_to_json
+from accounts.domain.accounts import ApiKey, KeyChanges, Org
 from accounts.domain.errors import AlreadyExistsError, NotFoundError
 from accounts.records import key_message, key_tombstone
 
 _INSERT = text(
     """
     INSERT INTO api_keys (key_id, org_id, digest, name, label, kind, disabled, limit_nano, idempotency_key,
-                          created_at, updated_at, expires_at, revision)
+                          created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit,
+                          creator_user_id, allowed_models, allowed_providers, ip_ranges, rate_limits)
     VALUES (:key_id, :org_id, :digest, :name, :label, :kind, :disabled, :limit, :idempotency_key,
-            :created_at, :updated_at, :expires_at, :revision)
+            :created_at, :updated_at, :expires_at, :revision, :limit_reset, :include_byok_in_limit,
+            :creator_user_id, CAST(:allowed_models AS text[]), CAST(:allowed_providers AS text[]),
+            CAST(:ip_ranges AS text[]), CAST(:rate_limits AS jsonb))
     """
 )
 # The columns are constants of this package; every value is a parameter.
@@ -44,20 +48,16 @@ _COUNT = text(
     WHERE org_id = :org_id AND deleted_at IS NULL AND (:include_disabled OR NOT disabled)
     """
 )
-_SPEND = text(
-    """
-    SELECT coalesce(sum(nano) FILTER (WHERE day = CAST(:today AS date)), 0) AS daily,
-           coalesce(sum(nano) FILTER (WHERE day >= date_trunc('week', CAST(:today AS date))), 0) AS weekly,
-           coalesce(sum(nano) FILTER (WHERE day >= date_trunc('month', CAST(:today AS date))), 0) AS monthly
-    FROM key_spend_daily
-    WHERE key_id = :key_id
-      AND day >= least(date_trunc('week', CAST(:today AS date)), date_trunc('month', CAST(:today AS date)))
-    """
-)
 _UPDATE = text(
     f"""
     UPDATE api_keys SET name = coalesce(:name, name), disabled = coalesce(:disabled, disabled),
         limit_nano = CASE WHEN :clear_limit THEN NULL ELSE coalesce(:limit, limit_nano) END,
+        limit_reset = coalesce(:limit_reset, limit_reset),
+        include_byok_in_limit = coalesce(:include_byok_in_limit, include_byok_in_limit),
+        allowed_models = coalesce(CAST(:allowed_models AS text[]), allowed_models),
+        allowed_providers = coalesce(CAST(:allowed_providers AS text[]), allowed_providers),
+        ip_ranges = coalesce(CAST(:ip_ranges AS text[]), ip_ranges),
+        rate_limits = coalesce(CAST(:rate_limits AS jsonb), rate_limits),
         updated_at = :now, revision = revision + 1
     WHERE digest = :digest AND org_id = :org_id AND deleted_at IS NULL
     RETURNING {KEY_COLUMNS}
@@ -99,6 +99,13 @@ class PostgresKeyStore:
             "updated_at": key.updated_at,
             "expires_at": key.expires_at,
             "revision": key.revision,
+            "limit_reset": int(key.settings.limit_reset),
+            "include_byok_in_limit": key.settings.include_byok_in_limit,
+            "creator_user_id": key.settings.creator_user_id,
+            "allowed_models": list(key.settings.allowed_models),
+            "allowed_providers": list(key.settings.allowed_providers),
+            "ip_ranges": list(key.settings.ip_ranges),
+            "rate_limits": rate_limits_to_json(key.settings.rate_limits),
         }
         try:
             async with self._database.transaction() as connection:
@@ -111,7 +118,7 @@ class PostgresKeyStore:
                 raise NotFoundError("no such organisation") from None
             raise
 
-    async def resolve(self, digest: str) -> tuple[ApiKey, Org]:
+    async def resolve(self, digest: str, now: datetime) -> tuple[ApiKey, Org]:
         """Find a key with its organisation.
 
         Raises:
@@ -122,18 +129,21 @@ class PostgresKeyStore:
             if row is None:
                 raise NotFoundError("no such key")
             org = (await connection.execute(_ORG, {"org_id": row.org_id})).one()
-        return key_from_row(row), org_from_row(org)
+            (key,) = await keys_from_rows(connection, [row], now.date())
+        return key, org_from_row(org)
 
-    async def page(self, org_id: UUID, offset: int, limit: int, include_disabled: bool) -> tuple[list[ApiKey], int]:
+    async def page(
+        self, org_id: UUID, offset: int, limit: int, include_disabled: bool, now: datetime
+    ) -> tuple[list[ApiKey], int]:
         """Return keys of an organisation, newest first, and how many there are in all."""
         values = {"org_id": org_id, "include_disabled": include_disabled}
         async with self._database.transaction() as connection:
             page = await connection.execute(_PAGE, {**values, "limit": limit, "offset": offset})
-            keys = [key_from_row(row) for row in page]
+            keys = await keys_from_rows(connection, page, now.date())
             total = (await connection.execute(_COUNT, values)).scalar_one()
         return keys, total
 
-    async def get(self, org_id: UUID, digest: str, now: datetime) -> tuple[ApiKey, KeySpend]:
+    async def get(self, org_id: UUID, digest: str, now: datetime) -> ApiKey:
         """Return a key and what it spent.
 
         Raises:
@@ -143,8 +153,8 @@ class PostgresKeyStore:
             row = (await connection.execute(_OWN, {"digest": digest, "org_id": org_id})).one_or_none()
             if row is None:
                 raise NotFoundError("no such key")
-            spend = (await connection.execute(_SPEND, {"key_id": row.key_id, "today": now.date()})).one()
-        return key_from_row(row), KeySpend(int(spend.daily), int(spend.weekly), int(spend.monthly))
+            (key,) = await keys_from_rows(connection, [row], now.date())
+        return key
 
     async def update(self, org_id: UUID, digest: str, changes: KeyChanges, now: datetime) -> ApiKey:
         """Change a key.
@@ -152,6 +162,7 @@ class PostgresKeyStore:
         Raises:
             NotFoundError: the organisation has no such key.
         """
+        settings = changes.settings
         values = {
             "org_id": org_id,
             "digest": digest,
@@ -159,13 +170,19 @@ class PostgresKeyStore:
             "disabled": changes.disabled,
             "limit": changes.limit,
             "clear_limit": changes.clear_limit,
+            "limit_reset": None if settings.limit_reset is None else int(settings.limit_reset),
+            "include_byok_in_limit": settings.include_byok_in_limit,
+            "allowed_models": _listed(settings.allowed_models),
+            "allowed_providers": _listed(settings.allowed_providers),
+            "ip_ranges": _listed(settings.ip_ranges),
+            "rate_limits": None if settings.rate_limits is None else rate_limits_to_json(settings.rate_limits),
             "now": now,
         }
         async with self._database.transaction() as connection:
             row = (await connection.execute(_UPDATE, values)).one_or_none()
             if row is None:
                 raise NotFoundError("no such key")
-            key = key_from_row(row)
+            (key,) = await keys_from_rows(connection, [row], now.date())
             await enqueue(connection, [key_message(key, now)])
         return key
 
@@ -181,3 +198,7 @@ class PostgresKeyStore:
             if row is None:
                 raise NotFoundError("no such key")
             await enqueue(connection, [key_tombstone(digest, row.key_id, row.revision, now)])
+
+
+def _listed(values: tuple[str, ...] | None) -> list[str] | None:
+    return None if values is None else list(values)

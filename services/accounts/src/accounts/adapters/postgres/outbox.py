@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.adapters.postgres.database import Database
-from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, key_from_row, org_from_row
+from accounts.adapters.postgres.key_spend import keys_from_rows
+from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, org_from_row
 from accounts.domain.ports import OutboxMessage, OutboxSender, Published
 from accounts.records import key_message, key_tombstone, org_message
 from contracts import topics
@@ -132,10 +133,7 @@ async def _everything(connection: AsyncConnection) -> AsyncIterator[list[OutboxM
         after = orgs[-1].org_id
     after = _BEFORE_ALL
     while keys := list(await connection.execute(_KEYS, {"after": after, "limit": _PAGE})):
-        yield [
-            key_message(key_from_row(row), now)
-            if row.deleted_at is None
-            else key_tombstone(row.digest, row.key_id, row.revision, now)
-            for row in keys
-        ]
+        kept = await keys_from_rows(connection, (row for row in keys if row.deleted_at is None), now.date())
+        yield [key_message(key, now) for key in kept]
+        yield [key_tombstone(row.digest, row.key_id, row.revision, now) for row in keys if row.deleted_at is not None]
         after = keys[-1].key_id

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from accounts.domain.accounts import ApiKey, KeyKind, Org, OrgStatus
+from accounts.domain.key_settings import KeySettings
+from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
+from contracts.spend import Spend, SpendInterval
 
 ORG_COLUMNS: Final = "org_id, name, status, balance_nano, credits_nano, usage_nano, settled_until, revision"
 KEY_COLUMNS: Final = (
     "key_id, org_id, digest, name, label, kind, disabled, limit_nano, spent_nano, "
-    "created_at, updated_at, expires_at, revision"
+    "created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, creator_user_id, "
+    "allowed_models, allowed_providers, ip_ranges, CAST(rate_limits AS text) AS rate_limits, byok_spent_nano, last_used_at"
 )
 
 
@@ -27,8 +33,8 @@ def org_from_row(row: Any) -> Org:
     )
 
 
-def key_from_row(row: Any) -> ApiKey:
-    """Read a row of KEY_COLUMNS."""
+def key_from_row(row: Any, spend: Spend) -> ApiKey:
+    """Read a row of KEY_COLUMNS, with what the key spent."""
     return ApiKey(
         key_id=row.key_id,
         org_id=row.org_id,
@@ -43,4 +49,28 @@ def key_from_row(row: Any) -> ApiKey:
         updated_at=row.updated_at,
         expires_at=row.expires_at,
         revision=row.revision,
+        settings=KeySettings(
+            limit_reset=SpendInterval(row.limit_reset),
+            include_byok_in_limit=row.include_byok_in_limit,
+            creator_user_id=row.creator_user_id,
+            allowed_models=tuple(row.allowed_models),
+            allowed_providers=tuple(row.allowed_providers),
+            ip_ranges=tuple(row.ip_ranges),
+            rate_limits=rate_limits_from_json(row.rate_limits),
+        ),
+        last_used_at=row.last_used_at,
+        spend=spend,
     )
+
+
+def rate_limits_from_json(document: str) -> tuple[RateLimit, ...]:
+    """Read rate limits as they are stored."""
+    return tuple(
+        RateLimit(LimitedQuantity(quantity), RateInterval(interval), amount, model)
+        for quantity, interval, amount, model in json.loads(document)
+    )
+
+
+def rate_limits_to_json(limits: Sequence[RateLimit]) -> str:
+    """Write rate limits as they are stored."""
+    return json.dumps([(limit.quantity, limit.interval, limit.amount, limit.model) for limit in limits])

@@ -71,8 +71,10 @@ LOCK_KEYS = text("SELECT key_id FROM api_keys WHERE key_id = ANY(CAST(:key_ids A
 
 CHARGE_KEYS = text(
     f"""
-    UPDATE api_keys SET spent_nano = spent_nano + charge.nano, revision = revision + 1
-    FROM unnest(CAST(:key_ids AS uuid[]), CAST(:nanos AS bigint[])) AS charge (charged_id, nano)
+    UPDATE api_keys SET spent_nano = spent_nano + charge.nano, revision = revision + 1,
+        last_used_at = greatest(last_used_at, charge.used_at)
+    FROM unnest(CAST(:key_ids AS uuid[]), CAST(:nanos AS bigint[]), CAST(:used AS timestamptz[]))
+        AS charge (charged_id, nano, used_at)
     WHERE api_keys.key_id = charge.charged_id RETURNING {KEY_COLUMNS}, deleted_at
     """  # noqa: S608 - constant columns
 )

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.adapters.postgres import settlement_sql as sql
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.outbox import enqueue
-from accounts.adapters.postgres.rows import key_from_row, org_from_row
+from accounts.adapters.postgres.rows import org_from_row
 from accounts.domain.errors import StoreUnavailableError
 from accounts.domain.ports import OutboxMessage, ReceivedRecord, SettlementBatch, SettlementResult
 from accounts.domain.postings import Posted, Postings, UsageFact, post
@@ -117,8 +118,7 @@ class PostgresSettlementStore:
         if postings.entries:
             await connection.execute(sql.INSERT_ENTRIES, _entry_columns(postings, now))
         await self._write_orgs(connection, postings, now)
-        if postings.key_day_spend:
-            await self._write_keys(connection, postings, now)
+        await self._write_keys(connection, postings, now)
 
     async def _write_orgs(self, connection: AsyncConnection, postings: Postings, now: datetime) -> None:
         org_ids = list(postings.org_usage)
@@ -133,14 +133,25 @@ class PostgresSettlementStore:
         await enqueue(connection, [org_message(org_from_row(row), now) for row in changed])
 
     async def _write_keys(self, connection: AsyncConnection, postings: Postings, now: datetime) -> None:
-        key_ids = sorted(postings.key_spend)
+        key_ids = sorted({*postings.key_spend, *postings.key_used_at})
         await connection.execute(sql.LOCK_KEYS, {"key_ids": key_ids})
-        changed = await connection.execute(
-            sql.CHARGE_KEYS, {"key_ids": key_ids, "nanos": [postings.key_spend[key_id] for key_id in key_ids]}
+        charged = await connection.execute(
+            sql.CHARGE_KEYS,
+            {
+                "key_ids": key_ids,
+                "nanos": [postings.key_spend.get(key_id, 0) for key_id in key_ids],
+                # A correction may take a charge from a key that is not used by it.
+                "used": [postings.key_used_at.get(key_id) for key_id in key_ids],
+            },
         )
         # Only a limit makes the spend of a key matter to an edge.
-        limited = [key_from_row(row) for row in changed if row.limit_nano is not None and row.deleted_at is None]
-        await enqueue(connection, [key_message(key, now) for key in limited])
+        limited = [row for row in charged if row.limit_nano is not None and row.deleted_at is None]
+        await self._write_key_days(connection, postings)
+        await enqueue(
+            connection, [key_message(key, now) for key in await keys_from_rows(connection, limited, now.date())]
+        )
+
+    async def _write_key_days(self, connection: AsyncConnection, postings: Postings) -> None:
         days = sorted(postings.key_day_spend)
         await connection.execute(
             sql.ADD_DAILY_SPEND,

@@ -10,7 +10,10 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from accounts.domain.accounts import ApiKey, KeyKind, Org, OrgStatus
+from accounts.domain.key_settings import KeySettings
 from accounts.records import key_message, key_to_proto, key_tombstone, org_message, org_to_proto
+from contracts.rate_limits import rate_limits_from_proto
+from contracts.spend import SpendInterval, spend_from_proto
 from contracts.testing.examples import iter_examples
 from contracts.topics import KEYS, ORGS
 from turnpike.accounts.v1.records_pb2 import KeyRecord, OrgRecord
@@ -41,6 +44,17 @@ def example_key(name: str) -> ApiKey:
         updated_at=moment(record.updated_at),
         expires_at=moment(record.expires_at) if record.HasField("expires_at") else None,
         revision=record.revision,
+        settings=KeySettings(
+            limit_reset=SpendInterval(record.limit_reset),
+            include_byok_in_limit=record.include_byok_in_limit,
+            creator_user_id=record.creator_user_id,
+            allowed_models=tuple(record.allowed_models),
+            allowed_providers=tuple(record.allowed_providers),
+            ip_ranges=tuple(record.ip_ranges),
+            rate_limits=rate_limits_from_proto(record.rate_limits),
+        ),
+        last_used_at=moment(record.last_used_at) if record.HasField("last_used_at") else None,
+        spend=spend_from_proto(record.spend),
     )
 
 

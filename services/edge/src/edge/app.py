@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from random import Random
 
 from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
@@ -13,6 +14,7 @@ from edge.adapters.metering_client import GrpcGenerationRecords
 from edge.adapters.router_client import GrpcCompletionRouter
 from edge.api.catalog.models import Models
 from edge.api.http.bodies import JsonBodies
+from edge.api.http.client_address import ClientAddresses
 from edge.api.http.gateway import Gateway
 from edge.api.http.http_server import HttpServer
 from edge.api.http.routes import RouteTable
@@ -88,7 +90,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             Inference(skins, generations, bodies, Capacity(settings.http.max_in_flight), watch, clock),
             Models(mirror),
             GenerationRecord(records, mirror),
-            Keys(registry, bodies),
+            Keys(registry, bodies, clock),
             Credits(registry),
         )
         routes = [route for handler in handlers for route in handler.routes()]
@@ -101,6 +103,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             tracer=runtime.tracer,
             meter=runtime.meter,
             header_limit=settings.http.header_limit,
+            addresses=ClientAddresses([ip_network(text) for text in settings.http.trusted_proxies]),
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)

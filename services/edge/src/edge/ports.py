@@ -6,10 +6,12 @@ each piece of each stream twice would cost more than everything else that the ed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from contracts.rate_limits import RateLimit
+from contracts.spend import SpendInterval
 from edge.domain.principal import Key, Org
 from turnpike.accounts.v1 import key_service_pb2, org_service_pb2
 from turnpike.metering.v1 import endpoint_stats_pb2
@@ -85,6 +87,18 @@ class CompletionRouter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyFields:
+    """What a key may do. None leaves a member as it is, or at its default; an empty collection restricts nothing."""
+
+    limit_reset: SpendInterval | None = None
+    include_byok_in_limit: bool | None = None
+    allowed_models: tuple[str, ...] | None = None
+    allowed_providers: tuple[str, ...] | None = None
+    ip_ranges: tuple[str, ...] | None = None
+    rate_limits: tuple[RateLimit, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewKey:
     """A key to make.
 
@@ -92,6 +106,8 @@ class NewKey:
         limit_nano: most that it may spend; None means no limit.
         expires_at: when it stops working; None means never.
         idempotency_key: makes the call repeatable; empty means not.
+        fields: what it may do.
+        creator_user_id: the member who makes it; empty when not known.
     """
 
     org_id: str
@@ -99,6 +115,8 @@ class NewKey:
     limit_nano: int | None
     expires_at: datetime | None
     idempotency_key: str
+    fields: KeyFields = field(default=KeyFields())
+    creator_user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,7 @@ class KeyChange:
     disabled: bool | None = None
     limit_nano: int | None = None
     clear_limit: bool = False
+    fields: KeyFields = field(default=KeyFields())
 
 
 class KeyRegistry(Protocol):
@@ -121,7 +140,7 @@ class KeyRegistry(Protocol):
         ...
 
     async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
-        """List keys, newest first, 100 at most."""
+        """List keys with what each spent, newest first, 100 at most."""
         ...
 
     async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
@@ -11,6 +12,7 @@ from servicekit.settings import (
     KafkaSettings,
     Section,
     ServiceSettings,
+    WordList,
     parse_duration,
     service_config,
 )
@@ -29,6 +31,17 @@ class HttpSettings(Section):
     body_timeout: Duration = Field(default=parse_duration("15s"), description="without a byte of the body")
     idle_timeout: Duration = Field(default=parse_duration("75s"), description="of a connection between two requests")
     max_in_flight: int = Field(default=2_000, ge=1, description="completions at the same time")
+    trusted_proxies: WordList = Field(default=(), description="networks of proxies whose X-Forwarded-For is believed")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                ip_network(text)
+            except ValueError:
+                raise ValueError("expected networks such as 10.0.0.0/8") from None
+        return value
 
 
 class StreamSettings(Section):

@@ -8,9 +8,11 @@ import pytest
 
 from contracts import api_keys
 from contracts.errors import ErrorReason
+from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit, rate_limits_from_proto
+from contracts.spend import SpendInterval
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
 from edge.domain.principal import KeyKind
-from edge.ports import KeyChange, KeyLookup, KeyRegistry, NewKey
+from edge.ports import KeyChange, KeyFields, KeyLookup, KeyRegistry, NewKey
 from edge.testing.accounts import MANAGEMENT, PEPPER, USD, MemoryAccounts, known_key, known_org
 from turnpike.accounts.v1 import records_pb2
 
@@ -99,9 +101,36 @@ class TestKeyRegistry:
         self, registry: KeyRegistry, accounts: MemoryAccounts, org: records_pb2.OrgRecord
     ) -> None:
         _, record = accounts.add_key(org.org_id)
-        accounts.spends[record.digest] = (1, 2, 3)
+        record.spend.CopyFrom(records_pb2.Spend(day=20_000, daily_nano_usd=1, weekly_nano_usd=2, monthly_nano_usd=3))
         found = await registry.get(org.org_id, record.digest)
-        assert (found.spent_daily_nano_usd, found.spent_weekly_nano_usd, found.spent_monthly_nano_usd) == (1, 2, 3)
+        assert found.key.spend == record.spend
+        (listed,) = (await registry.list(org.org_id, 0, include_disabled=True)).keys
+        assert listed.spend == record.spend
+
+    async def test_what_a_key_may_do_is_kept_and_changed_field_by_field(
+        self, registry: KeyRegistry, org: records_pb2.OrgRecord
+    ) -> None:
+        limit = RateLimit(LimitedQuantity.TOKENS, RateInterval.DAY, 1_000, "acme/one")
+        fields = KeyFields(SpendInterval.WEEKLY, True, ("acme/one",), ("acme",), ("10.0.0.0/8",), (limit,))
+        made = (await registry.create(NewKey(org.org_id, "x", USD, None, "", fields, "user-1"))).key
+        assert (made.limit_reset, made.include_byok_in_limit, made.creator_user_id) == (2, True, "user-1")
+        assert (list(made.allowed_models), list(made.allowed_providers)) == (["acme/one"], ["acme"])
+        assert list(made.ip_ranges) == ["10.0.0.0/8"]
+        assert rate_limits_from_proto(made.rate_limits) == (limit,)
+        changed = (
+            await registry.update(
+                KeyChange(org.org_id, made.digest, fields=KeyFields(SpendInterval.NEVER, allowed_models=()))
+            )
+        ).key
+        assert (changed.limit_reset, list(changed.allowed_models)) == (0, [])
+        assert (changed.include_byok_in_limit, list(changed.ip_ranges)) == (True, ["10.0.0.0/8"])
+        assert rate_limits_from_proto(changed.rate_limits) == (limit,)
+        cleared = KeyFields(include_byok_in_limit=False, allowed_providers=(), ip_ranges=(), rate_limits=())
+        changed = (await registry.update(KeyChange(org.org_id, made.digest, fields=cleared))).key
+        assert not changed.include_byok_in_limit
+        assert not (changed.allowed_providers)
+        assert not (changed.ip_ranges)
+        assert not (changed.rate_limits)
 
     async def test_a_change_leaves_the_rest(
         self, registry: KeyRegistry, accounts: MemoryAccounts, org: records_pb2.OrgRecord

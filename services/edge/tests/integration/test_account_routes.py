@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from contracts.ids import new_generation_id
+from contracts.spend import PeriodSpend, Spend, spend_to_proto
 from contracts.testing.examples import iter_examples
 from edge.settings import MeteringSettings
 from edge.testing.accounts import USD
@@ -22,6 +23,10 @@ from turnpike.usage.v1 import usage_event_pb2
 
 def new_id() -> str:
     return new_generation_id(int(datetime.now(UTC).timestamp()), Random())
+
+
+def spend_today(total: int, daily: int, weekly: int, monthly: int) -> records_pb2.Spend:
+    return spend_to_proto(Spend(datetime.now(UTC).date(), PeriodSpend(total, daily, weekly, monthly)))
 
 
 def event_for(edge: EdgeStack, examples: Path, example: str = "completed") -> usage_event_pb2.UsageEvent:
@@ -129,7 +134,7 @@ async def test_a_service_that_is_gone_is_503(open_edge: OpenEdge) -> None:
 async def test_a_key_describes_itself(path: str, edge: EdgeStack) -> None:
     accounts = edge.around.accounts
     secret, record = accounts.add_key(edge.org.org_id, limit=5 * USD, spent=USD // 4, expires_s=4_000_000_000)
-    accounts.spends[record.digest] = (100, 2_000, 30_000)
+    record.spend.CopyFrom(spend_today(USD // 4, 100, 2_000, 30_000))
     await edge.publisher.publish(record)
     answer = await edge.call("GET", path, key=secret)
     assert answer.status == 200, answer.body
@@ -211,7 +216,7 @@ async def test_keys_are_listed_newest_first_with_what_they_spent(edge: EdgeStack
     accounts = edge.around.accounts
     digests = [accounts.add_key(edge.org.org_id, name=f"key {number}")[1].digest for number in range(3)]
     accounts.keys[digests[1]].disabled = True
-    accounts.spends[digests[2]] = (USD, 2 * USD, 3 * USD)
+    accounts.keys[digests[2]].spend.CopyFrom(spend_today(6 * USD, USD, 2 * USD, 3 * USD))
     accounts.add_key(accounts.add_org().org_id, name="of somebody else")
     listed = (await edge.call("GET", "/keys", key=edge.management_key)).document
     names = [row["name"] for row in listed["data"]]
@@ -249,9 +254,21 @@ async def test_keys_are_listed_newest_first_with_what_they_spent(edge: EdgeStack
         ({"name": "x", "expires_at": "2096-10-02T07:06:40"}, "expires_at"),
         ({"name": "x", "expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),
         ({"name": "x", "expires_at": 7}, "expires_at"),
-        ({"name": "x", "limit_reset": "monthly"}, "limit_reset"),
-        ({"name": "x", "include_byok_in_limit": True}, "include_byok_in_limit"),
-        ({"name": "x", "creator_user_id": "someone"}, "creator_user_id"),
+        ({"name": "x", "limit_reset": "yearly"}, "limit_reset"),
+        ({"name": "x", "include_byok_in_limit": "yes"}, "include_byok_in_limit"),
+        ({"name": "x", "creator_user_id": 7}, "creator_user_id"),
+        ({"name": "x", "allowed_models": []}, "allowed_models"),
+        ({"name": "x", "allowed_models": ["acme/one", 7]}, "allowed_models[1]"),
+        ({"name": "x", "allowed_providers": "acme"}, "allowed_providers"),
+        ({"name": "x", "ip_ranges": {}}, "ip_ranges"),
+        ({"name": "x", "rate_limits": [{"interval": "day", "amount": 1}]}, "rate_limits[0].quantity"),
+        ({"name": "x", "rate_limits": [{"quantity": "requests", "amount": 1}]}, "rate_limits[0].interval"),
+        (
+            {"name": "x", "rate_limits": [{"quantity": "tokens", "interval": "day", "amount": 0}]},
+            "rate_limits[0].amount",
+        ),
+        ({"name": "x", "rate_limits": [{"quantity": "concurrency", "interval": "day"}]}, "rate_limits[0].interval"),
+        ({"name": "x", "rate_limits": [{"per": "day"}]}, "rate_limits[0].per"),
         ({"name": "x", "workspace_id": "4b2a1d63-904f-4c1b-8b66-301a7a1d0e21"}, "workspace_id"),
     ],
     ids=lambda value: str(value)[:60],
@@ -261,7 +278,7 @@ async def test_a_bad_request_for_a_key_names_the_field(body: Any, param: str | N
     assert answer.status == 400, answer.body
     assert answer.error["metadata"].get("param") == param
     changed = await edge.call("PATCH", f"/keys/{edge.key_record.digest}", body, key=edge.management_key)
-    if param in {"limit", "limit_reset", None} and body != {}:
+    if param not in {"name", "expires_at", "creator_user_id", "workspace_id"}:
         assert changed.status == 400, changed.body
 
 
@@ -308,6 +325,52 @@ async def test_the_same_request_for_a_key_twice_makes_one(edge: EdgeStack) -> No
         "POST", "/keys", {"name": "x"}, key=edge.management_key, headers={"Idempotency-Key": "a" * 101}
     )
     assert long.status == 400
+
+
+@pytest.mark.parametrize("member", ["org_id", "kind", "hash", "usage", "spent_nano", "is_management_key", "limit "])
+async def test_s12_a_member_that_is_not_known_is_refused_and_changes_nothing(member: str, edge: EdgeStack) -> None:
+    before = len(edge.around.accounts.keys)
+    made = await edge.call("POST", "/keys", {"name": "x", member: 1}, key=edge.management_key)
+    path = f"/keys/{edge.key_record.digest}"
+    changed = await edge.call("PATCH", path, {"name": "taken over", member: 1}, key=edge.management_key)
+    for answer in (made, changed):
+        assert answer.status == 400
+        assert answer.error["metadata"]["param"] == member
+    assert len(edge.around.accounts.keys) == before
+    assert edge.around.accounts.keys[edge.key_record.digest].name == edge.key_record.name
+
+
+async def test_a_keys_restrictions_are_shown_and_cleared_by_null(edge: EdgeStack) -> None:
+    restrictions: dict[str, Any] = {
+        "limit_reset": "weekly",
+        "include_byok_in_limit": True,
+        "allowed_models": ["acme/one"],
+        "allowed_providers": ["acme"],
+        "ip_ranges": ["10.0.0.0/8"],
+        "rate_limits": [
+            {"quantity": "spend", "interval": "day", "amount": 0.25, "model": None},
+            {"quantity": "concurrency", "interval": None, "amount": 4, "model": "acme/one"},
+        ],
+    }
+    made = await edge.call("POST", "/keys", {"name": "x", "limit": 1, **restrictions}, key=edge.management_key)
+    assert made.status == 201, made.body
+    row = made.document["data"]
+    assert {name: row[name] for name in restrictions} == restrictions
+    path = f"/keys/{row['hash']}"
+    nothing = dict.fromkeys(restrictions, None) | {"include_byok_in_limit": False}
+    cleared = (await edge.call("PATCH", path, nothing, key=edge.management_key)).document["data"]
+    assert {name: cleared[name] for name in restrictions} == nothing | {"rate_limits": []}
+    assert cleared["limit"] == 1
+
+
+async def test_a_limit_that_resets_counts_the_period_only(edge: EdgeStack) -> None:
+    secret, record = edge.around.accounts.add_key(edge.org.org_id, limit=USD, spent=5 * USD)
+    record.limit_reset = records_pb2.SPEND_INTERVAL_MONTHLY
+    record.spend.CopyFrom(spend_today(5 * USD, 0, 0, USD // 4))
+    await edge.publisher.publish(record)
+    row = json.loads((await edge.call("GET", "/key", key=secret)).body, parse_float=Decimal)["data"]
+    assert (row["limit"], row["limit_remaining"], row["usage"]) == (1, Decimal("0.75"), 5)
+    assert (await edge.chat(key=secret, max_tokens=16)).status == 200
 
 
 async def test_a_form_instead_of_json_is_415(edge: EdgeStack) -> None:

@@ -9,11 +9,12 @@ from typing import TypeVar
 import grpc
 
 from contracts.errors import ErrorReason
+from contracts.rate_limits import rate_limits_to_proto
 from edge.adapters.convert import key_from_proto, org_from_proto
 from edge.adapters.grpc_status import error_from_status
 from edge.domain.errors import DependencyError, EdgeError, NotFoundError, RefusedError
 from edge.domain.principal import Key, Org
-from edge.ports import KeyChange, NewKey
+from edge.ports import KeyChange, KeyFields, NewKey
 from turnpike.accounts.v1 import (
     key_service_pb2,
     key_service_pb2_grpc,
@@ -73,6 +74,13 @@ class GrpcKeyRegistry:
             kind=records_pb2.KEY_KIND_INFERENCE,
             limit_nano_usd=new.limit_nano,
             idempotency_key=new.idempotency_key,
+            creator_user_id=new.creator_user_id,
+            limit_reset=records_pb2.SpendInterval.ValueType(new.fields.limit_reset or 0),
+            include_byok_in_limit=new.fields.include_byok_in_limit or False,
+            allowed_models=new.fields.allowed_models,
+            allowed_providers=new.fields.allowed_providers,
+            ip_ranges=new.fields.ip_ranges,
+            rate_limits=rate_limits_to_proto(new.fields.rate_limits or ()),
         )
         if new.expires_at is not None:
             request.expires_at.FromDatetime(new.expires_at)
@@ -97,7 +105,9 @@ class GrpcKeyRegistry:
             disabled=change.disabled,
             limit_nano_usd=change.limit_nano,
             clear_limit=change.clear_limit,
+            include_byok_in_limit=change.fields.include_byok_in_limit,
         )
+        _set_fields(request, change.fields)
         return await _answer(self._keys.UpdateKey(request, timeout=self._timeout_s))
 
     async def delete(self, org_id: str, digest: str) -> None:
@@ -109,6 +119,21 @@ class GrpcKeyRegistry:
         """Return what an organisation bought and used."""
         request = org_service_pb2.GetCreditsRequest(org_id=org_id)
         return await _answer(self._orgs.GetCredits(request, timeout=self._timeout_s))
+
+
+def _set_fields(request: key_service_pb2.UpdateKeyRequest, fields: KeyFields) -> None:
+    """Set what is changed; a list that is set may be empty."""
+    if fields.limit_reset is not None:
+        request.limit_reset = records_pb2.SpendInterval.ValueType(fields.limit_reset)
+    if fields.allowed_models is not None:
+        request.allowed_models.CopyFrom(records_pb2.TextList(values=fields.allowed_models))
+    if fields.allowed_providers is not None:
+        request.allowed_providers.CopyFrom(records_pb2.TextList(values=fields.allowed_providers))
+    if fields.ip_ranges is not None:
+        request.ip_ranges.CopyFrom(records_pb2.TextList(values=fields.ip_ranges))
+    if fields.rate_limits is not None:
+        limits = rate_limits_to_proto(fields.rate_limits)
+        request.rate_limits.CopyFrom(key_service_pb2.RateLimitList(limits=limits))
 
 
 async def _answer(call: Awaitable[T]) -> T:

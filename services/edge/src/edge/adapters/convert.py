@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts.ids import KeyId, OrgId
 from contracts.money import NanoUsd
-from edge.domain.principal import Key, KeyKind, Org
+from contracts.rate_limits import rate_limits_from_proto, rate_limits_to_proto
+from contracts.spend import SpendInterval, spend_from_proto, spend_to_proto
+from edge.domain.principal import Key, KeyAccess, KeyKind, Org
 from turnpike.accounts.v1 import records_pb2
 
 _KINDS = {
@@ -20,7 +24,8 @@ def key_from_proto(record: records_pb2.KeyRecord) -> Key:
     """Read a key.
 
     Raises:
-        ValueError: the record does not say what the key is or may do.
+        ValueError: the record does not say what the key is or may do, or says it in words that are not known here: it
+            could be a restriction that would not be kept.
     """
     kind = _KINDS.get(record.kind)
     if kind is None or not record.digest or not record.key_id or not record.org_id:
@@ -35,6 +40,16 @@ def key_from_proto(record: records_pb2.KeyRecord) -> Key:
         spent=NanoUsd(record.spent_nano_usd),
         expires_at_ms=_to_ms(record.expires_at) if record.HasField("expires_at") else None,
         revision=record.revision,
+        limit_reset=SpendInterval(record.limit_reset),
+        include_byok_in_limit=record.include_byok_in_limit,
+        spend=spend_from_proto(record.spend),
+        access=KeyAccess(
+            models=tuple(record.allowed_models),
+            providers=tuple(record.allowed_providers),
+            networks=tuple(ip_network(text) for text in record.ip_ranges),
+        ),
+        rate_limits=rate_limits_from_proto(record.rate_limits),
+        creator_user_id=record.creator_user_id,
     )
 
 
@@ -49,6 +64,14 @@ def key_to_proto(key: Key) -> records_pb2.KeyRecord:
         limit_nano_usd=key.limit,
         spent_nano_usd=key.spent,
         revision=key.revision,
+        limit_reset=records_pb2.SpendInterval.ValueType(key.limit_reset),
+        include_byok_in_limit=key.include_byok_in_limit,
+        spend=spend_to_proto(key.spend),
+        allowed_models=key.access.models,
+        allowed_providers=key.access.providers,
+        ip_ranges=[str(network) for network in key.access.networks],
+        rate_limits=rate_limits_to_proto(key.rate_limits),
+        creator_user_id=key.creator_user_id,
     )
     if key.expires_at_ms is not None:
         record.expires_at.FromMilliseconds(key.expires_at_ms)

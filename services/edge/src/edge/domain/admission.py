@@ -95,7 +95,7 @@ class Admission:
         else:
             key_tab.settle(org.settled_until_ms, now_ms)
         if key.limit is not None:
-            allowed = key.limit - key.spent - key_tab.owed
+            allowed = key.limit - key.counted(now_ms) - key_tab.owed
             if allowed <= 0:
                 raise KeyLimitError
             if hold.amount > allowed:

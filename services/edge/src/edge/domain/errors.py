@@ -8,6 +8,7 @@ EdgeError
 │   └── ExpiredKeyError
 ├── ForbiddenError                who calls is known, and may not
 │   ├── WrongKeyKindError
+│   ├── AddressNotAllowedError
 │   └── FrozenOrgError
 ├── CreditError                   who calls is known, and cannot pay
 │   ├── InsufficientCreditError
@@ -72,6 +73,13 @@ class ForbiddenError(EdgeError):
 
 class WrongKeyKindError(ForbiddenError):
     """An inference key where a management key is needed, or the reverse."""
+
+
+class AddressNotAllowedError(ForbiddenError):
+    """The key may be used from other networks only. The caller's address is not repeated: proxies may have changed it."""
+
+    def __init__(self) -> None:
+        super().__init__("This API key may not be used from this network")
 
 
 class FrozenOrgError(ForbiddenError):

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from contracts.ids import KeyId, OrgId
 from contracts.money import NanoUsd
-from edge.domain.errors import DisabledKeyError, ExpiredKeyError, FrozenOrgError, WrongKeyKindError
+from contracts.rate_limits import RateLimit
+from contracts.spend import Spend, SpendInterval
+from edge.domain.errors import (
+    AddressNotAllowedError,
+    DisabledKeyError,
+    ExpiredKeyError,
+    FrozenOrgError,
+    WrongKeyKindError,
+)
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_MS_PER_DAY = 86_400_000
 
 
 class KeyKind(StrEnum):
@@ -15,6 +30,37 @@ class KeyKind(StrEnum):
 
     INFERENCE = "inference"
     MANAGEMENT = "management"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAccess:
+    """What a key may be used for, and from where. Empty collections restrict nothing.
+
+    Attributes:
+        models: author/slug.
+        providers: slugs or tags.
+        networks: of callers.
+    """
+
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
+
+    def check_address(self, address: Address | None) -> None:
+        """Check that the key may be used from an address; None is one that is not known.
+
+        Raises:
+            AddressNotAllowedError: it may not.
+        """
+        if not self.networks:
+            return
+        if address is None or not any(address in network for network in self.networks):
+            raise AddressNotAllowedError
+
+
+def day_of(now_ms: int) -> date:
+    """The UTC day of a moment in Unix milliseconds."""
+    return date.fromordinal(_EPOCH_ORDINAL + now_ms // _MS_PER_DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +73,12 @@ class Key:
         spent: what it had spent when this was written down.
         expires_at_ms: Unix milliseconds from which it is worthless; None means never.
         revision: grows with every change; a lower one is late.
+        limit_reset: how often the limit is there anew.
+        include_byok_in_limit: whether what is spent with the customer's own provider keys counts towards the limit.
+        spend: what it had spent by period when this was written down.
+        access: what it may be used for, and from where.
+        rate_limits: its own.
+        creator_user_id: the member who made it; empty when not known.
     """
 
     key_id: KeyId
@@ -38,6 +90,18 @@ class Key:
     spent: NanoUsd
     expires_at_ms: int | None
     revision: int
+    limit_reset: SpendInterval = SpendInterval.NEVER
+    include_byok_in_limit: bool = False
+    spend: Spend = field(default=Spend())
+    access: KeyAccess = field(default=KeyAccess())
+    rate_limits: tuple[RateLimit, ...] = ()
+    creator_user_id: str = ""
+
+    def counted(self, now_ms: int) -> int:
+        """What counts towards the limit at a moment, in nano-dollars."""
+        if self.limit_reset is SpendInterval.NEVER:
+            return self.spent + (self.spend.byok.total if self.include_byok_in_limit else 0)
+        return self.spend.within(self.limit_reset, day_of(now_ms), with_byok=self.include_byok_in_limit)
 
     def check_usable(self, now_ms: int) -> None:
         """Check that the key is good for anything at this moment.

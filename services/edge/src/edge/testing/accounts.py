@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 from random import Random
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from contracts.api_keys import ApiKeyKind
 from contracts.errors import ErrorReason
 from contracts.ids import KeyId, OrgId
 from contracts.money import NanoUsd
+from contracts.rate_limits import rate_limits_from_proto, rate_limits_to_proto
+from contracts.spend import SpendInterval, spend_from_proto
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
-from edge.domain.principal import Key, KeyKind, Org
-from edge.ports import KeyChange, NewKey
+from edge.domain.principal import Key, KeyAccess, KeyKind, Org
+from edge.ports import KeyChange, KeyFields, NewKey
 from turnpike.accounts.v1 import key_service_pb2, org_service_pb2, records_pb2
 
 PEPPER = b"a pepper for tests, 32 characters long"
@@ -36,6 +39,16 @@ def known_key(record: records_pb2.KeyRecord) -> Key:
         spent=NanoUsd(record.spent_nano_usd),
         expires_at_ms=record.expires_at.ToMilliseconds() if record.HasField("expires_at") else None,
         revision=record.revision,
+        limit_reset=SpendInterval(record.limit_reset),
+        include_byok_in_limit=record.include_byok_in_limit,
+        spend=spend_from_proto(record.spend),
+        access=KeyAccess(
+            tuple(record.allowed_models),
+            tuple(record.allowed_providers),
+            tuple(ip_network(text) for text in record.ip_ranges),
+        ),
+        rate_limits=rate_limits_from_proto(record.rate_limits),
+        creator_user_id=record.creator_user_id,
     )
 
 
@@ -56,7 +69,6 @@ class MemoryAccounts:
     Attributes:
         orgs: by id.
         keys: by digest.
-        spends: what each key spent today, this week and this month, by digest.
         credit: what each organisation bought and used, by id.
         asked: the digests that were resolved, in order.
         down: whether every call fails.
@@ -66,7 +78,6 @@ class MemoryAccounts:
     def __init__(self) -> None:
         self.orgs: dict[str, records_pb2.OrgRecord] = {}
         self.keys: dict[str, records_pb2.KeyRecord] = {}
-        self.spends: dict[str, tuple[int, int, int]] = {}
         self.credit: dict[str, tuple[int, int]] = {}
         self.asked: list[str] = []
         self.down = False
@@ -140,6 +151,8 @@ class MemoryAccounts:
         secret, key = self.add_key(new.org_id, name=new.name, limit=new.limit_nano)
         if new.expires_at is not None:
             key.expires_at.FromDatetime(new.expires_at)
+        key.creator_user_id = new.creator_user_id
+        _set_fields(key, new.fields)
         return key_service_pb2.CreateKeyResponse(key=key, secret=secret)
 
     async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
@@ -152,10 +165,7 @@ class MemoryAccounts:
     async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:
         """Return one key with what it spent."""
         key = self._own(org_id, digest)
-        daily, weekly, monthly = self.spends.get(digest, (0, 0, 0))
-        return key_service_pb2.GetKeyResponse(
-            key=key, spent_daily_nano_usd=daily, spent_weekly_nano_usd=weekly, spent_monthly_nano_usd=monthly
-        )
+        return key_service_pb2.GetKeyResponse(key=key)
 
     async def update(self, change: KeyChange) -> key_service_pb2.UpdateKeyResponse:
         """Change a key."""
@@ -169,6 +179,7 @@ class MemoryAccounts:
             key.limit_nano_usd = change.limit_nano
         if change.clear_limit:
             key.ClearField("limit_nano_usd")
+        _set_fields(key, change.fields)
         key.revision += 1
         return key_service_pb2.UpdateKeyResponse(key=key)
 
@@ -203,3 +214,19 @@ class MemoryAccounts:
 
     def _uuid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
+
+
+def _set_fields(key: records_pb2.KeyRecord, fields: KeyFields) -> None:
+    if fields.limit_reset is not None:
+        key.limit_reset = records_pb2.SpendInterval.ValueType(fields.limit_reset)
+    if fields.include_byok_in_limit is not None:
+        key.include_byok_in_limit = fields.include_byok_in_limit
+    if fields.allowed_models is not None:
+        key.allowed_models[:] = fields.allowed_models
+    if fields.allowed_providers is not None:
+        key.allowed_providers[:] = fields.allowed_providers
+    if fields.ip_ranges is not None:
+        key.ip_ranges[:] = fields.ip_ranges
+    if fields.rate_limits is not None:
+        del key.rate_limits[:]
+        key.rate_limits.extend(rate_limits_to_proto(fields.rate_limits))

@@ -10,8 +10,10 @@ from typing import Any
 import grpc
 
 from contracts.errors import DOMAIN, TREATMENTS, ErrorReason
+from contracts.rate_limits import rate_limits_from_proto
+from contracts.spend import SpendInterval
 from edge.domain.errors import BrokenAnswerError, DependencyError, NotFoundError, RefusedError
-from edge.ports import GenerationRecords, KeyChange, NewKey
+from edge.ports import GenerationRecords, KeyChange, KeyFields, NewKey
 from edge.testing.accounts import MemoryAccounts
 from edge.testing.router import ScriptedRouter
 from servicekit.grpc_errors import abort
@@ -72,6 +74,15 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
             request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
             request.expires_at.ToDatetime(UTC) if request.HasField("expires_at") else None,
             request.idempotency_key,
+            KeyFields(
+                SpendInterval(request.limit_reset),
+                request.include_byok_in_limit,
+                tuple(request.allowed_models),
+                tuple(request.allowed_providers),
+                tuple(request.ip_ranges),
+                rate_limits_from_proto(request.rate_limits),
+            ),
+            request.creator_user_id,
         )
         async with aborting(context):
             return await self._accounts.create(new)
@@ -101,6 +112,14 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
             request.disabled if request.HasField("disabled") else None,
             request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
             request.clear_limit,
+            KeyFields(
+                SpendInterval(request.limit_reset) if request.HasField("limit_reset") else None,
+                request.include_byok_in_limit if request.HasField("include_byok_in_limit") else None,
+                tuple(request.allowed_models.values) if request.HasField("allowed_models") else None,
+                tuple(request.allowed_providers.values) if request.HasField("allowed_providers") else None,
+                tuple(request.ip_ranges.values) if request.HasField("ip_ranges") else None,
+                rate_limits_from_proto(request.rate_limits.limits) if request.HasField("rate_limits") else None,
+            ),
         )
         async with aborting(context):
             return await self._accounts.update(change)

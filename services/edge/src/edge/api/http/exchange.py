@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from edge.api.http.errors import ErrorBody, openrouter_error
-from edge.domain.principal import Principal
+from edge.domain.principal import Address, Principal
 
 
 class Exchange:
@@ -17,6 +17,7 @@ class Exchange:
         request: as aiohttp parsed it.
         request_id: ours; a caller's is not taken over.
         params: what the path's variable parts are.
+        address: of the caller; None when it is not known.
         generation_id: set once there is a generation.
         model: that answers.
         provider: display name of the provider that answers.
@@ -27,6 +28,7 @@ class Exchange:
 
     __slots__ = (
         "_principal",
+        "address",
         "error_body",
         "error_type",
         "generation_id",
@@ -43,6 +45,7 @@ class Exchange:
         self.request = request
         self.request_id = request_id
         self.params: Mapping[str, str] = {}
+        self.address: Address | None = None
         self.generation_id: str | None = None
         self.model: str | None = None
         self.provider: str | None = None

@@ -10,6 +10,7 @@ from aiohttp import web
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
+from edge.api.http.client_address import ClientAddresses
 from edge.api.http.errors import HttpError, Problem, problem_of
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Access, Match, RouteTable
@@ -46,6 +47,7 @@ class Gateway:
         tracer: Tracer,
         meter: Meter,
         header_limit: int,
+        addresses: ClientAddresses,
     ) -> None:
         """Make a gateway.
 
@@ -57,6 +59,7 @@ class Gateway:
             tracer: of the service.
             meter: of the service.
             header_limit: bytes of all headers together.
+            addresses: finds where requests come from.
         """
         self._routes = routes
         self._authenticator = authenticator
@@ -64,6 +67,7 @@ class Gateway:
         self._random = random
         self._tracer = tracer
         self._header_limit = header_limit
+        self._addresses = addresses
         self._active = 0
         self._duration = _DURATION.create(meter)
         _ACTIVE.create(meter, lambda: self._active)
@@ -145,6 +149,8 @@ class Gateway:
             return
         authorization = exchange.request.headers.get("Authorization")
         principal = await self._authenticator.authenticate(authorization, unix_ms(self._clock.now()))
+        exchange.address = self._addresses.of(exchange.request)
+        principal.key.access.check_address(exchange.address)
         exchange.principal = principal
         if access is Access.INFERENCE_KEY:
             principal.check_kind(KeyKind.INFERENCE)

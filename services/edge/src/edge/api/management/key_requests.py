@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-import msgspec
+from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
+from contracts.spend import SpendInterval
+from edge.api.management.members import JsonMembers, read_members
+from edge.ports import KeyChange, KeyFields, NewKey
 
-from contracts import money
-from contracts.money import NanoUsd
-from edge.domain.errors import InvalidInputError
-from edge.ports import KeyChange, NewKey
-
-# Members that OpenRouter has for things that do not exist here: refused rather than silently without effect. The values
-# are the ones that mean the same as leaving the member out.
-_UNSUPPORTED: Final[Mapping[str, tuple[object, ...]]] = {
-    "limit_reset": (None,),
-    "include_byok_in_limit": (None, False),
-    "creator_user_id": (None,),
+INTERVALS: Final[Mapping[str, SpendInterval]] = {
+    "daily": SpendInterval.DAILY,
+    "weekly": SpendInterval.WEEKLY,
+    "monthly": SpendInterval.MONTHLY,
 }
-# What the wire can carry; the owner of the keys has a lower bound of its own.
-_MAX_LIMIT: Final = 2**63 - 1
-_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+_QUANTITIES: Final = {quantity.value: quantity for quantity in LimitedQuantity}
+_RATE_INTERVALS: Final = {"minute": RateInterval.MINUTE, "day": RateInterval.DAY}
+_RATE_LIMIT_MEMBERS: Final = frozenset({"quantity", "interval", "amount", "model"})
+_FIELDS: Final = frozenset(
+    {"name", "limit", "limit_reset", "include_byok_in_limit", "allowed_models", "allowed_providers", "ip_ranges",
+     "rate_limits"}
+)  # fmt: skip
+_NEW: Final = _FIELDS | {"creator_user_id", "expires_at", "workspace_id"}
+_CHANGE: Final = _FIELDS | {"disabled"}
 
 
 def new_key(data: bytes, org_id: str, idempotency_key: str) -> NewKey:
@@ -35,89 +35,75 @@ def new_key(data: bytes, org_id: str, idempotency_key: str) -> NewKey:
         idempotency_key: makes the call repeatable; empty means not.
 
     Raises:
-        InvalidInputError: not JSON, or a member is missing or wrong.
+        InvalidInputError: not JSON, or a member is missing, wrong or unknown.
     """
-    document = _document(data)
-    workspace_id = document.get("workspace_id")
-    if workspace_id is not None and workspace_id != org_id:
-        raise InvalidInputError("workspace_id: there is no such workspace", "workspace_id")
-    if document.get("name") is None:
-        raise InvalidInputError("name: required", "name")
+    members = read_members(data, _NEW)
+    if members.text("workspace_id") not in (None, org_id):
+        raise members.wrong("workspace_id", "there is no such workspace")
     return NewKey(
         org_id=org_id,
-        name=_text(document, "name"),
-        limit_nano=_limit(document),
-        expires_at=_instant(document, "expires_at"),
+        name=members.required_text("name"),
+        limit_nano=members.dollars("limit"),
+        expires_at=members.instant("expires_at"),
         idempotency_key=idempotency_key,
+        fields=_fields(members),
+        creator_user_id=members.text("creator_user_id") or "",
     )
 
 
 def key_change(data: bytes, org_id: str, digest: str) -> KeyChange:
-    """Read a request to change a key: a member that is absent stays as it is, `limit: null` removes the limit.
+    """Read a request to change a key: a member that is absent stays as it is, null removes a limit or a restriction.
 
     Raises:
-        InvalidInputError: not JSON, or a member is wrong.
+        InvalidInputError: not JSON, or a member is wrong or unknown.
     """
-    document = _document(data)
-    disabled = document.get("disabled")
-    if disabled is not None and not isinstance(disabled, bool):
-        raise InvalidInputError("disabled: expected boolean", "disabled")
+    members = read_members(data, _CHANGE)
     return KeyChange(
         org_id=org_id,
         digest=digest,
-        name=None if document.get("name") is None else _text(document, "name"),
-        disabled=disabled,
-        limit_nano=_limit(document),
-        clear_limit="limit" in document and document["limit"] is None,
+        name=members.text("name"),
+        disabled=members.flag("disabled"),
+        limit_nano=members.dollars("limit"),
+        clear_limit=members.is_null("limit"),
+        fields=_fields(members),
     )
 
 
-def _document(data: bytes) -> dict[str, Any]:
-    try:
-        document = _decode(data)
-    except msgspec.ValidationError:
-        raise InvalidInputError("the body must be a JSON object") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise InvalidInputError("the body is not valid JSON") from None
-    for name, neutral in _UNSUPPORTED.items():
-        if document.get(name) not in neutral:
-            raise InvalidInputError(f"{name}: not supported", name)
-    return document
+def _fields(members: JsonMembers) -> KeyFields:
+    return KeyFields(
+        limit_reset=SpendInterval.NEVER if members.is_null("limit_reset") else members.choice("limit_reset", INTERVALS),
+        include_byok_in_limit=members.flag("include_byok_in_limit"),
+        allowed_models=_list_or_clear(members, "allowed_models"),
+        allowed_providers=_list_or_clear(members, "allowed_providers"),
+        ip_ranges=_list_or_clear(members, "ip_ranges"),
+        rate_limits=rate_limits(members, "rate_limits"),
+    )
 
 
-def _text(document: Mapping[str, Any], name: str) -> str:
-    value = document[name]
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInputError(f"{name}: expected a string that is not empty", name)
-    return value
+def _list_or_clear(members: JsonMembers, name: str) -> tuple[str, ...] | None:
+    return () if members.is_null(name) else members.texts(name)
 
 
-def _limit(document: Mapping[str, Any]) -> NanoUsd | None:
-    value = document.get("limit")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise InvalidInputError("limit: expected number", "limit")
-    try:
-        limit = money.nano_from_usd(Decimal(value))
-    except ValueError:
-        raise InvalidInputError("limit: expected dollars with at most nine decimals", "limit") from None
-    if limit < 0:
-        raise InvalidInputError("limit: must not be negative", "limit")
-    if limit > _MAX_LIMIT:
-        raise InvalidInputError("limit: too large", "limit")
-    return limit
+def rate_limits(members: JsonMembers, name: str) -> tuple[RateLimit, ...] | None:
+    """Read a list of rate limits; null is the same as none, absent is None.
+
+    Raises:
+        InvalidInputError: one of them is not complete, or its amount is not positive.
+    """
+    if members.is_null(name):
+        return ()
+    entries = members.objects(name, _RATE_LIMIT_MEMBERS)
+    return None if entries is None else tuple(_rate_limit(entry) for entry in entries)
 
 
-def _instant(document: Mapping[str, Any], name: str) -> datetime | None:
-    value = document.get(name)
-    if value is None:
-        return None
-    try:
-        instant = msgspec.convert(value, datetime)
-        in_utc = instant.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        raise InvalidInputError(f"{name}: expected a time such as 2030-12-31T23:59:59Z", name) from None
-    if instant.tzinfo is None:
-        raise InvalidInputError(f"{name}: expected a time with its zone, such as 2030-12-31T23:59:59Z", name)
-    return in_utc
+def _rate_limit(entry: JsonMembers) -> RateLimit:
+    quantity = entry.choice("quantity", _QUANTITIES)
+    if quantity is None:
+        raise entry.wrong("quantity", "required")
+    interval = entry.choice("interval", _RATE_INTERVALS) or RateInterval.NONE
+    if (quantity is LimitedQuantity.CONCURRENCY) != (interval is RateInterval.NONE):
+        raise entry.wrong("interval", "required, except for concurrency, which has none")
+    amount = entry.dollars("amount") if quantity is LimitedQuantity.SPEND else entry.whole("amount")
+    if amount is None or amount <= 0:
+        raise entry.wrong("amount", "expected a number that is more than 0")
+    return RateLimit(quantity, interval, amount, entry.text("model", most=300) or "")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -20,27 +19,27 @@ from edge.api.management.key_json import key_json, own_key_json
 from edge.api.management.key_requests import key_change, new_key
 from edge.domain.errors import InvalidInputError, NotFoundError
 from edge.ports import KeyRegistry
-from turnpike.accounts.v1 import key_service_pb2, records_pb2
+from servicekit.clock import Clock
 
 _encode = msgspec.json.Encoder().encode
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_OFFSET: Final = 1_000_000
 _MAX_IDEMPOTENCY_KEY: Final = 100
-# A page of keys is 100 at most, and what each spent is a question of its own.
-_QUESTIONS: Final = 8
 
 
 class Keys:
     """Manages keys of the caller's organisation."""
 
-    def __init__(self, registry: KeyRegistry, bodies: JsonBodies) -> None:
+    def __init__(self, registry: KeyRegistry, bodies: JsonBodies, clock: Clock) -> None:
         """Make the handler.
 
         Args:
             registry: has the keys.
             bodies: reads requests.
+            clock: says which periods of spending are over.
         """
         self._registry = registry
+        self._clock = clock
         self._bodies = bodies
 
     def routes(self) -> Sequence[Route]:
@@ -60,7 +59,7 @@ class Keys:
         """Describe the key that the caller uses."""
         key = exchange.principal.key
         found = await self._registry.get(key.org_id, key.digest)
-        return exchange.json(_encode({"data": own_key_json(found)}))
+        return exchange.json(_encode({"data": own_key_json(found.key, self._clock.now())}))
 
     async def list(self, exchange: Exchange) -> web.StreamResponse:
         """List keys, newest first, 100 at most from `offset` on."""
@@ -70,7 +69,8 @@ class Keys:
         if text_parameter(request, "workspace_id") not in (None, org_id):
             raise InvalidInputError("workspace_id: there is no such workspace", "workspace_id")
         listed = await self._registry.list(org_id, offset, include_disabled)
-        rows = await self._rows(org_id, listed.keys)
+        now = self._clock.now()
+        rows = [key_json(key, now) for key in listed.keys]
         return exchange.json(_encode({"data": rows, "total_count": listed.total_count}))
 
     async def create(self, exchange: Exchange) -> web.StreamResponse:
@@ -80,41 +80,25 @@ class Keys:
             raise InvalidInputError(f"Idempotency-Key: longer than {_MAX_IDEMPOTENCY_KEY} characters")
         data = await self._bodies.read(exchange.request)
         created = await self._registry.create(new_key(data, _org_id(exchange), idempotency_key))
-        # Nobody has used it yet, so it spent nothing in any period.
-        row = key_json(key_service_pb2.GetKeyResponse(key=created.key))
+        row = key_json(created.key, self._clock.now())
         return exchange.json(_encode({"data": row, "key": created.secret}), HTTPStatus.CREATED)
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Describe a key."""
         found = await self._registry.get(_org_id(exchange), _digest(exchange))
-        return exchange.json(_encode({"data": key_json(found)}))
+        return exchange.json(_encode({"data": key_json(found.key, self._clock.now())}))
 
     async def update(self, exchange: Exchange) -> web.StreamResponse:
         """Change a key."""
         org_id, digest = _org_id(exchange), _digest(exchange)
         data = await self._bodies.read(exchange.request)
-        await self._registry.update(key_change(data, org_id, digest))
-        found = await self._registry.get(org_id, digest)
-        return exchange.json(_encode({"data": key_json(found)}))
+        updated = await self._registry.update(key_change(data, org_id, digest))
+        return exchange.json(_encode({"data": key_json(updated.key, self._clock.now())}))
 
     async def delete(self, exchange: Exchange) -> web.StreamResponse:
         """Delete a key."""
         await self._registry.delete(_org_id(exchange), _digest(exchange))
         return exchange.json(_encode({"deleted": True}))
-
-    async def _rows(self, org_id: str, keys: Iterable[records_pb2.KeyRecord]) -> Sequence[dict[str, Any]]:
-        """Describe keys with what each spent, in order; one that was deleted meanwhile is left out."""
-        turns = asyncio.Semaphore(_QUESTIONS)
-
-        async def row(digest: str) -> dict[str, Any] | None:
-            async with turns:
-                try:
-                    return key_json(await self._registry.get(org_id, digest))
-                except NotFoundError:
-                    return None
-
-        rows = await asyncio.gather(*(row(key.digest) for key in keys))
-        return [found for found in rows if found is not None]
 
 
 def _org_id(exchange: Exchange) -> str:

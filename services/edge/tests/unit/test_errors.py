@@ -18,6 +18,7 @@ EXAMPLES: list[tuple[errors.EdgeError, int, str]] = [
     (errors.DisabledKeyError(), 401, "authentication"),
     (errors.ExpiredKeyError(), 401, "authentication"),
     (errors.WrongKeyKindError("no"), 403, "permission_denied"),
+    (errors.AddressNotAllowedError(), 403, "permission_denied"),
     (errors.FrozenOrgError(), 403, "permission_denied"),
     (errors.InsufficientCreditError(9, 1), 402, "payment_required"),
     (errors.NegativeBalanceError(), 402, "payment_required"),

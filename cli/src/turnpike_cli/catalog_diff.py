@@ -12,6 +12,7 @@ from contracts.catalog.price_schedule import KINDS
 from contracts.money import pico_from_decimal, pico_to_decimal_text
 
 _MILLION = 1_000_000
+_TOKEN_KINDS = frozenset({"prompt", "completion", "reasoning", "cached", "cache_write"})
 _PLAIN_KINDS = {"reasoning": "completion", "cached": "prompt", "cache_write": "prompt"}
 
 
@@ -121,7 +122,7 @@ def _prices(old: Endpoint, new: Endpoint) -> Iterator[Change]:
                 old="" if was is None else pico_to_decimal_text(was),
                 new="" if now is None else pico_to_decimal_text(now),
                 percent=_percent(was, now),
-                is_price=field.partition(" ")[0] != "request",
+                is_price=field.partition(" ")[0] in _TOKEN_KINDS,
             )
 
 

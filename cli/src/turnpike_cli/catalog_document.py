@@ -35,7 +35,10 @@ _ORDER = {
         "model", "provider", "tag", "upstream_model", "service_tier", "region", "datacenters", "price", "context_length",
         "max_completion_tokens", "supported_parameters", "quantization", "data_policy", "quirks", "expiration_date",
     ),
-    "price": ("prompt", "completion", "cached", "cache_write", "reasoning", "request", "overrides", "as_of", "source"),
+    "price": (
+        "prompt", "completion", "cached", "cache_write", "reasoning", "request", "image", "second", "character",
+        "search_unit", "overrides", "as_of", "source",
+    ),
 }  # fmt: skip
 _ONE_LINE = frozenset({"data_policy", "overrides"})
 _LIKE_A_NUMBER = re.compile(r"[-+.0-9][-+.:_eE0-9]*")  # readers of YAML differ about 01:00 and 1e3

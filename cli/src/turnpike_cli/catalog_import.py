@@ -27,6 +27,8 @@ from turnpike_cli.catalog_names import (
 )
 
 MAX_ENDPOINTS = 8
+# Prices that models.dev does not know.
+_KEPT_KINDS = ("request", "image", "second", "character", "search_unit")
 
 
 @dataclass(slots=True)
@@ -223,8 +225,7 @@ class _Importer:
         overrides += [row for row in mappings(kept.get("overrides")) if any(name.startswith("utc_") for name in row)]
         if overrides:
             price["overrides"] = overrides
-        if "request" in kept:
-            price["request"] = kept["request"]
+        price |= {kind: kept[kind] for kind in _KEPT_KINDS if kind in kept}
         return price | {"as_of": self._as_of, "source": self._facts.source(source)}
 
 

@@ -19,13 +19,22 @@ prices = st.builds(
     cached=pico,
     cache_write=pico,
     request=pico,
+    image=pico,
+    second=pico,
+    character=pico,
+    search_unit=pico,
 )
 
 
 @st.composite
 def token_counts(draw: st.DrawFn) -> TokenCounts:
     plain, cached, write, text, reasoning = (draw(st.integers(min_value=0, max_value=10**7)) for _ in range(5))
+    images, audio_ms, characters, search_units = (draw(st.integers(min_value=0, max_value=10**6)) for _ in range(4))
     return TokenCounts(
+        images=images,
+        audio_ms=audio_ms,
+        characters=characters,
+        search_units=search_units,
         prompt=plain + cached + write,
         completion=text + reasoning,
         reasoning=reasoning,
@@ -35,7 +44,7 @@ def token_counts(draw: st.DrawFn) -> TokenCounts:
 
 
 @given(prices, token_counts())
-def test_b03_cost_is_tokens_times_price_rounded_once_half_to_even(price: UnitPrice, tokens: TokenCounts) -> None:
+def test_b03_cost_is_usage_times_price_rounded_once_half_to_even(price: UnitPrice, tokens: TokenCounts) -> None:
     pico_total = (
         (tokens.prompt - tokens.cached - tokens.cache_write) * price.prompt
         + tokens.cached * price.cached
@@ -43,6 +52,10 @@ def test_b03_cost_is_tokens_times_price_rounded_once_half_to_even(price: UnitPri
         + (tokens.completion - tokens.reasoning) * price.completion
         + tokens.reasoning * price.reasoning
         + price.request
+        + tokens.images * price.image
+        + tokens.characters * price.character
+        + tokens.search_units * price.search_unit
+        + Decimal(tokens.audio_ms * price.second) / 1000
     )
     expected = int((Decimal(pico_total) / 1000).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
     cost = money.cost(price, tokens)
@@ -57,6 +70,13 @@ def test_ties_go_to_the_even_nano_dollar(request_pico: int, nano: int) -> None:
     zero = PicoUsd(0)
     price = UnitPrice("v", zero, zero, zero, zero, zero, PicoUsd(request_pico))
     assert money.cost(price, TokenCounts(prompt=0, completion=0)).total == nano
+
+
+@pytest.mark.parametrize(("audio_ms", "nano"), [(0, 0), (1, 0), (500, 0), (501, 1), (1_500, 2), (12_345, 12)])
+def test_a_part_of_a_second_costs_its_part(audio_ms: int, nano: int) -> None:
+    zero = PicoUsd(0)
+    price = UnitPrice("v", zero, zero, zero, zero, zero, second=PicoUsd(1_000))
+    assert money.cost(price, TokenCounts(prompt=0, completion=0, audio_ms=audio_ms)).total == nano
 
 
 @pytest.mark.parametrize(

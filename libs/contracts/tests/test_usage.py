@@ -10,6 +10,7 @@ from contracts.usage import MAX_COST, InvalidUsageEventError, validate_usage_eve
 from turnpike.usage.v1.usage_event_pb2 import (
     ATTEMPT_OUTCOME_FAILURE,
     ATTEMPT_OUTCOME_SUCCESS,
+    GENERATION_STATUS_CANCELLED,
     GENERATION_STATUS_FAILED,
     Attempt,
     UsageEvent,
@@ -73,6 +74,12 @@ def dear_twice(event: UsageEvent) -> None:
         (lambda e: setattr(e.price, "prompt_pico_usd", -1), "a price is negative"),
         (lambda e: setattr(e, "status", GENERATION_STATUS_FAILED), "a failed generation has a charge"),
         (lambda e: setattr(e, "provider_cost_nano_usd", 10**13 + 1), "out of range"),
+        (lambda e: setattr(e.usage, "images", -1), "images is out of range"),
+        (lambda e: setattr(e.usage, "audio_milliseconds", -1), "audio_milliseconds is out of range"),
+        (lambda e: setattr(e.usage, "characters", 10**12), "characters is out of range"),
+        (lambda e: setattr(e.usage, "search_units", -1), "search_units is out of range"),
+        (lambda e: setattr(e.price, "second_pico_usd", -1), "a price is negative"),
+        (lambda e: setattr(e, "operation", 99), "operation is unknown"),
         (lambda e: e.usage.MergeFromString(UNKNOWN_FIELD), "usage has a kind that this version cannot price"),
         (lambda e: e.price.MergeFromString(UNKNOWN_FIELD), "price has a kind that this version cannot price"),
     ],
@@ -112,6 +119,24 @@ def test_copies_of_one_generation_cost_no_more_than_a_generation_may() -> None:
     validate_usage_event(broken_copy(dear))
     with pytest.raises(InvalidUsageEventError, match=r"attempts\.expense: what the copies cost is out of range"):
         validate_usage_event(broken(dear_twice, "completed_after_hedge"))
+
+
+@pytest.mark.parametrize("example", ["embeddings", "transcription"])
+def test_b15_an_operation_without_completion_tokens_is_not_free_of_charge(example: str) -> None:
+    def free(event: UsageEvent) -> None:
+        event.cost_nano_usd = 0
+
+    validate_usage_event(broken(lambda event: None, example))
+    with pytest.raises(InvalidUsageEventError, match="cost is not usage x price"):
+        validate_usage_event(broken(free, example))
+
+
+def test_an_operation_that_nobody_waited_for_is_free_of_charge_and_may_be_owed() -> None:
+    def leave(event: UsageEvent) -> None:
+        event.cost_nano_usd = 0
+        event.status = GENERATION_STATUS_CANCELLED
+
+    validate_usage_event(broken(leave, "embeddings"))
 
 
 def test_generation_that_failed_may_have_paid_for_a_copy() -> None:

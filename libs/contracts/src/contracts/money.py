@@ -1,4 +1,4 @@
-"""Money in integers: prices in pico-dollars per token, amounts in nano-dollars. The only arithmetic on money.
+"""Money in integers: prices in pico-dollars per token (or image, second, ...), amounts in nano-dollars. The only arithmetic on money.
 
 The smallest listed prices need twelve decimals ($0.0028 per million tokens is 2,800 pico-dollars per token), and an
 amount in nano-dollars fits 64 bits up to nine billion dollars. A generation is rounded once, half to even.
@@ -17,7 +17,8 @@ PicoUsd = NewType("PicoUsd", int)
 
 NANO_PER_USD = 10**9
 PICO_PER_USD = 10**12
-_PICO_PER_NANO = PICO_PER_USD // NANO_PER_USD
+_FEMTO_PER_PICO = 1_000
+_FEMTO_PER_NANO = 1_000_000
 
 # The scales as exponents: Decimal.scaleb is exact where a division could round.
 _NANO_DIGITS = 9
@@ -26,7 +27,7 @@ _PICO_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class UnitPrice:
-    """The price of one endpoint. Pico-dollars per token of each kind, `request` per request. Immutable.
+    """The price of one endpoint. Pico-dollars per token of each kind, or per request, image, second of sound ... Immutable.
 
     `version` names exactly these amounts at exactly this endpoint.
     """
@@ -38,11 +39,22 @@ class UnitPrice:
     cached: PicoUsd
     cache_write: PicoUsd
     request: PicoUsd = PicoUsd(0)
+    image: PicoUsd = PicoUsd(0)
+    """Per image that is made."""
+    second: PicoUsd = PicoUsd(0)
+    """Per second of sound that is heard; parts of a second cost their part."""
+    character: PicoUsd = PicoUsd(0)
+    """Per character that is spoken."""
+    search_unit: PicoUsd = PicoUsd(0)
+    """Per query over up to a hundred documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens of one generation. `prompt` includes `cached` and `cache_write`; `completion` includes `reasoning`."""
+    """What one generation used. `prompt` includes `cached` and `cache_write`; `completion` includes `reasoning`.
+
+    `audio_ms` is the sound that was heard, in milliseconds; the other three are counts of what their names say.
+    """
 
     prompt: int
     completion: int
@@ -50,6 +62,10 @@ class TokenCounts:
     cached: int = 0
     cache_write: int = 0
     source: token_usage_pb2.TokenCountSource.ValueType = token_usage_pb2.TOKEN_COUNT_SOURCE_PROVIDER
+    images: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    search_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,10 @@ def price_from_proto(message: token_usage_pb2.Price) -> UnitPrice:
         cached=PicoUsd(message.cached_pico_usd),
         cache_write=PicoUsd(message.cache_write_pico_usd),
         request=PicoUsd(message.request_pico_usd),
+        image=PicoUsd(message.image_pico_usd),
+        second=PicoUsd(message.second_pico_usd),
+        character=PicoUsd(message.character_pico_usd),
+        search_unit=PicoUsd(message.search_unit_pico_usd),
     )
 
 
@@ -84,6 +104,10 @@ def price_to_proto(price: UnitPrice) -> token_usage_pb2.Price:
         cached_pico_usd=price.cached,
         cache_write_pico_usd=price.cache_write,
         request_pico_usd=price.request,
+        image_pico_usd=price.image,
+        second_pico_usd=price.second,
+        character_pico_usd=price.character,
+        search_unit_pico_usd=price.search_unit,
     )
 
 
@@ -96,6 +120,10 @@ def tokens_from_proto(message: token_usage_pb2.TokenUsage) -> TokenCounts:
         cached=message.cached_tokens,
         cache_write=message.cache_write_tokens,
         source=message.source,
+        images=message.images,
+        audio_ms=message.audio_milliseconds,
+        characters=message.characters,
+        search_units=message.search_units,
     )
 
 
@@ -108,11 +136,15 @@ def tokens_to_proto(tokens: TokenCounts) -> token_usage_pb2.TokenUsage:
         cached_tokens=tokens.cached,
         cache_write_tokens=tokens.cache_write,
         source=tokens.source,
+        images=tokens.images,
+        audio_milliseconds=tokens.audio_ms,
+        characters=tokens.characters,
+        search_units=tokens.search_units,
     )
 
 
 def cost(price: UnitPrice, tokens: TokenCounts) -> Cost:
-    """Price a generation: tokens x pico-dollars over every kind, rounded half to even to nano-dollars, once.
+    """Price a generation: what it used x pico-dollars over every kind, rounded half to even to nano-dollars, once.
 
     The share for input is rounded on its own and the share for output is the rest, so that the two always add up.
     """
@@ -123,16 +155,20 @@ def cost(price: UnitPrice, tokens: TokenCounts) -> Cost:
         + tokens.cached * price.cached
         + tokens.cache_write * price.cache_write
         + price.request
+        + tokens.characters * price.character
+        + tokens.search_units * price.search_unit
     )
-    output_pico = plain_completion * price.completion + tokens.reasoning * price.reasoning
-    total = _round_half_even(input_pico + output_pico)
-    prompt = min(_round_half_even(input_pico), total)
+    output_pico = plain_completion * price.completion + tokens.reasoning * price.reasoning + tokens.images * price.image
+    # Milliseconds at a price per second are thousandths of a pico-dollar; nothing is lost before the one rounding.
+    input_femto = input_pico * _FEMTO_PER_PICO + tokens.audio_ms * price.second
+    total = _round_half_even(input_femto + output_pico * _FEMTO_PER_PICO)
+    prompt = min(_round_half_even(input_femto), total)
     return Cost(total=NanoUsd(total), prompt=NanoUsd(prompt), completion=NanoUsd(total - prompt))
 
 
-def _round_half_even(pico: int) -> int:
-    quotient, rest = divmod(pico, _PICO_PER_NANO)
-    half = _PICO_PER_NANO // 2
+def _round_half_even(femto: int) -> int:
+    quotient, rest = divmod(femto, _FEMTO_PER_NANO)
+    half = _FEMTO_PER_NANO // 2
     if rest > half or (rest == half and quotient % 2 == 1):
         return quotient + 1
     return quotient

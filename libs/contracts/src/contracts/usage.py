@@ -22,6 +22,9 @@ _EARLIEST_S = 1_577_836_800
 _LATEST_S = 4_102_444_800
 _NANOS = 10**9
 
+_OPERATIONS = frozenset(usage_event_pb2.Operation.values())
+_COMPLETIONS = frozenset({usage_event_pb2.OPERATION_UNSPECIFIED, usage_event_pb2.OPERATION_COMPLETION})
+
 
 class InvalidUsageEventError(ValueError):
     """The event breaks a rule; the message names it. Such an event is set aside for people, never dropped."""
@@ -50,6 +53,7 @@ def validate_usage_event(event: usage_event_pb2.UsageEvent) -> None:
         "started_at or ended_at is not a time between 2020 and 2100",
     )
     _require(event.ended_at.ToNanoseconds() >= event.started_at.ToNanoseconds(), "ended_at is before started_at")
+    _require(event.operation in _OPERATIONS, "operation is unknown")
     _check_counts(event.usage)
     _check_charge(event)
     _check_expenses(event.attempts)
@@ -72,12 +76,16 @@ def _check_counts(usage: token_usage_pb2.TokenUsage) -> None:
         "reasoning_tokens": usage.reasoning_tokens,
         "cached_tokens": usage.cached_tokens,
         "cache_write_tokens": usage.cache_write_tokens,
+        "images": usage.images,
+        "audio_milliseconds": usage.audio_milliseconds,
+        "characters": usage.characters,
+        "search_units": usage.search_units,
     }
     for name, count in counts.items():
         _require(0 <= count <= MAX_TOKENS, f"{name} is out of range")
     _require(usage.cached_tokens + usage.cache_write_tokens <= usage.prompt_tokens, "more cached than prompt tokens")
     _require(usage.reasoning_tokens <= usage.completion_tokens, "more reasoning than completion tokens")
-    if usage.prompt_tokens or usage.completion_tokens:
+    if any(counts.values()):
         _require(usage.source != token_usage_pb2.TOKEN_COUNT_SOURCE_UNSPECIFIED, "usage.source is not said")
 
 
@@ -93,9 +101,19 @@ def _check_charge(event: usage_event_pb2.UsageEvent) -> None:
     if event.status == usage_event_pb2.GENERATION_STATUS_FAILED:
         _require(event.cost_nano_usd == 0, "a failed generation has a charge")
     else:
-        # Zero is right for an answer without content (zero-completion insurance); anything else is tokens x price.
-        insured = event.usage.completion_tokens == 0 and event.cost_nano_usd == 0
-        _require(insured or event.cost_nano_usd == computed, "cost is not usage x price")
+        _require(_is_free_of_charge(event) or event.cost_nano_usd == computed, "cost is not usage x price")
+
+
+def _is_free_of_charge(event: usage_event_pb2.UsageEvent) -> bool:
+    """Nothing is paid for a completion without content (zero-completion insurance), nor for what nobody waited for.
+
+    Everything else that was answered is usage x price: embeddings have no completion tokens and are charged all the same.
+    """
+    if event.cost_nano_usd:
+        return False
+    if event.operation in _COMPLETIONS:
+        return event.usage.completion_tokens == 0
+    return event.status == usage_event_pb2.GENERATION_STATUS_CANCELLED
 
 
 def _computed(message: token_usage_pb2.Price, usage: token_usage_pb2.TokenUsage) -> int:
@@ -103,7 +121,10 @@ def _computed(message: token_usage_pb2.Price, usage: token_usage_pb2.TokenUsage)
     _check_kinds(message, "price")
     price = money.price_from_proto(message)
     _require(bool(price.version), "price.version is empty")
-    amounts = (price.prompt, price.completion, price.reasoning, price.cached, price.cache_write, price.request)
+    amounts = (
+        price.prompt, price.completion, price.reasoning, price.cached, price.cache_write, price.request,
+        price.image, price.second, price.character, price.search_unit,
+    )  # fmt: skip
     _require(min(amounts) >= 0, "a price is negative")
     return money.cost(price, money.tokens_from_proto(usage)).total
 

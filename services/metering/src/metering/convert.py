@@ -25,9 +25,11 @@ def _words(enum: EnumDescriptor, prefix: str) -> dict[int, str]:
 _STATUS = _words(usage_event_pb2.DESCRIPTOR.enum_types_by_name["GenerationStatus"], "GENERATION_STATUS_")
 _OUTCOME = _words(usage_event_pb2.DESCRIPTOR.enum_types_by_name["AttemptOutcome"], "ATTEMPT_OUTCOME_")
 _SOURCE = _words(token_usage_pb2.DESCRIPTOR.enum_types_by_name["TokenCountSource"], "TOKEN_COUNT_SOURCE_")
+_OPERATION = _words(usage_event_pb2.DESCRIPTOR.enum_types_by_name["Operation"], "OPERATION_")
 _STATUS_NUMBERS = {word: number for number, word in _STATUS.items()}
 _OUTCOME_NUMBERS = {word: number for number, word in _OUTCOME.items()}
 _SOURCE_NUMBERS = {word: number for number, word in _SOURCE.items()}
+_OPERATION_NUMBERS = {word: number for number, word in _OPERATION.items()}
 
 
 def usage_event_from_bytes(value: bytes | None) -> usage_event_pb2.UsageEvent:
@@ -68,11 +70,19 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         cached_pico_usd=price.cached_pico_usd,
         cache_write_pico_usd=price.cache_write_pico_usd,
         request_pico_usd=price.request_pico_usd,
+        image_pico_usd=price.image_pico_usd,
+        second_pico_usd=price.second_pico_usd,
+        character_pico_usd=price.character_pico_usd,
+        search_unit_pico_usd=price.search_unit_pico_usd,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         cached_tokens=usage.cached_tokens,
         cache_write_tokens=usage.cache_write_tokens,
+        images=usage.images,
+        audio_ms=usage.audio_milliseconds,
+        characters=usage.characters,
+        search_units=usage.search_units,
         token_source=_word(_SOURCE, usage.source),
         cost_nano_usd=event.cost_nano_usd,
         provider_cost_nano_usd=event.provider_cost_nano_usd,
@@ -109,6 +119,8 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         app_categories=tuple(event.app_categories),
         app_id=app_id,
         app=app,
+        # Senders that know nothing but completions do not say it.
+        operation=_word(_OPERATION, event.operation or usage_event_pb2.OPERATION_COMPLETION),
     )
 
 
@@ -166,6 +178,7 @@ def usage_row_to_proto(row: UsageRow) -> usage_event_pb2.UsageEvent:
         user_agent=row.user_agent,
         request_id=row.request_id,
         app_categories=row.app_categories,
+        operation=usage_event_pb2.Operation.ValueType(_number(_OPERATION_NUMBERS, row.operation)),
     )
     if row.token_source != _SOURCE[token_usage_pb2.TOKEN_COUNT_SOURCE_UNSPECIFIED]:
         event.usage.CopyFrom(
@@ -175,6 +188,10 @@ def usage_row_to_proto(row: UsageRow) -> usage_event_pb2.UsageEvent:
                 reasoning_tokens=row.reasoning_tokens,
                 cached_tokens=row.cached_tokens,
                 cache_write_tokens=row.cache_write_tokens,
+                images=row.images,
+                audio_milliseconds=row.audio_ms,
+                characters=row.characters,
+                search_units=row.search_units,
                 source=token_usage_pb2.TokenCountSource.ValueType(_number(_SOURCE_NUMBERS, row.token_source)),
             )
         )
@@ -188,6 +205,10 @@ def usage_row_to_proto(row: UsageRow) -> usage_event_pb2.UsageEvent:
                 cached_pico_usd=row.cached_pico_usd,
                 cache_write_pico_usd=row.cache_write_pico_usd,
                 request_pico_usd=row.request_pico_usd,
+                image_pico_usd=row.image_pico_usd,
+                second_pico_usd=row.second_pico_usd,
+                character_pico_usd=row.character_pico_usd,
+                search_unit_pico_usd=row.search_unit_pico_usd,
             )
         )
     return event

@@ -22,6 +22,10 @@ from servicekit.clock import SystemClock
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
 
 NAMES = [migration.name for migration in packaged_migrations()]
+LATER_COLUMNS = (
+    "hedge_cost_nano_usd", "image_pico_usd", "second_pico_usd", "character_pico_usd", "search_unit_pico_usd", "images",
+    "audio_ms", "characters", "search_units",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -60,14 +64,15 @@ def test_a_migration_that_was_interrupted_runs_again_as_a_whole(client: Client) 
     verify(client, migrations)
 
 
-async def test_rows_of_before_copies_were_known_say_that_none_cost_anything(
+async def test_rows_of_before_copies_and_operations_were_known_say_that_there_were_none(
     client: Client, engine: Any, database: str, example_events: dict[str, UsageEvent]
 ) -> None:
     before = usage_row_from_proto(example_events["completed_after_failover"])
     after = usage_row_from_proto(example_events["completed_after_hedge"])
     at_first = UsageRow._fields[: UsageRow._fields.index("error_type") + 1]
     old = {name: value for name, value in before._asdict().items() if name in at_first}
-    del old["hedge_cost_nano_usd"]
+    for name in LATER_COLUMNS:
+        del old[name]
     migrate(client, packaged_migrations()[:2], None)
     client.insert("usage_events", [tuple(old.values())], column_names=list(old))
 
@@ -77,6 +82,7 @@ async def test_rows_of_before_copies_were_known_say_that_none_cost_anything(
     assert await log.find(before.org_id, before.generation_id) == before._replace(app_id=0, app="")
     assert await log.find(after.org_id, after.generation_id) == after
     assert (before.hedge_cost_nano_usd, after.hedge_cost_nano_usd) == (0, 22_410)
+    assert before.operation == "completion"
     await log.stop(timedelta(seconds=1))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from contracts import money
 from contracts.ids import EndpointId, GenerationId, KeyId, OrgId
+from contracts.operations import Operation
 from contracts.testing.examples import iter_examples
 from router.adapters.usage_events import usage_event_of
 from router.domain.attempts import AttemptOutcome, AttemptRecord
@@ -99,5 +100,6 @@ def test_published_examples_are_what_the_router_writes(event: usage_event_pb2.Us
         error_type=event.error_type,
         external_user=event.external_user,
         private=event.private,
+        operation=Operation(usage_event_pb2.Operation.Name(event.operation).removeprefix("OPERATION_").lower()),
     )
     assert usage_event_of(record, event.router_instance, event.region) == event

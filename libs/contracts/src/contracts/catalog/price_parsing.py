@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
+from types import MappingProxyType
 
 from contracts.catalog import vocabulary as words
 from contracts.catalog.price_schedule import (
@@ -22,6 +24,16 @@ from contracts.money import PicoUsd, UnitPrice, pico_from_decimal
 # Ten times the dearest price known ($600 per million tokens); a price above it was meant per million, not per token.
 MAX_TOKEN_PRICE = PicoUsd(6_000_000_000)
 MAX_REQUEST_PRICE = PicoUsd(100 * 10**12)
+# A second of sound costs some $0.0001, an image some $0.04, a thousand characters some $0.015.
+_MOST: Mapping[str, PicoUsd] = MappingProxyType(
+    {
+        "request": MAX_REQUEST_PRICE,
+        "image": MAX_REQUEST_PRICE,
+        "search_unit": MAX_REQUEST_PRICE,
+        "second": PicoUsd(10**12),
+        "character": MAX_TOKEN_PRICE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,6 @@ def _amount(fields: Fields, name: str) -> PicoUsd | None:
     except ValueError as error:
         fields.problem(f"{name}: {error}", name)
         return None
-    if amount > (MAX_REQUEST_PRICE if name == "request" else MAX_TOKEN_PRICE):
+    if amount > _MOST.get(name, MAX_TOKEN_PRICE):
         fields.problem(f"{name}: {text} is too large; prices are in dollars per token, not per million", name)
     return amount

@@ -16,7 +16,9 @@ from typing import Final
 from contracts.ids import EndpointId
 from contracts.money import PicoUsd, UnitPrice
 
-KINDS: Final = ("prompt", "completion", "reasoning", "cached", "cache_write", "request")
+_FIRST_KINDS: Final = ("prompt", "completion", "reasoning", "cached", "cache_write", "request")
+_LATER_KINDS: Final = ("image", "second", "character", "search_unit")
+KINDS: Final = (*_FIRST_KINDS, *_LATER_KINDS)
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 # Each further override doubles the prices that are worked out.
@@ -82,7 +84,7 @@ class PriceSchedule:
 def unit_price(endpoint_id: EndpointId, stated: Mapping[str, PicoUsd], label: str = "") -> UnitPrice:
     """Complete stated amounts and name them.
 
-    A kind that is not stated costs what its plain kind costs; a request costs nothing.
+    A kind of token that is not stated costs what its plain kind costs; a request, an image and the like cost nothing.
 
     Args:
         endpoint_id: where the price holds.
@@ -90,10 +92,12 @@ def unit_price(endpoint_id: EndpointId, stated: Mapping[str, PicoUsd], label: st
         label: what the version says besides, nothing for the base price.
     """
     prompt, completion = stated["prompt"], stated["completion"]
-    plain = {"reasoning": completion, "cached": prompt, "cache_write": prompt, "request": PicoUsd(0)}
-    amounts = {kind: stated[kind] if kind in stated else plain[kind] for kind in KINDS}
-    # The order of this text is part of every price version that a ledger holds.
-    identity = " ".join([endpoint_id, *(str(amounts[kind]) for kind in KINDS)])
+    plain = {"reasoning": completion, "cached": prompt, "cache_write": prompt}
+    amounts = {kind: stated[kind] if kind in stated else plain.get(kind, PicoUsd(0)) for kind in KINDS}
+    # The order of this text is part of every price version that a ledger holds; kinds that came later are in it only where
+    # they cost something, so that the versions of before still name what they named.
+    later = [f"{kind}={amounts[kind]}" for kind in _LATER_KINDS if amounts[kind]]
+    identity = " ".join([endpoint_id, *(str(amounts[kind]) for kind in _FIRST_KINDS), *later])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return UnitPrice(version=f"{digest}.{label}" if label else digest, **amounts)
 

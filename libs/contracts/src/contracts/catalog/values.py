@@ -10,6 +10,7 @@ from contracts.catalog.dialect import Dialect, Quirk
 from contracts.catalog.price_schedule import PriceSchedule
 from contracts.ids import EndpointId, ModelId
 from contracts.money import UnitPrice
+from contracts.operations import Operation, operations_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ class Model:
     endpoints: tuple[Endpoint, ...]
     expiration_date: date | None = None
     """The last day of endpoints that do not name one themselves; None when none is announced."""
+
+    @property
+    def operations(self) -> frozenset[Operation]:
+        """What can be asked of it."""
+        return operations_of(self.output_modalities)
 
     @property
     def context_length(self) -> int:

@@ -27,7 +27,7 @@ CLOCK_FORM = "a time of day from 00:00 to 23:59"
 DECIMAL = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,30})?")
 
 SERVICE_TIERS = ("priority", "flex")
-MODALITIES = ("text", "image", "file", "audio", "video", "embeddings")
+MODALITIES = ("text", "image", "file", "audio", "video", "embeddings", "rerank", "speech", "transcription")
 QUANTIZATIONS = (
     "unknown", "int4", "int8", "fp4", "mxfp4", "nvfp4", "fp6", "fp8", "mxfp8", "fp16", "bf16", "fp32",
 )  # fmt: skip

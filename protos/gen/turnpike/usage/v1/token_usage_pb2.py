@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#turnpike/usage/v1/token_usage.proto\x12\x11turnpike.usage.v1\"\xc0\x01\n\nTokenUsage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x05 \x01(\x03\x12\x33\n\x06source\x18\x06 \x01(\x0e\x32#.turnpike.usage.v1.TokenCountSource\"\xbb\x01\n\x05Price\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fprompt_pico_usd\x18\x02 \x01(\x03\x12\x1b\n\x13\x63ompletion_pico_usd\x18\x03 \x01(\x03\x12\x1a\n\x12reasoning_pico_usd\x18\x04 \x01(\x03\x12\x17\n\x0f\x63\x61\x63hed_pico_usd\x18\x05 \x01(\x03\x12\x1c\n\x14\x63\x61\x63he_write_pico_usd\x18\x06 \x01(\x03\x12\x18\n\x10request_pico_usd\x18\x07 \x01(\x03*\x9a\x01\n\x10TokenCountSource\x12\"\n\x1eTOKEN_COUNT_SOURCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bTOKEN_COUNT_SOURCE_PROVIDER\x10\x01\x12 \n\x1cTOKEN_COUNT_SOURCE_TOKENIZER\x10\x02\x12\x1f\n\x1bTOKEN_COUNT_SOURCE_ESTIMATE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#turnpike/usage/v1/token_usage.proto\x12\x11turnpike.usage.v1\"\x96\x02\n\nTokenUsage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x05 \x01(\x03\x12\x33\n\x06source\x18\x06 \x01(\x0e\x32#.turnpike.usage.v1.TokenCountSource\x12\x0e\n\x06images\x18\x07 \x01(\x03\x12\x1a\n\x12\x61udio_milliseconds\x18\x08 \x01(\x03\x12\x12\n\ncharacters\x18\t \x01(\x03\x12\x14\n\x0csearch_units\x18\n \x01(\x03\"\xa6\x02\n\x05Price\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fprompt_pico_usd\x18\x02 \x01(\x03\x12\x1b\n\x13\x63ompletion_pico_usd\x18\x03 \x01(\x03\x12\x1a\n\x12reasoning_pico_usd\x18\x04 \x01(\x03\x12\x17\n\x0f\x63\x61\x63hed_pico_usd\x18\x05 \x01(\x03\x12\x1c\n\x14\x63\x61\x63he_write_pico_usd\x18\x06 \x01(\x03\x12\x18\n\x10request_pico_usd\x18\x07 \x01(\x03\x12\x16\n\x0eimage_pico_usd\x18\x08 \x01(\x03\x12\x17\n\x0fsecond_pico_usd\x18\t \x01(\x03\x12\x1a\n\x12\x63haracter_pico_usd\x18\n \x01(\x03\x12\x1c\n\x14search_unit_pico_usd\x18\x0b \x01(\x03*\xbb\x01\n\x10TokenCountSource\x12\"\n\x1eTOKEN_COUNT_SOURCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bTOKEN_COUNT_SOURCE_PROVIDER\x10\x01\x12 \n\x1cTOKEN_COUNT_SOURCE_TOKENIZER\x10\x02\x12\x1f\n\x1bTOKEN_COUNT_SOURCE_ESTIMATE\x10\x03\x12\x1f\n\x1bTOKEN_COUNT_SOURCE_MEASURED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'turnpike.usage.v1.token_usage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOKENCOUNTSOURCE']._serialized_start=444
-  _globals['_TOKENCOUNTSOURCE']._serialized_end=598
+  _globals['_TOKENCOUNTSOURCE']._serialized_start=637
+  _globals['_TOKENCOUNTSOURCE']._serialized_end=824
   _globals['_TOKENUSAGE']._serialized_start=59
-  _globals['_TOKENUSAGE']._serialized_end=251
-  _globals['_PRICE']._serialized_start=254
-  _globals['_PRICE']._serialized_end=441
+  _globals['_TOKENUSAGE']._serialized_end=337
+  _globals['_PRICE']._serialized_start=340
+  _globals['_PRICE']._serialized_end=634
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,8 @@ class _TokenCountSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Toke
     """Counted by the model's tokenizer on our side."""
     TOKEN_COUNT_SOURCE_ESTIMATE: _TokenCountSource.ValueType  # 3
     """Estimated from the length of the text."""
+    TOKEN_COUNT_SOURCE_MEASURED: _TokenCountSource.ValueType  # 4
+    """Measured on our side in what was sent and received: characters, seconds of sound, images, searches."""
 
 class TokenCountSource(_TokenCountSource, metaclass=_TokenCountSourceEnumTypeWrapper):
     """Where the token counts of a generation come from."""
@@ -43,11 +45,13 @@ TOKEN_COUNT_SOURCE_TOKENIZER: TokenCountSource.ValueType  # 2
 """Counted by the model's tokenizer on our side."""
 TOKEN_COUNT_SOURCE_ESTIMATE: TokenCountSource.ValueType  # 3
 """Estimated from the length of the text."""
+TOKEN_COUNT_SOURCE_MEASURED: TokenCountSource.ValueType  # 4
+"""Measured on our side in what was sent and received: characters, seconds of sound, images, searches."""
 Global___TokenCountSource: _TypeAlias = TokenCountSource  # noqa: Y015
 
 @_typing.final
 class TokenUsage(_message.Message):
-    """Tokens of one generation, by kind. Counts never overlap in price: `prompt_tokens` includes the cached and
+    """What one generation used: tokens by kind, and the other things that providers count. Token counts never overlap in price: `prompt_tokens` includes the cached and
     cache-write tokens and `completion_tokens` includes the reasoning tokens, as in OpenAI's usage object; the price of a
     generation subtracts them.
     """
@@ -60,6 +64,10 @@ class TokenUsage(_message.Message):
     CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    AUDIO_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    SEARCH_UNITS_FIELD_NUMBER: _builtins.int
     prompt_tokens: _builtins.int
     """All input tokens, cached ones included."""
     completion_tokens: _builtins.int
@@ -72,6 +80,14 @@ class TokenUsage(_message.Message):
     """Input tokens written to the provider's prompt cache."""
     source: Global___TokenCountSource.ValueType
     """Where the counts come from."""
+    images: _builtins.int
+    """Images that were made."""
+    audio_milliseconds: _builtins.int
+    """Sound that was heard, in milliseconds."""
+    characters: _builtins.int
+    """Characters that were spoken."""
+    search_units: _builtins.int
+    """Searches, as a provider of rerankings counts them: one query over up to a hundred documents."""
     def __init__(
         self,
         *,
@@ -81,10 +97,14 @@ class TokenUsage(_message.Message):
         cached_tokens: _builtins.int = ...,
         cache_write_tokens: _builtins.int = ...,
         source: Global___TokenCountSource.ValueType = ...,
+        images: _builtins.int = ...,
+        audio_milliseconds: _builtins.int = ...,
+        characters: _builtins.int = ...,
+        search_units: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_milliseconds", b"audio_milliseconds", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "characters", b"characters", "completion_tokens", b"completion_tokens", "images", b"images", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "search_units", b"search_units", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,6 +125,10 @@ class Price(_message.Message):
     CACHED_PICO_USD_FIELD_NUMBER: _builtins.int
     CACHE_WRITE_PICO_USD_FIELD_NUMBER: _builtins.int
     REQUEST_PICO_USD_FIELD_NUMBER: _builtins.int
+    IMAGE_PICO_USD_FIELD_NUMBER: _builtins.int
+    SECOND_PICO_USD_FIELD_NUMBER: _builtins.int
+    CHARACTER_PICO_USD_FIELD_NUMBER: _builtins.int
+    SEARCH_UNIT_PICO_USD_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Identifies this exact price: a digest of the endpoint and every amount below."""
     prompt_pico_usd: _builtins.int
@@ -119,6 +143,14 @@ class Price(_message.Message):
     """Pico-dollars per input token written to the cache."""
     request_pico_usd: _builtins.int
     """Pico-dollars per request, whatever its size."""
+    image_pico_usd: _builtins.int
+    """Pico-dollars per image that is made."""
+    second_pico_usd: _builtins.int
+    """Pico-dollars per second of sound that is heard. Parts of a second cost their part."""
+    character_pico_usd: _builtins.int
+    """Pico-dollars per character that is spoken."""
+    search_unit_pico_usd: _builtins.int
+    """Pico-dollars per search unit."""
     def __init__(
         self,
         *,
@@ -129,10 +161,14 @@ class Price(_message.Message):
         cached_pico_usd: _builtins.int = ...,
         cache_write_pico_usd: _builtins.int = ...,
         request_pico_usd: _builtins.int = ...,
+        image_pico_usd: _builtins.int = ...,
+        second_pico_usd: _builtins.int = ...,
+        character_pico_usd: _builtins.int = ...,
+        search_unit_pico_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_write_pico_usd", b"cache_write_pico_usd", "cached_pico_usd", b"cached_pico_usd", "completion_pico_usd", b"completion_pico_usd", "prompt_pico_usd", b"prompt_pico_usd", "reasoning_pico_usd", b"reasoning_pico_usd", "request_pico_usd", b"request_pico_usd", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_write_pico_usd", b"cache_write_pico_usd", "cached_pico_usd", b"cached_pico_usd", "character_pico_usd", b"character_pico_usd", "completion_pico_usd", b"completion_pico_usd", "image_pico_usd", b"image_pico_usd", "prompt_pico_usd", b"prompt_pico_usd", "reasoning_pico_usd", b"reasoning_pico_usd", "request_pico_usd", b"request_pico_usd", "search_unit_pico_usd", b"search_unit_pico_usd", "second_pico_usd", b"second_pico_usd", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -49,6 +49,46 @@ GENERATION_STATUS_FAILED: GenerationStatus.ValueType  # 3
 """No endpoint gave an answer, or the answer broke off. The caller pays nothing."""
 Global___GenerationStatus: _TypeAlias = GenerationStatus  # noqa: Y015
 
+class _Operation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPERATION_UNSPECIFIED: _Operation.ValueType  # 0
+    """Not said, by a sender that knows nothing but completions: a completion."""
+    OPERATION_COMPLETION: _Operation.ValueType  # 1
+    """An answer in a conversation."""
+    OPERATION_EMBEDDINGS: _Operation.ValueType  # 2
+    """Vectors for texts."""
+    OPERATION_RERANK: _Operation.ValueType  # 3
+    """Documents in the order of their relevance to a query."""
+    OPERATION_SPEECH: _Operation.ValueType  # 4
+    """Speech for a text."""
+    OPERATION_TRANSCRIPTION: _Operation.ValueType  # 5
+    """The text of speech."""
+    OPERATION_IMAGES: _Operation.ValueType  # 6
+    """Images for a text."""
+
+class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
+    """What was asked for."""
+
+OPERATION_UNSPECIFIED: Operation.ValueType  # 0
+"""Not said, by a sender that knows nothing but completions: a completion."""
+OPERATION_COMPLETION: Operation.ValueType  # 1
+"""An answer in a conversation."""
+OPERATION_EMBEDDINGS: Operation.ValueType  # 2
+"""Vectors for texts."""
+OPERATION_RERANK: Operation.ValueType  # 3
+"""Documents in the order of their relevance to a query."""
+OPERATION_SPEECH: Operation.ValueType  # 4
+"""Speech for a text."""
+OPERATION_TRANSCRIPTION: Operation.ValueType  # 5
+"""The text of speech."""
+OPERATION_IMAGES: Operation.ValueType  # 6
+"""Images for a text."""
+Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
 class _UsageRank:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -234,6 +274,7 @@ class UsageEvent(_message.Message):
     APP_TITLE_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     EXTERNAL_USER_FIELD_NUMBER: _builtins.int
@@ -293,6 +334,8 @@ class UsageEvent(_message.Message):
     """The caller's session, if it named one."""
     error_type: _builtins.str
     """The error type that ended it, when it failed. A word of ours, never the provider's text."""
+    operation: Global___Operation.ValueType
+    """What was asked for."""
     workspace_id: _builtins.str
     """The workspace that the key belongs to. Empty while the organisation has no workspaces."""
     member_id: _builtins.str
@@ -369,6 +412,7 @@ class UsageEvent(_message.Message):
         app_title: _builtins.str = ...,
         session_id: _builtins.str = ...,
         error_type: _builtins.str = ...,
+        operation: Global___Operation.ValueType = ...,
         workspace_id: _builtins.str = ...,
         member_id: _builtins.str = ...,
         external_user: _builtins.str = ...,
@@ -383,7 +427,7 @@ class UsageEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "price", b"price", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "attempts", b"attempts", "bad_tool_calls", b"bad_tool_calls", "cost_nano_usd", b"cost_nano_usd", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "external_user", b"external_user", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "http_referer", b"http_referer", "is_byok", b"is_byok", "key_id", b"key_id", "member_id", b"member_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "org_id", b"org_id", "price", b"price", "private", b"private", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "request_id", b"request_id", "requested_model", b"requested_model", "router_instance", b"router_instance", "service_tier", b"service_tier", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "attempts", b"attempts", "bad_tool_calls", b"bad_tool_calls", "cost_nano_usd", b"cost_nano_usd", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "external_user", b"external_user", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "http_referer", b"http_referer", "is_byok", b"is_byok", "key_id", b"key_id", "member_id", b"member_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "operation", b"operation", "org_id", b"org_id", "price", b"price", "private", b"private", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "request_id", b"request_id", "requested_model", b"requested_model", "router_instance", b"router_instance", "service_tier", b"service_tier", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

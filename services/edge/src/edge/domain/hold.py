@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from contracts.money import NanoUsd, UnitPrice
 
 _PICO_PER_NANO = 1_000
+_MS_PER_SECOND = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,16 @@ class Demand:
         prompt_tokens: estimated.
         output_tokens: most tokens of one choice, as the caller limits them; None when it does not.
         choices: how many answers it asks for.
+        images, audio_ms, characters, search_units: most of what else is counted; sound in milliseconds.
     """
 
     prompt_tokens: int
     output_tokens: int | None
     choices: int = 1
+    images: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    search_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,14 @@ def _hold(offer: Offer, demand: Demand, default_output_tokens: int) -> Hold:
         output = min(output, max(offer.context_length - demand.prompt_tokens, 0))
     output *= demand.choices
     # Each token may turn out to be of its dearest kind.
-    input_pico = demand.prompt_tokens * max(price.prompt, price.cache_write, price.cached) + price.request
+    input_pico = (
+        demand.prompt_tokens * max(price.prompt, price.cache_write, price.cached)
+        + price.request
+        + demand.images * price.image
+        + -(-demand.audio_ms * price.second // _MS_PER_SECOND)
+        + demand.characters * price.character
+        + demand.search_units * price.search_unit
+    )
     output_pico = max(price.completion, price.reasoning)
     pico = input_pico + output * output_pico
     return Hold(NanoUsd(-(-pico // _PICO_PER_NANO)), output, input_pico, output_pico)

@@ -43,11 +43,19 @@ class UsageRow(NamedTuple):
     cached_pico_usd: int
     cache_write_pico_usd: int
     request_pico_usd: int
+    image_pico_usd: int
+    second_pico_usd: int
+    character_pico_usd: int
+    search_unit_pico_usd: int
     prompt_tokens: int
     completion_tokens: int
     reasoning_tokens: int
     cached_tokens: int
     cache_write_tokens: int
+    images: int
+    audio_ms: int
+    characters: int
+    search_units: int
     token_source: str
     cost_nano_usd: int
     provider_cost_nano_usd: int
@@ -81,6 +89,7 @@ class UsageRow(NamedTuple):
     app_categories: tuple[str, ...]
     app_id: int  # of http_referer and app_title, see contracts.apps; 0 for none
     app: str
+    operation: str
 
 
 class Dimension(Enum):

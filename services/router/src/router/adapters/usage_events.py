@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts import money, topics
 from contracts.ids import usage_event_id
+from contracts.operations import OPERATION_NUMBERS
 from router.adapters.spool_segments import SpoolEntry
 from router.domain.settlement import GenerationRecord, Status
 from router.usage_conversion import STATUSES, attempt_to_proto, tokens_to_proto
@@ -44,6 +45,7 @@ def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usag
         user_agent=record.caller.user_agent,
         request_id=record.caller.request_id,
         app_categories=record.caller.app_categories,
+        operation=OPERATION_NUMBERS[record.operation],
     )
     answered = record.answered
     if answered is not None:

@@ -11,6 +11,7 @@ from contracts import money
 from contracts.catalog import Endpoint
 from contracts.ids import GenerationId, KeyId, OrgId
 from contracts.money import Cost, NanoUsd, TokenCounts, UnitPrice
+from contracts.operations import Operation
 from dialects.answers import FinishReason
 from dialects.estimates import estimate_text_tokens
 from router.domain.attempts import AttemptRecord
@@ -81,6 +82,7 @@ class GenerationRecord:
     external_user: str = ""
     private: bool = False
     headers: Mapping[str, str] | None = None
+    operation: Operation = Operation.COMPLETION
 
 
 def count_tokens(transcript: Transcript, prompt_estimate: int, endpoint: Endpoint) -> Tokens:

@@ -117,6 +117,14 @@ def pricing_json(price: token_usage_pb2.Price) -> dict[str, str]:
     }
     if price.request_pico_usd:
         pricing["request"] = money.pico_to_decimal_text(price.request_pico_usd)
+    for name, amount in (
+        ("image_output", price.image_pico_usd),
+        ("audio_second", price.second_pico_usd),
+        ("character", price.character_pico_usd),
+        ("search_unit", price.search_unit_pico_usd),
+    ):
+        if amount:
+            pricing[name] = money.pico_to_decimal_text(amount)
     if price.reasoning_pico_usd != price.completion_pico_usd:
         pricing["internal_reasoning"] = money.pico_to_decimal_text(price.reasoning_pico_usd)
     if price.cached_pico_usd != price.prompt_pico_usd:

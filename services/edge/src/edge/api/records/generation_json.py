@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from contracts import money
 from edge.api.http.timestamps import timestamp_json
 from turnpike.usage.v1 import usage_event_pb2
+
+_API_TYPES: Final = {
+    usage_event_pb2.OPERATION_EMBEDDINGS: "embeddings",
+    usage_event_pb2.OPERATION_RERANK: "rerank",
+    usage_event_pb2.OPERATION_SPEECH: "tts",
+    usage_event_pb2.OPERATION_TRANSCRIPTION: "stt",
+    usage_event_pb2.OPERATION_IMAGES: "image",
+}
 
 
 def generation_json(event: usage_event_pb2.UsageEvent, provider_names: Mapping[str, str]) -> dict[str, Any]:
@@ -33,7 +41,7 @@ def generation_json(event: usage_event_pb2.UsageEvent, provider_names: Mapping[s
         "router": None,
         "preset_id": None,
         "service_tier": None,
-        "api_type": "completions",
+        "api_type": _API_TYPES.get(event.operation, "completions"),
         "streamed": event.streamed,
         "cancelled": event.status == usage_event_pb2.GENERATION_STATUS_CANCELLED,
         "finish_reason": event.finish_reason or None,
@@ -49,7 +57,7 @@ def generation_json(event: usage_event_pb2.UsageEvent, provider_names: Mapping[s
         "native_tokens_reasoning": usage.reasoning_tokens,
         "native_tokens_completion_images": 0,
         "num_media_prompt": None,
-        "num_media_completion": 0,
+        "num_media_completion": usage.images,
         "num_input_audio_prompt": None,
         "num_search_results": None,
         "num_fetches": 0,

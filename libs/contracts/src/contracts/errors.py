@@ -2,7 +2,7 @@
 
 A gRPC error carries a google.rpc.ErrorInfo with `domain` DOMAIN and a reason from here; its metadata may hold
 `http_status` and `error_type` (when a provider's answer decides them), `availability` (JSON), `retry_after_s`,
-`provider_name` and `param`.
+`provider_name`, `provider_code`, `previous_errors` (JSON) and `param`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class ErrorReason(StrEnum):
     ALREADY_EXISTS = "ALREADY_EXISTS"
     RATE_LIMITED = "RATE_LIMITED"
     PROVIDER_REJECTED = "PROVIDER_REJECTED"
+    PROVIDER_UNMAPPED = "PROVIDER_UNMAPPED"
     PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
     PROVIDER_OVERLOADED = "PROVIDER_OVERLOADED"
     TIMEOUT = "TIMEOUT"
@@ -56,6 +57,7 @@ TREATMENTS: dict[ErrorReason, ErrorTreatment] = {
     ErrorReason.ALREADY_EXISTS: ErrorTreatment("ALREADY_EXISTS", 409, "invalid_request"),
     ErrorReason.RATE_LIMITED: ErrorTreatment("RESOURCE_EXHAUSTED", 429, "rate_limit_exceeded"),
     ErrorReason.PROVIDER_REJECTED: ErrorTreatment("INVALID_ARGUMENT", 400, "invalid_request"),
+    ErrorReason.PROVIDER_UNMAPPED: ErrorTreatment("INTERNAL", 500, "unmapped"),
     ErrorReason.PROVIDER_UNAVAILABLE: ErrorTreatment("UNAVAILABLE", 502, "provider_unavailable"),
     ErrorReason.PROVIDER_OVERLOADED: ErrorTreatment("UNAVAILABLE", 503, "provider_overloaded"),
     ErrorReason.TIMEOUT: ErrorTreatment("DEADLINE_EXCEEDED", 504, "timeout"),

@@ -9,6 +9,8 @@ DialectError
 
 from __future__ import annotations
 
+from contracts.error_types import ErrorType
+
 
 class DialectError(Exception):
     """Root of this library's errors."""
@@ -20,12 +22,14 @@ class InvalidRequestError(DialectError):
     Attributes:
         message: a sentence for the caller; it quotes no value of the request.
         param: path of the field, such as `messages[0].content`; None when it is about the whole body.
+        error_type: the public API's word for what is wrong.
     """
 
-    def __init__(self, message: str, param: str | None) -> None:
+    def __init__(self, message: str, param: str | None, error_type: ErrorType = ErrorType.INVALID_REQUEST) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        self.error_type = error_type
 
 
 class UnsupportedRequestError(DialectError):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from contracts.error_types import ErrorType
 from dialects.errors import InvalidRequestError
 
 # S31. The JSON reader itself gives up at the interpreter's recursion limit, an order of magnitude later.
@@ -15,6 +16,7 @@ MAX_DEPTH = 64
 _WHERE = re.compile(r"^(?P<reason>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`$")
 _SURPLUS = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
+_TOO_LONG = re.compile(r"^Expected `str` of length <= [0-9]+$")
 # The messages of msgspec that quote a value.
 _QUOTED_VALUE = re.compile(r"^Invalid (?:enum )?value .*$", re.DOTALL)
 _PLAIN_NAMES = {"`str`": "string", "`int`": "integer", "`float`": "number", "`bool`": "boolean", "`array`": "array"}
@@ -80,6 +82,7 @@ def _invalid(text: str, where: str) -> InvalidRequestError:
     match = _WHERE.match(text)
     reason, path = (match["reason"], match["path"] or "") if match else (text, "")
     path = (where + path).removeprefix(".")
+    error_type = ErrorType.STRING_TOO_LONG if _TOO_LONG.match(reason) else ErrorType.INVALID_REQUEST
     for name, plain in _PLAIN_NAMES.items():
         reason = reason.replace(name, plain)
     missing = _MISSING.match(reason)
@@ -96,7 +99,7 @@ def _invalid(text: str, where: str) -> InvalidRequestError:
     reason = _bounded(reason[:1].lower() + reason[1:])
     if match and match["key"]:
         reason = f"each name: {reason}"
-    return InvalidRequestError(f"{path}: {reason}" if path else reason, path or None)
+    return InvalidRequestError(f"{path}: {reason}" if path else reason, path or None, error_type)
 
 
 def _bounded(text: str) -> str:

@@ -15,6 +15,7 @@ from edge.adapters.router_client import GrpcCompletionRouter
 from edge.api.catalog.models import Models
 from edge.api.http.bodies import JsonBodies
 from edge.api.http.client_address import ClientAddresses
+from edge.api.http.error_reference import ErrorReference
 from edge.api.http.gateway import Gateway
 from edge.api.http.http_server import HttpServer
 from edge.api.http.routes import RouteTable
@@ -28,6 +29,7 @@ from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
 from edge.domain.admission import Admission, Capacity
+from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
 from edge.records import Records
 from edge.settings import KeysSettings, Settings
@@ -87,11 +89,20 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
         skins = (ChatSkin(),)
         handlers = (
-            Inference(skins, generations, bodies, Capacity(settings.http.max_in_flight), watch, clock),
+            Inference(
+                skins,
+                generations,
+                bodies,
+                Capacity(settings.http.max_in_flight),
+                watch,
+                RequestRate(settings.http.key_rate),
+                clock,
+            ),
             Models(mirror),
             GenerationRecord(records, mirror),
             Keys(registry, bodies, clock),
             Credits(registry),
+            ErrorReference(),
         )
         routes = [route for handler in handlers for route in handler.routes()]
         routes += ApiDescription(routes).routes()

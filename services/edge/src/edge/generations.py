@@ -50,6 +50,8 @@ class Application:
     user_agent: str = ""
     request_id: str = ""
     categories: tuple[str, ...] = ()
+    data_region: str = ""
+    """Where its request must stay, empty for anywhere."""
 
 
 class Generation:
@@ -167,6 +169,7 @@ class Generations:
                     user_agent=application.user_agent,
                     request_id=application.request_id,
                     app_categories=application.categories,
+                    data_region=application.data_region,
                 ),
                 request_json=request_json,
                 with_metadata=application.wants_metadata,

@@ -31,6 +31,7 @@ class HttpSettings(Section):
     body_timeout: Duration = Field(default=parse_duration("15s"), description="without a byte of the body")
     idle_timeout: Duration = Field(default=parse_duration("75s"), description="of a connection between two requests")
     max_in_flight: int = Field(default=2_000, ge=1, description="completions at the same time")
+    key_rate: int = Field(default=0, ge=0, description="requests for inference of one key a minute, 0 for any number")
     trusted_proxies: WordList = Field(default=(), description="networks of proxies whose X-Forwarded-For is believed")
 
     @field_validator("trusted_proxies")

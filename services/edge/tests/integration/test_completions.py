@@ -151,8 +151,13 @@ async def test_a_refusal_carries_what_the_router_says_about_it(edge: EdgeStack) 
     edge.around.router.script = refuse(RefusedError(ErrorReason.RATE_LIMITED, "Busy", metadata, 7.2))
     answer = await edge.chat()
     assert answer.headers["Retry-After"] == "8"
-    assert answer.error["availability"] == availability
+    docs_url = "/docs/errors#capacity_exhausted"
+    assert answer.error["availability"] == availability | {"docs_url": docs_url}
+    page = await edge.call("GET", edge.url.removesuffix("/api/v1") + docs_url, key="")
+    assert (page.status, b'id="capacity_exhausted"' in page.body) == (200, True)
     assert answer.error["metadata"]["provider_name"] == "Acme"
+    assert answer.error["metadata"]["limit_source"] == "upstream"
+    assert not [name for name in answer.headers if name.lower().startswith("x-ratelimit")]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ EXAMPLES: list[tuple[errors.EdgeError, int, str]] = [
     (errors.KeyLimitError(), 402, "payment_required"),
     (errors.InvalidInputError("x: wrong", "x"), 400, "invalid_request"),
     (errors.NotFoundError("no"), 404, "not_found"),
+    (errors.RateLimitError("slow down", limit=5, reset_ms=60_000, retry_after_s=2.5), 429, "rate_limit_exceeded"),
     (errors.BusyError(), 503, "provider_overloaded"),
     (errors.DependencyError("accounts"), 503, "provider_overloaded"),
     (errors.RefusedError(ErrorReason.NO_ENDPOINTS, "no"), 404, "not_found"),
@@ -37,7 +38,9 @@ EXAMPLES: list[tuple[errors.EdgeError, int, str]] = [
 def test_each_kind_of_error_has_its_status(error: errors.EdgeError, status: int, error_type: str) -> None:
     problem = problem_of(error)
     assert (problem.status, problem.error_type) == (status, error_type)
-    assert (problem.retry_after_s is not None) == (status == 503)
+    assert (problem.retry_after_s is not None) == (status in (429, 503))
+    # Only a limit of ours says how large it is.
+    assert ("X-RateLimit-Limit" in problem.headers) == isinstance(error, errors.RateLimitError)
     assert problem.message == str(error)
     response = problem.response()
     assert response.status == status

@@ -8,7 +8,6 @@ from random import Random
 from contracts.catalog import Catalog
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId
-from router.domain import fallback
 from router.domain.demand import Demand, Strategy, demand_of
 from router.domain.errors import NotAcceptingError
 from router.domain.health_view import EndpointState
@@ -16,6 +15,7 @@ from router.domain.progress import Command
 from router.domain.ranking import Continuation, is_cache_cheaper
 from router.domain.selection import Choice, choose
 from router.domain.stickiness import Conversation, conversation_of
+from router.domain.unroutable import no_endpoints
 from router.generation import Generation
 from router.surroundings import Surroundings
 
@@ -64,7 +64,7 @@ class Completions:
         With `complete`, every endpoint is looked at, also those of a model with very many.
 
         Raises:
-            RequestRefusedError: it names no model, or one that is not on offer.
+            RefusalError: it names no model, or one that is not on offer.
         """
         health, clock = self._around.health, self._around.clock
         monotonic, now = clock.monotonic(), clock.now()
@@ -97,11 +97,11 @@ class Completions:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "The log of usage is full", retry_after=1.0)
         if self.in_flight >= self._most_in_flight:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "This router has no place left", retry_after=1.0)
-        demand = demand_of(command.request)
+        demand = demand_of(command.request, command.caller.data_region)
         conversation = self._conversation(command, demand)
         choice = self.choose(demand, conversation=conversation)
         if not choice.candidates:
-            raise fallback.no_endpoints(choice, demand)
+            raise no_endpoints(choice, demand)
         self.in_flight += 1
         return Generation(self._around, command, demand, choice, self._on_closed, conversation)
 

@@ -66,7 +66,7 @@ async def test_keep_alives_do_not_hide_a_stall(bench: OpenBench) -> None:
 @pytest.mark.parametrize(
     ("script", "error", "reason", "status"),
     [
-        (scripts.refuse(500), UpstreamUnavailableError, ErrorReason.PROVIDER_UNAVAILABLE, 502),
+        (scripts.refuse(500), UpstreamUnavailableError, ErrorReason.PROVIDER_OVERLOADED, 503),
         (scripts.reset, UpstreamUnavailableError, ErrorReason.PROVIDER_UNAVAILABLE, 502),
         (scripts.refuse(401), UpstreamUnavailableError, ErrorReason.PROVIDER_UNAVAILABLE, 502),
         (scripts.refuse(529), UpstreamUnavailableError, ErrorReason.PROVIDER_OVERLOADED, 503),

@@ -18,9 +18,9 @@ from dialects.chat import decode_chat_request
 from router.domain.demand import Demand, demand_of
 from router.domain.eligibility import ExcludedBy
 from router.domain.errors import RequestRefusedError
-from router.domain.fallback import no_endpoints
 from router.domain.health_view import EndpointState, Standing
 from router.domain.selection import Choice, choose
+from router.domain.unroutable import no_endpoints
 from router.testing.catalogs import Offer, catalog_of
 from router.testing.speeds import steady
 

@@ -39,6 +39,7 @@ class Caller(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     APP_CATEGORIES_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
+    DATA_REGION_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays."""
     key_id: _builtins.str
@@ -59,6 +60,8 @@ class Caller(_message.Message):
     """The HTTP request that it belongs to (`X-Request-Id`)."""
     private: _builtins.bool
     """Whether the organisation keeps its traffic out of public figures."""
+    data_region: _builtins.str
+    """Region that the request must not leave: `eu` or `us`. Empty for none."""
     @_builtins.property
     def app_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that the calling application states for itself."""
@@ -77,10 +80,11 @@ class Caller(_message.Message):
         request_id: _builtins.str = ...,
         app_categories: _abc.Iterable[_builtins.str] | None = ...,
         private: _builtins.bool = ...,
+        data_region: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,6 +16,7 @@ EdgeError
 │   └── KeyLimitError
 ├── InvalidInputError             the request is wrong; names the field where it can
 ├── NotFoundError                 the thing asked for does not exist, or belongs to another organisation
+├── RateLimitError                more requests than a limit of ours allows
 ├── BusyError                     this process is full; later is better
 ├── DependencyError               another service did not answer, so nothing can be said of the request
 ├── RefusedError                  another service answered, and refused
@@ -140,6 +141,24 @@ class NotFoundError(EdgeError):
     """The thing asked for does not exist, or belongs to another organisation."""
 
 
+class RateLimitError(EdgeError):
+    """More requests than a limit of ours allows.
+
+    Attributes:
+        limit: requests of the window.
+        remaining: of them, 0 unless what is limited comes in several sizes.
+        reset_ms: Unix milliseconds from which there are more.
+        retry_after_s: seconds until then.
+    """
+
+    def __init__(self, message: str, *, limit: int, reset_ms: int, retry_after_s: float, remaining: int = 0) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.remaining = remaining
+        self.reset_ms = reset_ms
+        self.retry_after_s = retry_after_s
+
+
 class BusyError(EdgeError):
     """This process has as much in hand as it may."""
 
@@ -166,7 +185,7 @@ class RefusedError(EdgeError):
         reason: why, in the vocabulary that the services share.
         message: a sentence for the caller.
         metadata: what the provider's answer or the refusing service adds: `http_status`, `error_type`, `availability`
-            (JSON), `provider_name`, `param`.
+            (JSON), `previous_errors` (JSON), `provider_name`, `provider_code`, `param`.
         retry_after_s: seconds after which trying again makes sense; None when nothing is known.
     """
 

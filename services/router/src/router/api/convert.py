@@ -56,6 +56,7 @@ def command_from_proto(request: router_service_pb2.CompleteRequest, deadline: fl
             request_id=caller.request_id,
             app_categories=tuple(caller.app_categories),
             private=caller.private,
+            data_region=caller.data_region,
         ),
         request=decode_chat_request(request.request_json),
         deadline=deadline,

@@ -20,9 +20,11 @@ _encode = msgspec.json.Encoder().encode
 async def refuse(context: _Context, error: RefusalError) -> NoReturn:
     """End the RPC with what the caller is told."""
     treatment = TREATMENTS[error.reason]
-    metadata = {"http_status": str(error.http_status), "error_type": treatment.error_type}
+    metadata = {"http_status": str(error.http_status), "error_type": error.error_type.value}
     if error.param is not None:
         metadata["param"] = error.param
+    if error.provider_code:
+        metadata["provider_code"] = error.provider_code
     if error.provider_name is not None:
         metadata["provider_name"] = error.provider_name
     if error.availability is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contracts.error_types import ErrorType
 from contracts.ids import EndpointId
 from router.domain.tokens import Expense
 
@@ -30,6 +31,8 @@ class FailureKind(StrEnum):
     CONTEXT_LENGTH = "context_length"
     UNSUPPORTED_PARAMETER = "unsupported_parameter"
     CONTENT_POLICY = "content_policy"
+    UNMAPPED = "unmapped"
+    """A refusal with a status that says nothing of the request, such as 405: the endpoint is not what the catalogue says."""
 
 
 class AttemptOutcome(StrEnum):
@@ -57,6 +60,7 @@ OUTCOMES: dict[FailureKind, AttemptOutcome] = {
     FailureKind.CONTEXT_LENGTH: AttemptOutcome.REJECTED,
     FailureKind.UNSUPPORTED_PARAMETER: AttemptOutcome.REJECTED,
     FailureKind.CONTENT_POLICY: AttemptOutcome.REJECTED,
+    FailureKind.UNMAPPED: AttemptOutcome.FAILURE,
 }
 
 
@@ -70,6 +74,8 @@ class AttemptFailure:
         detail: what happened, in our words; safe for logs.
         message: the provider's text, cleaned of secrets, for kinds that the caller must act on; else empty.
         retry_after: seconds that the provider asks us to wait, None when it does not say.
+        error_type: what exactly the provider finds wrong with the request; None when `kind` says it all.
+        code: the provider's machine word for it, cleaned like `message`; else empty.
     """
 
     kind: FailureKind
@@ -77,6 +83,8 @@ class AttemptFailure:
     detail: str = ""
     message: str = ""
     retry_after: float | None = None
+    error_type: ErrorType | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

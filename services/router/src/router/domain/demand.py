@@ -77,6 +77,7 @@ class Demand:
         strategy: way of sharing traffic out that the caller chose, None for the router's own.
         tier: service tier that is asked for, None for the ordinary one.
         admitted_tiers: those whose endpoints may serve in one pool with the ordinary ones.
+        data_region: where it must stay, empty for anywhere. Not in the request: the address it was sent to says it.
         hedge: whether a slow first token may be waited for at two endpoints; None: as the router is set up.
         compression: whether a prompt that is too long may lose its middle; None: only where the context is small.
         min_throughput: tokens per second; max_latency: seconds to the first token; by percentile, all of which should
@@ -105,6 +106,7 @@ class Demand:
     strategy: Strategy | None = None
     tier: ServiceTier | None = None
     admitted_tiers: frozenset[str] = frozenset()
+    data_region: str = ""
     hedge: bool | None = None
     compression: bool | None = None
     min_throughput: Mapping[str, float] = field(default_factory=dict)
@@ -122,8 +124,8 @@ class Demand:
         return min(self.output_limit, TYPICAL_COMPLETION_TOKENS)
 
 
-def demand_of(request: ChatRequest) -> Demand:
-    """Read off a request what it asks of an endpoint. No model is an empty `models`."""
+def demand_of(request: ChatRequest, data_region: str = "") -> Demand:
+    """Read off a request what it asks of an endpoint. No model is an empty `models`; `data_region` is where it must stay."""
     body = request.body
     names = [name for name in (body.model, *(body.models or ())) if name is not None]
     models, suffix_sort = _without_suffixes(names)
@@ -153,6 +155,7 @@ def demand_of(request: ChatRequest) -> Demand:
         strategy=preferences.strategy,
         tier=_TIERS.get(body.service_tier or ""),
         admitted_tiers=_admitted_tiers(body, preferences, suffix_sort),
+        data_region=data_region,
         hedge=preferences.hedge,
         compression=_compression(body),
         min_throughput=_thresholds(preferences.preferred_min_throughput),

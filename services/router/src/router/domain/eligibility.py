@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from contracts.catalog import Endpoint, Model, price_for
 from dialects.parameters import supports
+from router.domain.data_regions import countries_of
 from router.domain.demand import Demand
 
 
@@ -18,6 +19,7 @@ class ExcludedBy(StrEnum):
     ALLOWED_PROVIDERS = "allowed_providers"
     TRAINING = "data_policy:training"
     ZDR = "data_policy:zdr"
+    DATA_REGION = "data_region"
     QUANTIZATION = "quantization"
     MAX_PRICE = "max_price"
     REQUIRE_PARAMETERS = "require_parameters"
@@ -36,6 +38,9 @@ class ExcludedBy(StrEnum):
     """The caller forbids falling back to it."""
 
 
+_COMPLETION_TOKENS = "completion tokens"
+
+
 @dataclass(frozen=True, slots=True)
 class Exclusion:
     """An endpoint that cannot serve the request.
@@ -51,6 +56,11 @@ class Exclusion:
     reason: ExcludedBy
     detail: str = ""
     wait: float = 0.0
+
+    @property
+    def about_output(self) -> bool:
+        """Whether it is the answer alone that would be too long."""
+        return self.reason is ExcludedBy.CONTEXT_LENGTH and self.detail.endswith(_COMPLETION_TOKENS)
 
 
 # Parameters that narrow the choice when some endpoint supports them, and are dropped when none does.
@@ -157,6 +167,17 @@ def _data_policy(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] |
     return None
 
 
+def _data_region(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
+    """An endpoint is in a region when every place is known where it runs, and each is in it."""
+    if not demand.data_region:
+        return None
+    places = endpoint.datacenters or endpoint.provider.datacenters
+    inside = countries_of(demand.data_region)
+    if places and inside.issuperset(places):
+        return None
+    return ExcludedBy.DATA_REGION, ", ".join(places) or "not known where"
+
+
 def _quantization(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
     if demand.quantizations and endpoint.quantization not in demand.quantizations:
         return ExcludedBy.QUANTIZATION, endpoint.quantization
@@ -187,7 +208,7 @@ def _parameters(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | 
 def _length(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
     limit = demand.output_limit or 1
     if endpoint.max_completion_tokens and limit > endpoint.max_completion_tokens:
-        return ExcludedBy.CONTEXT_LENGTH, f"at most {endpoint.max_completion_tokens} completion tokens"
+        return ExcludedBy.CONTEXT_LENGTH, f"at most {endpoint.max_completion_tokens} {_COMPLETION_TOKENS}"
     prompt = 0 if demand.compresses_for(endpoint.context_length) else demand.least_prompt_tokens
     if prompt + limit > endpoint.context_length:
         return ExcludedBy.CONTEXT_LENGTH, f"at most {endpoint.context_length} tokens"
@@ -198,6 +219,7 @@ _CHECKS: Sequence[Callable[[Endpoint, Demand], tuple[ExcludedBy, str] | None]] =
     _providers,
     _service_tier,
     _data_policy,
+    _data_region,
     _quantization,
     _price,
     _parameters,

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from contracts.error_types import STATUSES, ErrorType
 from contracts.errors import TREATMENTS, ErrorReason
 from router.domain.attempts import AttemptFailure
 
@@ -32,9 +33,11 @@ class RefusalError(RouterError):
         reason: why, in the vocabulary that services share.
         message: a sentence for the caller; no secret, no text of a provider that was not cleaned.
         http_status: what the public API answers.
+        error_type: the public API's word for it.
         param: path of the field that is at fault.
         retry_after: seconds after which another try may succeed.
         provider_name: display name of the provider that decided it.
+        provider_code: that provider's machine word for it.
         availability: the `availability` object of the public API, as JSON-compatible values.
         previous_errors: what each attempt ended with, as JSON-compatible values.
     """
@@ -45,19 +48,26 @@ class RefusalError(RouterError):
         message: str,
         *,
         http_status: int | None = None,
+        error_type: ErrorType | None = None,
         param: str | None = None,
         retry_after: float | None = None,
         provider_name: str | None = None,
+        provider_code: str = "",
         availability: Mapping[str, Any] | None = None,
         previous_errors: tuple[Mapping[str, Any], ...] = (),
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
-        self.http_status = http_status if http_status is not None else TREATMENTS[reason].http_status
+        treatment = TREATMENTS[reason]
+        self.error_type = error_type if error_type is not None else ErrorType(treatment.error_type)
+        if http_status is None:
+            http_status = STATUSES[error_type] if error_type is not None else treatment.http_status
+        self.http_status = http_status
         self.param = param
         self.retry_after = retry_after
         self.provider_name = provider_name
+        self.provider_code = provider_code
         self.availability = availability
         self.previous_errors = previous_errors
 

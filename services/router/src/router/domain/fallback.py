@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from contracts.catalog import Endpoint
+from contracts.error_types import AvailabilityCode
 from contracts.errors import ErrorReason
 from router.domain.attempts import AttemptFailure, FailureKind
+from router.domain.availability import availability
 from router.domain.demand import Demand
-from router.domain.eligibility import ExcludedBy
 from router.domain.errors import (
     NoEndpointsError,
     RefusalError,
@@ -19,7 +20,6 @@ from router.domain.errors import (
     UpstreamRateLimitedError,
     UpstreamUnavailableError,
 )
-from router.domain.selection import Choice
 
 
 class Move(StrEnum):
@@ -49,77 +49,13 @@ _MOVES = {
 }
 _RATE_LIMITS = frozenset({FailureKind.RATE_LIMITED})
 _BUSY = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED})
+# Several endpoints that answer like this are one statement: the model cannot be served for a while.
+_FOR_A_WHILE = frozenset({FailureKind.TIMEOUT, FailureKind.SERVER_ERROR, *_BUSY})
 
 
 def move_after(failure: AttemptFailure) -> Move:
     """Say what follows. An invalid request goes back at once; what another endpoint may accept goes on."""
     return _MOVES.get(failure.kind, Move.NEXT_ENDPOINT)
-
-
-def no_endpoints(choice: Choice, demand: Demand) -> RefusalError:
-    """The refusal of a request that no endpoint may serve."""
-    limited = [exclusion for exclusion in choice.excluded if exclusion.reason is ExcludedBy.RATE_LIMITED]
-    if limited:
-        wait = min(exclusion.wait for exclusion in limited)
-        return _rate_limited(demand, [exclusion.endpoint for exclusion in limited], wait, ())
-    reasons = {exclusion.reason for exclusion in choice.excluded}
-    if reasons == {ExcludedBy.CONTEXT_LENGTH}:
-        longest = max(model.context_length for model in choice.models)
-        return RequestRefusedError(
-            ErrorReason.CONTEXT_LENGTH_EXCEEDED,
-            f"No endpoint of the model fits the request: the largest context is {longest} tokens,"
-            " prompt and max_tokens together",
-            param="max_tokens" if demand.output_limit is not None else "messages",
-        )
-    return NoEndpointsError(
-        ErrorReason.NO_ENDPOINTS,
-        _no_endpoints_message(choice, reasons),
-        availability=_availability(
-            _code_of(reasons),
-            demand,
-            retryable=False,
-            excluded_by=sorted(reason for reason in reasons if reason in _PUBLIC_REASONS),
-        ),
-    )
-
-
-# The vocabulary of `excluded_by`; our own further words stay inside.
-_PUBLIC_REASONS = frozenset(
-    {
-        ExcludedBy.ALLOWED_PROVIDERS,
-        ExcludedBy.TRAINING,
-        ExcludedBy.ZDR,
-        ExcludedBy.QUANTIZATION,
-        ExcludedBy.MAX_PRICE,
-        ExcludedBy.REQUIRE_PARAMETERS,
-        ExcludedBy.CONTEXT_LENGTH,
-    }
-)
-
-
-def _code_of(reasons: set[ExcludedBy]) -> str:
-    if reasons and reasons <= {ExcludedBy.TRAINING, ExcludedBy.ZDR}:
-        return "privacy_restricted"
-    return "constraint_filtered" if reasons & _PUBLIC_REASONS else "no_endpoints"
-
-
-def _no_endpoints_message(choice: Choice, reasons: set[ExcludedBy]) -> str:
-    names = ", ".join(model.id for model in choice.models)
-    by_reason = {exclusion.reason: exclusion for exclusion in reversed(choice.excluded)}
-    if ExcludedBy.TOOLS in reasons:
-        tool = by_reason[ExcludedBy.TOOLS].detail
-        return f'No endpoints found that support tool use. Try disabling "{tool}".'
-    if ExcludedBy.MODALITY in reasons:
-        return f"No endpoints found that support {by_reason[ExcludedBy.MODALITY].detail}"
-    if reasons == {ExcludedBy.ALLOWED_PROVIDERS}:
-        serving = ", ".join(sorted({each.endpoint.provider.slug for each in choice.excluded}))
-        return f"No allowed providers are available for the selected model. Providers serving {names}: {serving}."
-    if reasons and reasons <= {ExcludedBy.TRAINING, ExcludedBy.ZDR}:
-        return "No endpoints found matching your data policy"
-    public = sorted(reason for reason in reasons if reason in _PUBLIC_REASONS)
-    if public:
-        return f"No endpoints of {names} meet the request's requirements: {', '.join(public)}"
-    return f"No endpoints found for {names}"
 
 
 def exhausted(failed: Sequence[FailedAttempt], demand: Demand) -> RefusalError:
@@ -137,21 +73,18 @@ def exhausted(failed: Sequence[FailedAttempt], demand: Demand) -> RefusalError:
     if kinds <= _RATE_LIMITS:
         waits = [each.failure.retry_after for each in failed if each.failure.retry_after is not None]
         return _rate_limited(demand, [each.endpoint for each in failed], min(waits, default=None), previous)
-    reason = ErrorReason.PROVIDER_UNAVAILABLE
-    if kinds == {FailureKind.TIMEOUT}:
-        reason = ErrorReason.TIMEOUT
-    elif kinds <= {FailureKind.TIMEOUT, *_BUSY}:
-        reason = ErrorReason.PROVIDER_OVERLOADED
+    if kinds == {FailureKind.MODEL_MISSING}:
+        return _gone_upstream(failed, demand, previous)
+    reason = _unavailable(kinds, len(failed))
     waits = [each.failure.retry_after for each in failed if each.failure.retry_after is not None]
     return UpstreamUnavailableError(
         reason,
         _UNAVAILABLE_MESSAGES[reason],
         provider_name=last.endpoint.provider.name,
         retry_after=min(waits, default=None),
-        availability=_availability(
-            "temporarily_unavailable",
-            demand,
-            retryable=True,
+        availability=availability(
+            AvailabilityCode.TEMPORARILY_UNAVAILABLE,
+            demand.models,
             retry_after=min(waits, default=None),
             affected_providers=sorted({each.endpoint.provider.slug for each in failed}),
         ),
@@ -159,7 +92,19 @@ def exhausted(failed: Sequence[FailedAttempt], demand: Demand) -> RefusalError:
     )
 
 
+def _unavailable(kinds: set[FailureKind], attempts: int) -> ErrorReason:
+    """One endpoint's failure is told as what it is; of several, what they have in common."""
+    if kinds == {FailureKind.TIMEOUT}:
+        return ErrorReason.TIMEOUT
+    if kinds == {FailureKind.UNMAPPED}:
+        return ErrorReason.PROVIDER_UNMAPPED
+    if kinds <= {FailureKind.TIMEOUT, *_BUSY} or (attempts > 1 and kinds <= _FOR_A_WHILE):
+        return ErrorReason.PROVIDER_OVERLOADED
+    return ErrorReason.PROVIDER_UNAVAILABLE
+
+
 _UNAVAILABLE_MESSAGES = {
+    ErrorReason.PROVIDER_UNMAPPED: "Provider returned error",
     ErrorReason.PROVIDER_UNAVAILABLE: "Provider returned error",
     ErrorReason.PROVIDER_OVERLOADED: "The providers of this model are overloaded",
     ErrorReason.TIMEOUT: "The providers of this model did not answer in time",
@@ -171,7 +116,7 @@ def out_of_time(failed: Sequence[FailedAttempt], demand: Demand) -> RefusalError
     return UpstreamUnavailableError(
         ErrorReason.TIMEOUT,
         "No answer before the deadline",
-        availability=_availability("temporarily_unavailable", demand, retryable=True),
+        availability=availability(AvailabilityCode.TEMPORARILY_UNAVAILABLE, demand.models),
         previous_errors=tuple(_previous(each) for each in failed),
     )
 
@@ -181,9 +126,11 @@ def _rejected(reason: ErrorReason, attempt: FailedAttempt, previous: tuple[dict[
     return RequestRefusedError(
         reason,
         failure.message or "Provider returned error",
-        # A provider's 413 or 422 is passed on; every other refusal of a request is a 400.
+        error_type=failure.error_type,
+        # A provider's 413 or 422 is passed on; every other refusal of a request is a 400, unless its type says more.
         http_status=failure.status if failure.status in (413, 422) else None,
         provider_name=attempt.endpoint.provider.name,
+        provider_code=failure.code,
         previous_errors=previous,
     )
 
@@ -196,10 +143,9 @@ def _rate_limited(
         "Every provider of this model is rate limited",
         retry_after=wait,
         provider_name=endpoints[-1].provider.name,
-        availability=_availability(
-            "capacity_exhausted",
-            demand,
-            retryable=True,
+        availability=availability(
+            AvailabilityCode.CAPACITY_EXHAUSTED,
+            demand.models,
             retry_after=wait,
             affected_providers=sorted({endpoint.provider.slug for endpoint in endpoints}),
         ),
@@ -207,9 +153,20 @@ def _rate_limited(
     )
 
 
-def _availability(code: str, demand: Demand, *, retryable: bool, **optional: Any) -> dict[str, Any]:
-    shown = {name: value for name, value in optional.items() if value not in (None, [])}
-    return {"code": code, "retryable": retryable, "requested_models": list(demand.models), **shown}
+def _gone_upstream(
+    failed: Sequence[FailedAttempt], demand: Demand, previous: tuple[dict[str, Any], ...]
+) -> NoEndpointsError:
+    return NoEndpointsError(
+        ErrorReason.NO_ENDPOINTS,
+        "No provider of this model has it any more",
+        provider_name=failed[-1].endpoint.provider.name,
+        availability=availability(
+            AvailabilityCode.MODEL_UNAVAILABLE_UPSTREAM,
+            demand.models,
+            affected_providers=sorted({each.endpoint.provider.slug for each in failed}),
+        ),
+        previous_errors=previous,
+    )
 
 
 def _previous(attempt: FailedAttempt) -> dict[str, Any]:

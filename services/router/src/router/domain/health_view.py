@@ -84,6 +84,7 @@ _BLAMED = frozenset(
         FailureKind.BAD_ANSWER,
         FailureKind.SERVER_ERROR,
         FailureKind.OVERLOADED,
+        FailureKind.UNMAPPED,
     }
 )
 _DISABLING = frozenset({FailureKind.KEY_REJECTED, FailureKind.QUOTA_EXHAUSTED, FailureKind.MODEL_MISSING})

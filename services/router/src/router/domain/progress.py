@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.catalog import Endpoint
+from contracts.error_types import STATUSES
 from contracts.errors import TREATMENTS, ErrorReason
 from contracts.ids import GenerationId
 from contracts.money import Cost
@@ -81,12 +82,14 @@ _REASONS = {
     FailureKind.OVERLOADED: ErrorReason.PROVIDER_OVERLOADED,
     FailureKind.RATE_LIMITED: ErrorReason.RATE_LIMITED,
     FailureKind.CONTENT_POLICY: ErrorReason.CONTENT_POLICY_VIOLATION,
+    FailureKind.CONTEXT_LENGTH: ErrorReason.CONTEXT_LENGTH_EXCEEDED,
 }
 _MESSAGES = {
     ErrorReason.TIMEOUT: "The provider stopped answering",
     ErrorReason.PROVIDER_OVERLOADED: "The provider is overloaded and broke off its answer",
     ErrorReason.RATE_LIMITED: "The provider's rate limit broke off its answer",
     ErrorReason.CONTENT_POLICY_VIOLATION: "The provider broke off its answer because of its content policy",
+    ErrorReason.CONTEXT_LENGTH_EXCEEDED: "The provider broke off its answer because its context is full",
     ErrorReason.PROVIDER_UNAVAILABLE: "The provider's answer broke off",
     ErrorReason.DEPENDENCY_UNAVAILABLE: "The answer could not be recorded, so it is not charged",
 }
@@ -102,4 +105,7 @@ def interruption_by(failure: AttemptFailure, *, late: bool) -> Interruption:
     """Describe a failure in the middle of an answer; `late` when it was the caller's deadline."""
     if late:
         return interruption(ErrorReason.TIMEOUT, "The answer was not complete before the deadline")
-    return interruption(_REASONS.get(failure.kind, ErrorReason.PROVIDER_UNAVAILABLE))
+    found = interruption(_REASONS.get(failure.kind, ErrorReason.PROVIDER_UNAVAILABLE))
+    if failure.error_type is None:
+        return found
+    return Interruption(STATUSES[failure.error_type], failure.error_type.value, found.message)

@@ -8,11 +8,13 @@ from datetime import datetime
 from random import Random
 
 from contracts.catalog import Catalog, Endpoint, Model
+from contracts.error_types import AvailabilityCode
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId
+from router.domain.availability import availability, shortened
 from router.domain.demand import Demand, Strategy
 from router.domain.eligibility import ExcludedBy, Exclusion, names, narrow, partition
-from router.domain.errors import RequestRefusedError
+from router.domain.errors import NoEndpointsError, RefusalError, RequestRefusedError
 from router.domain.health_view import EndpointState, Standing
 from router.domain.ranking import Candidate, Continuation, rank
 from router.domain.sampling import looks_at_all, sample
@@ -77,7 +79,7 @@ def choose(
         complete: look at every endpoint, also where a sample of very many would do (`router.domain.sampling`).
 
     Raises:
-        RequestRefusedError: the request names no model, or one that is not on offer.
+        RefusalError: the request names no model, or one that is not on offer.
     """
     models = resolve(catalog, demand)
     strategy = demand.strategy or strategy
@@ -141,7 +143,7 @@ def resolve(catalog: Catalog, demand: Demand) -> tuple[Model, ...]:
     """Find the models that a request names, each once.
 
     Raises:
-        RequestRefusedError: it names none, too many, or one that is not on offer.
+        RefusalError: it names none, too many, one that is not on offer, or one that does not chat.
     """
     if not demand.models:
         raise RequestRefusedError(ErrorReason.INVALID_REQUEST, "model: required", param="model")
@@ -153,22 +155,52 @@ def resolve(catalog: Catalog, demand: Demand) -> tuple[Model, ...]:
     for name in demand.models:
         model = catalog.model(name)
         if model is None:
-            raise RequestRefusedError(
-                ErrorReason.MODEL_NOT_FOUND,
-                f"{_shortened(name)} is not a valid model ID",
-                param="model" if name == demand.models[0] else "models",
-                availability={
-                    "code": "model_not_found",
-                    "retryable": False,
-                    "requested_models": [_shortened(each) for each in demand.models],
-                },
-            )
+            raise _not_found(catalog, name, demand)
+        if not _SPOKEN.intersection(model.output_modalities):
+            raise _wrong_endpoint(model, demand)
         found[model.id] = model
     return tuple(found.values())
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= 100 else name[:100] + "..."
+# What a chat completion can answer with.
+_SPOKEN = frozenset({"text", "image", "audio"})
+_ENDPOINTS = {
+    "embeddings": "/embeddings", "rerank": "/rerank", "speech": "/audio/speech", "transcription": "/audio/transcriptions",
+    "video": "/videos",
+}  # fmt: skip
+
+
+def _wrong_endpoint(model: Model, demand: Demand) -> RequestRefusedError:
+    what = model.output_modalities[0] if model.output_modalities else "text"
+    there = _ENDPOINTS.get(what)
+    return RequestRefusedError(
+        ErrorReason.INVALID_REQUEST,
+        f"{model.id} does not chat: its output is {what}" + (f". Use {there}" if there else ""),
+        param="model",
+        availability=availability(
+            AvailabilityCode.WRONG_ENDPOINT, demand.models, constraint=("model", f"output modality {what}")
+        ),
+    )
+
+
+def _not_found(catalog: Catalog, name: str, demand: Demand) -> RefusalError:
+    plain, _, variant = name.rpartition(":")
+    base = catalog.model(plain) if plain else None
+    if base is not None and variant == "free":
+        return NoEndpointsError(
+            ErrorReason.NO_ENDPOINTS,
+            f"{shortened(name)} is no longer free of charge: use {base.id}",
+            param="model",
+            availability=availability(AvailabilityCode.FREE_VARIANT_ENDED, demand.models, fallback_models=[base.id]),
+        )
+    return RequestRefusedError(
+        ErrorReason.MODEL_NOT_FOUND,
+        f"{shortened(name)} is not a valid model ID",
+        param="model" if name == demand.models[0] else "models",
+        availability=availability(
+            AvailabilityCode.MODEL_NOT_FOUND, demand.models, fallback_models=[base.id] if base is not None else ()
+        ),
+    )
 
 
 def _callable(ranked: Sequence[Candidate], demand: Demand, excluded: list[Exclusion]) -> list[Candidate]:

@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls and who pays, as the edge has established it."""
+    """Who calls and who pays, as the edge has established it. `data_region` is where the request must stay, if anywhere."""
 
     org_id: OrgId
     key_id: KeyId
@@ -43,6 +43,7 @@ class Caller:
     request_id: str = ""
     app_categories: tuple[str, ...] = ()
     private: bool = False
+    data_region: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import yaml
@@ -44,6 +45,11 @@ class Offer:
     dialect: str = "openai-compatible"
     quirks: Sequence[str] = ()
     service_tier: str = ""
+    datacenters: Sequence[str] = ()
+    expiration_date: str = ""
+    input_modalities: Sequence[str] = ()
+    """Of its model, where they are not the catalogue's; likewise `output_modalities`. The first offer of a model counts."""
+    output_modalities: Sequence[str] = ("text",)
 
 
 def catalog_text(offers: Sequence[Offer], modalities: Sequence[str] = ("text",)) -> str:
@@ -68,8 +74,8 @@ def catalog_text(offers: Sequence[Offer], modalities: Sequence[str] = ("text",))
                 "name": offer.model.title(),
                 "description": "A model.",
                 "created": "2026-01-01",
-                "input_modalities": list(modalities),
-                "output_modalities": ["text"],
+                "input_modalities": list(offer.input_modalities or modalities),
+                "output_modalities": list(offer.output_modalities),
                 "endpoints": [],
             },
         )
@@ -93,6 +99,10 @@ def _endpoint(offer: Offer) -> dict[str, Any]:
     }
     if offer.service_tier:
         endpoint["service_tier"] = offer.service_tier
+    if offer.datacenters:
+        endpoint["datacenters"] = list(offer.datacenters)
+    if offer.expiration_date:
+        endpoint["expiration_date"] = date.fromisoformat(offer.expiration_date)
     if offer.cached:
         endpoint["price"]["cached"] = offer.cached
     if offer.quirks:

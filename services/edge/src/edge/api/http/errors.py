@@ -56,7 +56,7 @@ class Problem:
     status: int
     error_type: str
     message: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     availability: Mapping[str, Any] | None = None
     retry_after_s: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +101,11 @@ _PLAIN: Final[Mapping[type[errors.EdgeError], tuple[int, str]]] = MappingProxyTy
         errors.DependencyError: (503, "provider_overloaded"),
     }
 )
-_COPIED_METADATA: Final = ("provider_name", "param")
+_COPIED_METADATA: Final = ("provider_name", "provider_code", "param")
+# Nothing of these reaches the caller but that they happened (S37).
+_MASKED: Final = frozenset({ErrorReason.INTERNAL, ErrorReason.PROVIDER_UNMAPPED})
+# Where people read what an availability code means: served by `edge.api.http.error_reference`.
+DOCS_PATH: Final = "/docs/errors"
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -113,9 +117,11 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, HttpError):
         return Problem(error.status, error.error_type, str(error), headers=error.headers)
     if isinstance(error, InvalidRequestError):
-        return _invalid(error.message, error.param)
+        return _invalid(error.message, error.param, error.error_type.value)
     if isinstance(error, errors.InvalidInputError):
         return _invalid(str(error), error.param)
+    if isinstance(error, errors.RateLimitError):
+        return _limited(error)
     for kind in type(error).__mro__:
         treatment = _PLAIN.get(kind)
         if treatment is not None:
@@ -125,14 +131,31 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(500, "server", INTERNAL_MESSAGE)
 
 
-def _invalid(message: str, param: str | None) -> Problem:
-    return Problem(400, "invalid_request", message, {} if param is None else {"param": param})
+def _invalid(message: str, param: str | None, error_type: str = "invalid_request") -> Problem:
+    return Problem(400, error_type, message, {} if param is None else {"param": param})
+
+
+def _limited(error: errors.RateLimitError) -> Problem:
+    """A limit of ours: only such a 429 says how much there is, how much is left, and when there is more."""
+    headers = {
+        "X-RateLimit-Limit": str(error.limit),
+        "X-RateLimit-Remaining": str(error.remaining),
+        "X-RateLimit-Reset": str(error.reset_ms),
+    }
+    return Problem(
+        429,
+        "rate_limit_exceeded",
+        str(error),
+        {"limit_source": "platform"},
+        retry_after_s=max(1, math.ceil(error.retry_after_s)),
+        headers=headers,
+    )
 
 
 def _refused(error: errors.RefusedError) -> Problem:
     treatment = TREATMENTS[error.reason]
-    if error.reason is ErrorReason.INTERNAL:
-        return Problem(500, "server", INTERNAL_MESSAGE)
+    if error.reason in _MASKED:
+        return Problem(500, treatment.error_type, INTERNAL_MESSAGE)
     status = _status(error.metadata.get("http_status"), treatment.http_status)
     retry_after = None if error.retry_after_s is None else max(1, math.ceil(error.retry_after_s))
     if retry_after is None and status == 503:
@@ -141,7 +164,7 @@ def _refused(error: errors.RefusedError) -> Problem:
         status=status,
         error_type=error.metadata.get("error_type") or treatment.error_type,
         message=error.message,
-        metadata={name: error.metadata[name] for name in _COPIED_METADATA if error.metadata.get(name)},
+        metadata=_metadata(error, status),
         availability=_availability(error.metadata.get("availability")),
         retry_after_s=retry_after,
     )
@@ -154,10 +177,25 @@ def _status(text: str | None, default: int) -> int:
     return int(text)
 
 
+def _metadata(error: errors.RefusedError, status: int) -> dict[str, Any]:
+    metadata: dict[str, Any] = {name: error.metadata[name] for name in _COPIED_METADATA if error.metadata.get(name)}
+    previous = error.metadata.get("previous_errors")
+    if previous:
+        try:
+            metadata["previous_errors"] = msgspec.json.decode(previous, type=list[dict[str, Any]])
+        except msgspec.MsgspecError:
+            # It tells more than must be told; the error itself is still whole.
+            previous = None
+    if status == 429:
+        metadata["limit_source"] = "upstream"
+    return metadata
+
+
 def _availability(text: str | None) -> Mapping[str, Any] | None:
     if not text:
         return None
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        document = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.MsgspecError:
         return None
+    return {**document, "docs_url": f"{DOCS_PATH}#{document.get('code', '')}"}

@@ -18,7 +18,7 @@ JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
 # What a request for inference may end with besides what every route with a key and a body may.
-INFERENCE_ERRORS: Final = (402, 403, 404, 422, 429, 502, 504, 524, 529)
+INFERENCE_ERRORS: Final = (402, 403, 404, 412, 422, 429, 502, 504, 524, 529)
 
 Tag = Literal[
     "API Keys",

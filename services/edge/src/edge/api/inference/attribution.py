@@ -12,6 +12,7 @@ from edge.generations import Application
 _MAX_LENGTH: Final = 256
 _CATEGORY: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,29}", re.ASCII)
 _MAX_CATEGORIES: Final = 10
+_REGIONS: Final = frozenset({"eu", "us"})
 
 
 def application_of(exchange: Exchange) -> Application:
@@ -27,7 +28,14 @@ def application_of(exchange: Exchange) -> Application:
         user_agent=headers.get("User-Agent", "")[:_MAX_LENGTH],
         request_id=exchange.request_id,
         categories=_categories(headers.get("X-OpenRouter-Categories", "")),
+        data_region=_data_region(headers.get("Host", "")),
     )
+
+
+def _data_region(host: str) -> str:
+    """The region that the address stands for: `eu.` and `us.` in front of a name are in-region, as at OpenRouter."""
+    label, dot, _ = host.lower().partition(".")
+    return label if dot and label in _REGIONS else ""
 
 
 def _categories(text: str) -> tuple[str, ...]:

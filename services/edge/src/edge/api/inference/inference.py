@@ -8,6 +8,7 @@ from functools import partial
 from aiohttp import web
 
 from dialects.chat import ChatRequest
+from dialects.images import check_images
 from edge.api.http.bodies import JsonBodies
 from edge.api.http.errors import problem_of
 from edge.api.http.exchange import Exchange
@@ -17,7 +18,8 @@ from edge.api.inference.attribution import application_of
 from edge.api.inference.skin import AnswerWriter, Heading, Skin, SkinRequest
 from edge.api.inference.stream_watch import StreamWatch
 from edge.domain.admission import Capacity
-from edge.generations import Generation, Generations, failure_of
+from edge.domain.request_rate import RequestRate
+from edge.generations import Generation, Generations, failure_of, unix_ms
 from servicekit.clock import Clock
 
 
@@ -31,6 +33,7 @@ class Inference:
         bodies: JsonBodies,
         capacity: Capacity,
         watch: StreamWatch,
+        rate: RequestRate,
         clock: Clock,
     ) -> None:
         """Make the handler.
@@ -41,6 +44,7 @@ class Inference:
             bodies: reads requests.
             capacity: bounds how many there are at the same time.
             watch: looks after streams.
+            rate: bounds how many a key may send.
             clock: dates their events.
         """
         self._skins = skins
@@ -48,6 +52,7 @@ class Inference:
         self._bodies = bodies
         self._capacity = capacity
         self._watch = watch
+        self._rate = rate
         self._clock = clock
 
     def routes(self) -> Sequence[Route]:
@@ -62,9 +67,11 @@ class Inference:
             InvalidRequestError: it is not valid.
         """
         with self._capacity.place():
+            self._rate.count(exchange.principal.key.key_id, unix_ms(self._clock.now()))
             headers = exchange.request.headers
             request = skin.decode(await self._bodies.read(exchange.request), headers)
             request = _with_session(request, headers.get("x-session-id"))
+            check_images(request.chat.body)
             application = application_of(exchange)
             async with self._generations.begin(exchange.principal, request.chat, application) as generation:
                 exchange.generation_id = generation.generation_id

@@ -19,6 +19,14 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 # Far above any model's output; keeps every later sum within 64 bits.
 TokenLimit = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 ModelSlug = Annotated[str, Meta(min_length=1, max_length=256)]
+# Names have no brackets because analytics address a member as `metadata[name]`.
+Metadata = Annotated[
+    dict[
+        Annotated[str, Meta(max_length=64, pattern=r"^[^\[\]]*$")],
+        Annotated[str, Meta(max_length=512)],
+    ],
+    Meta(max_length=16),
+]
 Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
 
 
@@ -36,6 +44,8 @@ class Reasoning(Struct, frozen=True):
     exclude: bool | None = None
     enabled: bool | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
+    context: Literal["auto", "all_turns", "current_turn"] | None = None
+    mode: Literal["standard", "pro"] | None = None
 
 
 class UsageOptions(Struct, frozen=True):
@@ -114,10 +124,7 @@ class ChatBody(Struct, frozen=True):
 
     session_id: Annotated[str, Meta(max_length=MAX_SESSION_ID_LENGTH)] | None = None
     user: Annotated[str, Meta(max_length=256)] | None = None
-    metadata: (
-        Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
-        | None
-    ) = None
+    metadata: Metadata | None = None
     trace: dict[str, Any] | None = None
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dialects.answers import ChoiceDelta, FinishReason, ToolCallPiece
 from dialects.responses import Event, ResponseOutput, decode_responses_request
@@ -190,7 +191,7 @@ def test_whatever_the_order_of_pieces_the_events_add_up(spoken: list[tuple[str, 
             piece = ToolCallPiece(position % 3, f"call{position % 3}", "function", "look", said)
             deltas.append(ChoiceDelta(0, tool_calls=(piece,)))
         else:
-            deltas.append(ChoiceDelta(0, **{kind: said}))
+            deltas.append(replace(ChoiceDelta(0), **{kind: said}))
     output = ResponseOutput(ID, {}, encrypted=True, logprobs=False)
     check_stream(events_of(output, deltas), output.items())
     assert output.text == "".join(said for kind, said in spoken if kind == "content")

@@ -11,7 +11,7 @@ from dialects.errors import InvalidRequestError
 from dialects.request_reading import convert_request, parse_request
 from dialects.responses.content import ITEM_TYPES
 from dialects.responses.conversation import messages_of
-from dialects.responses.request import JsonSchemaFormat, ResponsesBody, TextFormat, TextOptions
+from dialects.responses.request import JsonSchemaOutputFormat, ResponsesBody, TextOptions, TextOutputFormat
 from dialects.responses.tools import ToolName, check_tool_types, choose_tools, functions_of
 
 # Members that the two dialects share by name and meaning. Those below the line are documented in the chat dialect only.
@@ -135,7 +135,7 @@ def _chat_document(
         chat["logprobs"] = True
         if body.top_logprobs:
             chat["top_logprobs"] = body.top_logprobs
-    tools, choice = choose_tools(document.get("tool_choice"), functions)
+    tools, choice = choose_tools(body.tool_choice, functions)
     if tools:
         chat["tools"] = tools
         if choice is not None:
@@ -166,12 +166,12 @@ def _text_members(text: TextOptions) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if text.verbosity is not None:
         members["verbosity"] = text.verbosity
-    if isinstance(text.format, JsonSchemaFormat):
+    if isinstance(text.format, JsonSchemaOutputFormat):
         schema: dict[str, Any] = {"name": text.format.name, "schema": text.format.schema}
         optional = {"description": text.format.description, "strict": text.format.strict}
         schema |= {name: value for name, value in optional.items() if value is not None}
         members["response_format"] = {"type": "json_schema", "json_schema": schema}
-    elif text.format is not None and not isinstance(text.format, TextFormat):
+    elif text.format is not None and not isinstance(text.format, TextOutputFormat):
         members["response_format"] = {"type": "json_object"}
     return members
 

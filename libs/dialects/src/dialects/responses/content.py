@@ -38,32 +38,32 @@ class InputFile(Struct, frozen=True, tag_field="type", tag="input_file"):
     cache_control: dict[str, Any] | None = None
 
 
-class AudioPart(Struct, frozen=True, tag_field="type", tag="input_audio"):
+class InputAudioPart(Struct, frozen=True, tag_field="type", tag="input_audio"):
     """A recording."""
 
     input_audio: InputAudio
 
 
-class VideoPart(Struct, frozen=True, tag_field="type", tag="input_video"):
+class InputVideoPart(Struct, frozen=True, tag_field="type", tag="input_video"):
     """A video, by address or data URL."""
 
     video_url: Annotated[str, Meta(min_length=1)]
 
 
-class OutputText(Struct, frozen=True, tag_field="type", tag="output_text"):
+class OutputTextPart(Struct, frozen=True, tag_field="type", tag="output_text"):
     """Text that a model wrote."""
 
     text: str
     annotations: list[dict[str, Any]] | None = None
 
 
-class Refusal(Struct, frozen=True, tag_field="type", tag="refusal"):
+class RefusalPart(Struct, frozen=True, tag_field="type", tag="refusal"):
     """What a model said instead of an answer."""
 
     refusal: str
 
 
-MessagePart = InputText | InputImage | InputFile | AudioPart | VideoPart | OutputText | Refusal
+MessagePart = InputText | InputImage | InputFile | InputAudioPart | InputVideoPart | OutputTextPart | RefusalPart
 ToolOutputPart = InputText | InputImage | InputFile
 ToolOutput = str | list[ToolOutputPart]
 

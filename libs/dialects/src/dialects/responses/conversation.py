@@ -9,24 +9,24 @@ from typing import Any, Final
 
 from dialects.errors import InvalidRequestError
 from dialects.responses.content import (
-    AudioPart,
     CustomToolCallItem,
     CustomToolCallOutputItem,
     FunctionCallItem,
     FunctionCallOutputItem,
     ImageCallItem,
+    InputAudioPart,
     InputFile,
     InputImage,
     InputText,
+    InputVideoPart,
     Item,
     MessageItem,
     MessagePart,
-    OutputText,
+    OutputTextPart,
     ReasoningItem,
-    Refusal,
+    RefusalPart,
     ToolOutput,
     ToolOutputPart,
-    VideoPart,
 )
 from dialects.responses.reasoning import details_of, text_of
 from dialects.responses.tools import ToolName, custom_arguments
@@ -98,20 +98,20 @@ class _Conversation:
             turn["content"] = item.content
             return
         parts = item.content or []
-        refusals = [part.refusal for part in parts if isinstance(part, Refusal)]
+        refusals = [part.refusal for part in parts if isinstance(part, RefusalPart)]
         if refusals:
             turn["refusal"] = "".join(refusals)
-        said = [(at, part) for at, part in enumerate(parts) if not isinstance(part, Refusal)]
+        said = [(at, part) for at, part in enumerate(parts) if not isinstance(part, RefusalPart)]
         annotations = [
             chat
             for _, part in said
-            if isinstance(part, OutputText)
+            if isinstance(part, OutputTextPart)
             for annotation in part.annotations or ()
             if (chat := chat_annotation(annotation)) is not None
         ]
         if annotations:
             turn["annotations"] = annotations
-        if len(said) == 1 and isinstance(said[0][1], OutputText):
+        if len(said) == 1 and isinstance(said[0][1], OutputTextPart):
             # As a model's answer is in the chat dialect, and as every provider takes it.
             turn["content"] = said[0][1].text
         elif said:
@@ -166,7 +166,7 @@ def _tool_output(output: ToolOutput, where: str) -> str | list[dict[str, Any]]:
 
 
 def _part(part: MessagePart | ToolOutputPart, where: str) -> dict[str, Any]:
-    if isinstance(part, InputText | OutputText):
+    if isinstance(part, InputText | OutputTextPart):
         written: dict[str, Any] = {"type": "text", "text": part.text}
         if isinstance(part, InputText) and part.prompt_cache_breakpoint is not None:
             written["prompt_cache_breakpoint"] = part.prompt_cache_breakpoint
@@ -177,10 +177,10 @@ def _part(part: MessagePart | ToolOutputPart, where: str) -> dict[str, Any]:
         written = {"type": "image_url", "image_url": image}
     elif isinstance(part, InputFile):
         written = {"type": "file", "file": _file(part, where)}
-    elif isinstance(part, AudioPart):
+    elif isinstance(part, InputAudioPart):
         audio = {"data": part.input_audio.data, "format": part.input_audio.format}
         written = {"type": "input_audio", "input_audio": audio}
-    elif isinstance(part, VideoPart):
+    elif isinstance(part, InputVideoPart):
         written = {"type": "video_url", "video_url": {"url": part.video_url}}
     else:
         raise InvalidRequestError(f"{where}: only an assistant refuses", where)

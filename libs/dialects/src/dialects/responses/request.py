@@ -24,15 +24,15 @@ from dialects.responses.tools import Name, Tool
 Verbosity = Literal["low", "medium", "high", "xhigh", "max"]
 
 
-class TextFormat(Struct, frozen=True, tag_field="type", tag="text"):
+class TextOutputFormat(Struct, frozen=True, tag_field="type", tag="text"):
     """Plain text."""
 
 
-class JsonObjectFormat(Struct, frozen=True, tag_field="type", tag="json_object"):
+class JsonObjectOutputFormat(Struct, frozen=True, tag_field="type", tag="json_object"):
     """Any JSON object."""
 
 
-class JsonSchemaFormat(Struct, frozen=True, tag_field="type", tag="json_schema"):
+class JsonSchemaOutputFormat(Struct, frozen=True, tag_field="type", tag="json_schema"):
     """JSON that follows a schema."""
 
     name: Name
@@ -44,7 +44,7 @@ class JsonSchemaFormat(Struct, frozen=True, tag_field="type", tag="json_schema")
 class TextOptions(Struct, frozen=True):
     """The form of the answer's text."""
 
-    format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
+    format: TextOutputFormat | JsonObjectOutputFormat | JsonSchemaOutputFormat | None = None
     verbosity: Verbosity | None = None
 
 
@@ -71,6 +71,7 @@ class ResponsesBody(Struct, frozen=True):
     presence_penalty: Penalty | None = None
 
     tools: Annotated[list[Tool], Meta(max_length=1_024)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
     reasoning: Reasoning | None = None

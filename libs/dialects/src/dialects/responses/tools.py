@@ -32,11 +32,11 @@ class FunctionTool(Struct, frozen=True, tag_field="type", tag="function"):
     cache_control: dict[str, Any] | None = None
 
 
-class TextFormat(Struct, frozen=True, tag_field="type", tag="text"):
+class CustomTextFormat(Struct, frozen=True, tag_field="type", tag="text"):
     """Any text."""
 
 
-class GrammarFormat(Struct, frozen=True, tag_field="type", tag="grammar"):
+class CustomGrammarFormat(Struct, frozen=True, tag_field="type", tag="grammar"):
     """Text of a grammar."""
 
     definition: str
@@ -48,7 +48,7 @@ class CustomTool(Struct, frozen=True, tag_field="type", tag="custom"):
 
     name: Name
     description: str | None = None
-    format: TextFormat | GrammarFormat | None = None
+    format: CustomTextFormat | CustomGrammarFormat | None = None
 
 
 class NamespaceTool(Struct, frozen=True, tag_field="type", tag="namespace"):
@@ -209,7 +209,7 @@ def _function(name: ToolName, tool: FunctionTool | CustomTool) -> dict[str, Any]
 
 def _described(tool: CustomTool) -> str:
     description = tool.description or ""
-    if isinstance(tool.format, GrammarFormat):
+    if isinstance(tool.format, CustomGrammarFormat):
         return (
             f"{description}\n\nThe input follows this {tool.format.syntax} grammar:\n{tool.format.definition}".strip()
         )

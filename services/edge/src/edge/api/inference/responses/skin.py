@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from dialects.chat import ChatRequest
-from dialects.responses import LENGTH_ERRORS, ResponsesRequest, decode_responses_request
+from dialects.responses import LENGTH_ERRORS, ResponsesBody, ResponsesRequest, decode_responses_request
 from edge.api.http.errors import Problem
+from edge.api.http.operations import EVENT_STREAM, INFERENCE_ERRORS, Operation
 from edge.api.http.routes import Access, Handler, Route
 from edge.api.inference.responses.answer import ResponseAnswer, ResponseEvents, ResponseWriter
+from edge.api.inference.responses.answers import ResponseDocument, ResponseEvent, ResponsesErrorAnswer
 from edge.api.inference.skin import Heading
 from servicekit.clock import Clock
 
 _encode = msgspec.json.Encoder().encode
+
+_OPERATION: Final = Operation(
+    id="createResponses",
+    tag="Responses",
+    summary="Create a response",
+    body=ResponsesBody,
+    answer=ResponseDocument,
+    content={EVENT_STREAM: ResponseEvent},
+    errors=INFERENCE_ERRORS,
+    error=ResponsesErrorAnswer,
+)
 
 
 def responses_error(problem: Problem, generation_id: str | None = None) -> bytes:
@@ -72,7 +85,7 @@ class ResponsesSkin:
 
     def route(self, handler: Handler) -> Route:
         """Say where it is spoken."""
-        return Route("POST", "/responses", Access.INFERENCE_KEY, handler, responses_error)
+        return Route("POST", "/responses", Access.INFERENCE_KEY, handler, _OPERATION, responses_error)
 
     def decode(self, body: bytes, headers: Mapping[str, str]) -> ResponsesSkinRequest:
         """Read and validate a request.

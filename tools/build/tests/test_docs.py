@@ -17,11 +17,18 @@ NOT_SIGNALS = {
     "chat.completion.chunk",
     "error.type",
     "gen_ai.provider.name",
+    "incomplete_details.reason",
     "metadata.param",
     "metadata.provider_name",
     "provider.hedge",
     "provider.require_parameters",
     "provider.strategy",
+    "reasoning.encrypted_content",
+    "response.completed",
+    "response.created",
+    "response.failed",
+    "text.format",
+    "text.verbosity",
 }
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 

@@ -42,6 +42,7 @@ def environments(
     stand_ins = {
         "clickhouse-dsn": "https://turnpike:made-up@server.clickhouse.svc:8443/turnpike",
         "postgres-dsn": "postgresql://turnpike:made-up@server.postgresql.svc:5432/turnpike",
+        "owner-dsn": "postgresql://owner:made-up@server.postgresql.svc:5432/turnpike",
         "pepper": "made-up-" * 8,
     }
     found: dict[tuple[str, str], dict[str, str]] = {}

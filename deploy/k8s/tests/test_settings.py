@@ -169,7 +169,7 @@ def test_grpc_targets_are_services_that_may_be_reached(environments: Environment
         assert any(rule["from"] == pods[1:] for rule in policies[server]["ingress"]), (client, server)
 
 
-@pytest.mark.parametrize("setting", ["_KAFKA_BROKERS", "_POSTGRES_DSN", "_CLICKHOUSE_DSN"])
+@pytest.mark.parametrize("setting", ["_KAFKA_BROKERS", "_POSTGRES_DSN", "_POSTGRES_OWNER_DSN", "_CLICKHOUSE_DSN"])
 def test_stores_are_in_namespaces_that_may_be_reached(
     environments: Environments, objects: list[Object], setting: str
 ) -> None:

@@ -27,7 +27,7 @@ from accounts.domain.accounts import KeyKind
 from accounts.domain.ports import OutboxMessage
 from accounts.identity import Identity
 from accounts.settlement import Settlement
-from accounts.testing import CREDIT, Drain, NewCustomer
+from accounts.testing import CREDIT, Drain, NewCustomer, serving_dsn
 from accounts.testing.usage_events import UsageEvents
 from localstack import postgres
 from servicekit.clock import SystemClock
@@ -88,12 +88,12 @@ async def dsn(postgres_server: tuple[int, str]) -> str:
 def open_database() -> OpenDatabase:
     def make(dsn: str, *, may_migrate: bool = True) -> Database:
         return Database(
-            dsn,
+            serving_dsn(dsn),
             SystemClock(),
             pool=4,
             connect_timeout=timedelta(seconds=3),
             statement_timeout=timedelta(seconds=10),
-            may_migrate=may_migrate,
+            owner_dsn=dsn if may_migrate else None,
         )
 
     return make

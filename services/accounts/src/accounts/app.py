@@ -40,7 +40,7 @@ def database(settings: PostgresSettings, clock: Clock) -> Database:
         pool=settings.pool,
         connect_timeout=settings.connect_timeout,
         statement_timeout=settings.statement_timeout,
-        may_migrate=settings.migrate,
+        owner_dsn=settings.owner_dsn.get_secret_value() if settings.migrate and settings.owner_dsn else None,
     )
 
 

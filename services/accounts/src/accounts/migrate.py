@@ -26,6 +26,9 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.writelines(f"accounts.migrate: {problem}\n" for problem in error.problems)
         sys.exit(2)
+    if settings.postgres.owner_dsn is None:
+        sys.stderr.write("accounts.migrate: ACCOUNTS_POSTGRES_OWNER_DSN: required\n")
+        sys.exit(2)
     asyncio.run(_migrate(settings))
 
 

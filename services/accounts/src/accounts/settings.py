@@ -25,18 +25,27 @@ _MIN_PEPPER_LENGTH = 32
 class PostgresSettings(Section):
     """Where organisations, keys and the ledger are kept."""
 
-    dsn: SecretStr = Field(description="postgresql://user:password@host:port/database")
+    dsn: SecretStr = Field(description="postgresql://user:password@host:port/database, of the role that serves")
+    owner_dsn: SecretStr | None = Field(default=None, description="the same of the role that has the tables")
     pool: int = Field(default=10, ge=2, le=200, description="connections; one is kept by each batch that settles")
     connect_timeout: Duration = Field(default=parse_duration("3s"), description="of a new connection")
     statement_timeout: Duration = Field(default=parse_duration("10s"), description="after which PostgreSQL gives up")
-    migrate: bool = Field(default=True, description="run pending migrations at start; otherwise wait for them")
+    migrate: bool = Field(
+        default=True, description="run pending migrations at start, with owner_dsn; otherwise wait for them"
+    )
 
-    @field_validator("dsn")
+    @field_validator("dsn", "owner_dsn")
     @classmethod
-    def _postgresql(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("expected postgresql://user:password@host:port/database")
         return value
+
+    @model_validator(mode="after")
+    def _owner_migrates(self) -> Self:
+        if self.migrate and self.owner_dsn is None:
+            raise ValueError("owner_dsn is required to run migrations; without it set migrate to false")
+        return self
 
 
 class KeysSettings(Section):

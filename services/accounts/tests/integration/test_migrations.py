@@ -11,6 +11,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
@@ -132,8 +133,10 @@ async def test_events_that_were_settled_before_copies_were_known_have_none_and_c
     database = open_database(dsn)
     sql = await asyncpg.connect(dsn)
     try:
-        async with database.transaction() as connection:
+        engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"))
+        async with engine.begin() as connection:
             await connection.run_sync(upgrade_to_0001)
+        await engine.dispose()
         await post_as_0001(sql, estimate)
         await database.start()
         assert await sql.fetchval("SELECT hedges::text FROM settled_events") == "{}"

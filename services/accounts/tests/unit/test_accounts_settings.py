@@ -6,7 +6,11 @@ from accounts.failpoints import POINTS
 from accounts.settings import Settings
 from servicekit.settings import SettingsError, load
 
-GOOD = {"ACCOUNTS_POSTGRES_DSN": "postgresql://u:hidden@127.0.0.1/db", "ACCOUNTS_KEYS_PEPPER": "p" * 32}
+GOOD = {
+    "ACCOUNTS_POSTGRES_DSN": "postgresql://u:hidden@127.0.0.1/db",
+    "ACCOUNTS_POSTGRES_OWNER_DSN": "postgresql://owner:hidden@127.0.0.1/db",
+    "ACCOUNTS_KEYS_PEPPER": "p" * 32,
+}
 
 
 def problems(**more: str) -> list[str]:
@@ -34,6 +38,12 @@ def test_all_problems_are_told_together_and_no_secret_is() -> None:
         assert f"ACCOUNTS_{name}" in found
     assert "hidden" not in found
     assert "short-secret" not in found
+
+
+def test_migrations_need_the_owner() -> None:
+    (problem,) = problems(ACCOUNTS_POSTGRES_OWNER_DSN="")
+    assert "owner_dsn is required to run migrations" in problem
+    assert load(Settings, GOOD | {"ACCOUNTS_POSTGRES_OWNER_DSN": "", "ACCOUNTS_POSTGRES_MIGRATE": "false"})
 
 
 def test_a_send_must_not_outlast_the_transaction_that_waits_for_it() -> None:

@@ -24,6 +24,8 @@ from localstack.errors import MissingPartError, StateDamagedError
 from localstack.ports import LOOPBACK
 
 OWNER = "turnpike"
+SERVING = "turnpike_accounts"
+"""The role that accounts works as; its first migration makes it."""
 DATABASE = "turnpike"
 _CONNECT_TIMEOUT_S = 2.0
 _FAULT = re.compile(r"\b(error|FATAL|PANIC|ERROR): ")
@@ -61,9 +63,9 @@ class PostgresCluster:
         return (str(self.programs / "postgres"), "-D", str(self.data), *options)
 
 
-def dsn(port: int, password: str) -> str:
-    """Address of the database with its owner's password."""
-    return f"postgresql://{OWNER}:{password}@{LOOPBACK}:{port}/{DATABASE}"
+def dsn(port: int, password: str, role: str = OWNER) -> str:
+    """Address of the database with the password of a role, its owner otherwise."""
+    return f"postgresql://{role}:{password}@{LOOPBACK}:{port}/{DATABASE}"
 
 
 async def accepts(address: str) -> bool:

@@ -120,7 +120,7 @@ class Installation:
 
     @property
     def dsn(self) -> str:
-        """Address of the database, with its password."""
+        """Address of the database, with its owner's password."""
         return postgres.dsn(self.ports.main["postgres"], self.secrets.postgres_password)
 
     def specs(self) -> list[ChildSpec]:
@@ -229,7 +229,13 @@ class Installation:
         keys = str(self.state.provider_keys)
         pace = {"SCHEDULE_INTERVAL": self.probe_interval, "SCHEDULE_UNHEALTHY_INTERVAL": self.probe_interval}
         return {
-            "accounts": {"POSTGRES_DSN": self.dsn, "KEYS_PEPPER": self.secrets.pepper},
+            "accounts": {
+                "POSTGRES_DSN": postgres.dsn(
+                    self.ports.main["postgres"], self.secrets.serving_password, postgres.SERVING
+                ),
+                "POSTGRES_OWNER_DSN": self.dsn,
+                "KEYS_PEPPER": self.secrets.pepper,
+            },
             "metering": {"CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}"},
             "router": {
                 "CATALOG_PATHS": catalog,

@@ -21,11 +21,13 @@ class InstallationSecrets:
     Attributes:
         pepper: under which digests of API keys are made; without it no key is ever recognised again.
         postgres_password: of the database's owner.
+        serving_password: of the role that accounts works as in it.
         model_keys: by name of a model server, the API key that it wants.
     """
 
     pepper: str = field(repr=False)
     postgres_password: str = field(repr=False)
+    serving_password: str = field(repr=False)
     model_keys: Mapping[str, str] = field(repr=False)
 
 
@@ -38,6 +40,7 @@ def load_secrets(directory: Path, model_servers: tuple[str, ...]) -> Installatio
     return InstallationSecrets(
         pepper=_secret(directory / "pepper"),
         postgres_password=_secret(directory / "postgres_password"),
+        serving_password=_secret(directory / "postgres_serving_password"),
         model_keys={name: _secret(model_key_file(directory, name)) for name in model_servers},
     )
 

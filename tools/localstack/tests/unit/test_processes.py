@@ -103,6 +103,7 @@ def test_no_secret_is_on_a_command_line_or_where_it_is_not_needed(state: StateDi
     needed_by = {
         secrets.pepper: {"accounts", "edge"},
         secrets.postgres_password: {"accounts"},
+        secrets.serving_password: {"accounts"},
         **{key: set[str]() for key in secrets.model_keys.values()},
     }
     for name, spec in by_name(made).items():

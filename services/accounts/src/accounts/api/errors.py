@@ -14,6 +14,7 @@ from accounts.domain.errors import (
     AlreadyExistsError,
     InvalidFieldError,
     NotFoundError,
+    PowerfulRoleError,
     StoreUnavailableError,
 )
 from contracts.errors import TREATMENTS, ErrorReason
@@ -24,6 +25,7 @@ REASONS: Final[dict[type[AccountsError], tuple[ErrorReason, str]]] = {
     NotFoundError: (ErrorReason.NOT_FOUND, "{error}"),
     AlreadyExistsError: (ErrorReason.ALREADY_EXISTS, "{error}"),
     StoreUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The accounts database is not available"),
+    PowerfulRoleError: (ErrorReason.INTERNAL, "internal error"),
 }
 """Error to reason and message; `{error}` stands for the error's own text, where that is fit for the caller."""
 

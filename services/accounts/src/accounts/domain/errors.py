@@ -4,7 +4,8 @@ AccountsError
 ├── InvalidFieldError        a field of the request breaks a rule
 ├── NotFoundError            there is no such thing, or it belongs to somebody else
 ├── AlreadyExistsError       it was done before, under the same idempotency key
-└── StoreUnavailableError    the database cannot be reached or does not answer: try again later
+├── StoreUnavailableError    the database cannot be reached or does not answer: try again later
+└── PowerfulRoleError        row-level security does not bind the role that serves: never starts
 """
 
 from __future__ import annotations
@@ -36,3 +37,12 @@ class AlreadyExistsError(AccountsError):
 
 class StoreUnavailableError(AccountsError):
     """The database cannot be reached or does not answer. Says nothing about what was asked for."""
+
+
+class PowerfulRoleError(AccountsError):
+    """PostgreSQL's row-level security does not bind the role that serves, so nothing is served."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the role of postgres.dsn is a superuser, is exempt from row-level security, or owns the tables"
+        )

@@ -91,6 +91,7 @@ class Postings:
     key_spend: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
     key_day_spend: dict[tuple[UUID, date], int] = field(default_factory=lambda: defaultdict(int))
     key_used_at: dict[UUID, datetime] = field(default_factory=dict)
+    key_orgs: dict[UUID, UUID] = field(default_factory=dict)
 
 
 def customer(org_id: UUID) -> str:
@@ -156,3 +157,4 @@ def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
         if nano:
             result.key_spend[key_id] += nano
             result.key_day_spend[key_id, day] += nano
+            result.key_orgs[key_id] = fact.org_id

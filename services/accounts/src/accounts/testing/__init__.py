@@ -14,5 +14,11 @@ CREDIT: Final = 1_000_000_000
 NewCustomer = Callable[..., Awaitable[tuple[UUID, UUID]]]
 """Makes an organisation with credit and one key: their ids."""
 
+
+def serving_dsn(owner_dsn: str) -> str:
+    """The address of the same database for the role that serves, which its first migration makes."""
+    return "postgresql://turnpike_serving:of-tests-only@" + owner_dsn.rpartition("@")[2]
+
+
 Drain = Callable[..., Awaitable[list[OutboxMessage]]]
 """Empties the outbox: what it had."""

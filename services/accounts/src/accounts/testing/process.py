@@ -8,13 +8,15 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 
+from accounts.testing import serving_dsn
 from servicekit.testing.service_process import ServiceProcess, service_process
 
 
-def environment(dsn: str, bootstrap: str, pepper: str, **more: str) -> Mapping[str, str]:
+def environment(owner_dsn: str, bootstrap: str, pepper: str, **more: str) -> Mapping[str, str]:
     """The settings of a process, and nothing else of ours."""
     return {
-        "ACCOUNTS_POSTGRES_DSN": dsn,
+        "ACCOUNTS_POSTGRES_DSN": serving_dsn(owner_dsn),
+        "ACCOUNTS_POSTGRES_OWNER_DSN": owner_dsn,
         "ACCOUNTS_KEYS_PEPPER": pepper,
         "ACCOUNTS_KAFKA_BROKERS": bootstrap,
         "ACCOUNTS_KAFKA_WATCH_INTERVAL": "200ms",

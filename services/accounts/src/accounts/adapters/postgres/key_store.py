@@ -108,7 +108,7 @@ class PostgresKeyStore:
             "rate_limits": rate_limits_to_json(key.settings.rate_limits),
         }
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(key.org_id) as connection:
                 await connection.execute(_INSERT, values)
                 await enqueue(connection, [key_message(key, key.created_at)])
         except IntegrityError as error:
@@ -124,7 +124,7 @@ class PostgresKeyStore:
         Raises:
             NotFoundError: no key has this digest.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.installation_transaction() as connection:
             row = (await connection.execute(_BY_DIGEST, {"digest": digest})).one_or_none()
             if row is None:
                 raise NotFoundError("no such key")
@@ -137,7 +137,7 @@ class PostgresKeyStore:
     ) -> tuple[list[ApiKey], int]:
         """Return keys of an organisation, newest first, and how many there are in all."""
         values = {"org_id": org_id, "include_disabled": include_disabled}
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             page = await connection.execute(_PAGE, {**values, "limit": limit, "offset": offset})
             keys = await keys_from_rows(connection, page, now.date())
             total = (await connection.execute(_COUNT, values)).scalar_one()
@@ -149,7 +149,7 @@ class PostgresKeyStore:
         Raises:
             NotFoundError: the organisation has no such key.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             row = (await connection.execute(_OWN, {"digest": digest, "org_id": org_id})).one_or_none()
             if row is None:
                 raise NotFoundError("no such key")
@@ -178,7 +178,7 @@ class PostgresKeyStore:
             "rate_limits": None if settings.rate_limits is None else rate_limits_to_json(settings.rate_limits),
             "now": now,
         }
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             row = (await connection.execute(_UPDATE, values)).one_or_none()
             if row is None:
                 raise NotFoundError("no such key")
@@ -193,7 +193,7 @@ class PostgresKeyStore:
             NotFoundError: the organisation has no such key.
         """
         values = {"org_id": org_id, "digest": digest, "now": now}
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             row = (await connection.execute(_DELETE, values)).one_or_none()
             if row is None:
                 raise NotFoundError("no such key")

@@ -52,7 +52,7 @@ class PostgresOrgStore:
     async def add(self, org_id: UUID, name: str, now: datetime) -> Org:
         """Store a new organisation without credit."""
         values = {"org_id": org_id, "name": name, "status": int(OrgStatus.ACTIVE), "now": now}
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             org = org_from_row((await connection.execute(_INSERT, values)).one())
             await enqueue(connection, [org_message(org, now)])
         return org
@@ -63,7 +63,7 @@ class PostgresOrgStore:
         Raises:
             NotFoundError: there is none.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             row = (await connection.execute(_GET, {"org_id": org_id})).one_or_none()
         if row is None:
             raise NotFoundError("no such organisation")
@@ -76,7 +76,7 @@ class PostgresOrgStore:
             NotFoundError: there is no such organisation.
         """
         grant_id = uuid5(org_id, f"grant/{idempotency_key}")
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             row = (await connection.execute(_LOCK, {"org_id": org_id})).one_or_none()
             if row is None:
                 raise NotFoundError("no such organisation")

@@ -80,7 +80,7 @@ class PostgresOutbox:
 
         Of several messages for one key of a compacted topic only the latest is sent: the topic keeps no more than that.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.installation_transaction() as connection:
             await connection.execute(_LOCK)
             is_complete = await _published_cluster(connection) == cluster_id
             changes = await self._send_changes(connection, limit, send) if is_complete else 0
@@ -88,7 +88,7 @@ class PostgresOutbox:
             if changes:
                 self._failpoints.reach("changes.forgotten")
             return Published(changes, everything=False)
-        async with self._database.transaction() as connection:
+        async with self._database.installation_transaction() as connection:
             await connection.execute(_ONE_SNAPSHOT)
             await connection.execute(_LOCK)
             if await _published_cluster(connection) == cluster_id:

@@ -81,8 +81,9 @@ CHARGE_KEYS = text(
 
 ADD_DAILY_SPEND = text(
     """
-    INSERT INTO key_spend_daily (key_id, day, nano)
-    SELECT * FROM unnest(CAST(:key_ids AS uuid[]), CAST(:days AS date[]), CAST(:nanos AS bigint[]))
+    INSERT INTO key_spend_daily (key_id, org_id, day, nano)
+    SELECT * FROM unnest(CAST(:key_ids AS uuid[]), CAST(:org_ids AS uuid[]), CAST(:days AS date[]),
+                         CAST(:nanos AS bigint[]))
     ON CONFLICT (key_id, day) DO UPDATE SET nano = key_spend_daily.nano + excluded.nano
     """
 )

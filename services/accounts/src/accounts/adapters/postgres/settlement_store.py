@@ -45,7 +45,7 @@ class PostgresSettlementStore:
     async def offsets(self, cluster_id: str, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
         """Return the next offset of each partition that was read before in this cluster."""
         values = {"cluster_id": cluster_id, "topic": topic, "partitions": list(partitions)}
-        async with self._database.transaction() as connection:
+        async with self._database.installation_transaction() as connection:
             return {row.partition: row.next_offset for row in await connection.execute(_OFFSETS, values)}
 
     async def settle(self, batch: SettlementBatch, now: datetime) -> SettlementResult:
@@ -58,7 +58,7 @@ class PostgresSettlementStore:
             StoreUnavailableError: nothing was posted; do the same again later.
         """
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.installation_transaction() as connection:
                 result = await self._settle(connection, batch, now)
                 self._failpoints.reach("settle.written")
         except IntegrityError as error:
@@ -157,6 +157,7 @@ class PostgresSettlementStore:
             sql.ADD_DAILY_SPEND,
             {
                 "key_ids": [key_id for key_id, _ in days],
+                "org_ids": [postings.key_orgs[key_id] for key_id, _ in days],
                 "days": [day for _, day in days],
                 "nanos": [postings.key_day_spend[day] for day in days],
             },

@@ -26,9 +26,10 @@ from servicekit.logs import get_logger
 _log = get_logger(__name__)
 
 _RETRY_S: Final = 0.5
-_EVERY_ORG: Final = "*"
 # For this transaction only: the connection goes back to the pool without it.
-_SEE = text("SELECT set_config('turnpike.org_id', :org_id, true)")
+_SEE_ORG = text("SELECT set_config('turnpike.org_id', :org_id, true)")
+# Takes no snapshot, unlike a SELECT: the outbox needs a lock before its first one.
+_SEE_EVERYTHING = text("SET LOCAL turnpike.org_id = '*'")
 
 
 class Database(Component):
@@ -88,7 +89,7 @@ class Database(Component):
         Raises:
             StoreUnavailableError: the database cannot be reached, does not answer, or chose this transaction to give way.
         """
-        async with self._begin(self._engine, str(org_id)) as connection:
+        async with self._begin(self._engine, org_id) as connection:
             yield connection
 
     @asynccontextmanager
@@ -101,7 +102,7 @@ class Database(Component):
         Raises:
             StoreUnavailableError: see `transaction`.
         """
-        async with self._begin(self._engine, _EVERY_ORG) as connection:
+        async with self._begin(self._engine, None) as connection:
             yield connection
 
     async def start(self) -> None:
@@ -132,7 +133,7 @@ class Database(Component):
             self._owner, poolclass=NullPool, connect_args=self._connect_args, hide_parameters=True
         )
         try:
-            async with self._begin(engine, _EVERY_ORG) as connection:
+            async with self._begin(engine, None) as connection:
                 await connection.run_sync(schema.migrate, self._serving)
         finally:
             await engine.dispose()
@@ -144,7 +145,7 @@ class Database(Component):
 
     async def _prepare(self) -> bool:
         await self.migrate()
-        async with self._begin(self._engine, _EVERY_ORG) as connection:
+        async with self._begin(self._engine, None) as connection:
             if not await connection.run_sync(schema.is_current):
                 return False
             if await connection.run_sync(schema.is_above_row_security):
@@ -152,10 +153,13 @@ class Database(Component):
         return True
 
     @asynccontextmanager
-    async def _begin(self, engine: AsyncEngine, org_id: str) -> AsyncIterator[AsyncConnection]:
+    async def _begin(self, engine: AsyncEngine, org_id: UUID | None) -> AsyncIterator[AsyncConnection]:
         try:
             async with engine.begin() as connection:
-                await connection.execute(_SEE, {"org_id": org_id})
+                if org_id is None:
+                    await connection.execute(_SEE_EVERYTHING)
+                else:
+                    await connection.execute(_SEE_ORG, {"org_id": str(org_id)})
                 yield connection
         except IntegrityError:
             raise

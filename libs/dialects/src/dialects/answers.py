@@ -37,6 +37,7 @@ class ChoiceDelta(Struct, frozen=True):
         tool_calls: pieces of tool calls.
         finish_reason: set in the last piece.
         native_finish_reason: the provider's own word for it.
+        stop_sequence: the caller's stop sequence that ended it, when the provider says which.
         extra: members of the delta or message that have no field here (reasoning_details, images, annotations ...).
         logprobs: the choice's log probabilities, as they came.
     """
@@ -50,6 +51,7 @@ class ChoiceDelta(Struct, frozen=True):
     native_finish_reason: str | None = None
     extra: dict[str, Any] | None = None
     logprobs: Any = None
+    stop_sequence: str | None = None
 
     @property
     def has_output(self) -> bool:

@@ -21,6 +21,7 @@ from edge.api.http.http_server import HttpServer
 from edge.api.http.routes import RouteTable
 from edge.api.inference.chat.skin import ChatSkin
 from edge.api.inference.inference import Inference
+from edge.api.inference.messages.skin import MessagesSkin
 from edge.api.inference.responses.skin import ResponsesSkin
 from edge.api.inference.stream_watch import StreamWatch
 from edge.api.management.credits import Credits
@@ -88,7 +89,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         bodies = JsonBodies(settings.http.body_limit, settings.http.body_timeout)
         watch = StreamWatch(clock, settings.stream.keep_alive, settings.stream.reader_timeout)
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
-        skins = (ChatSkin(), ResponsesSkin(clock))
+        skins = (ChatSkin(), ResponsesSkin(clock), MessagesSkin())
         handlers = (
             Inference(
                 skins,

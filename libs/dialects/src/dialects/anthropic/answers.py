@@ -143,4 +143,5 @@ class _Whole:
             finish_reason,
             native,
             extra or None,
+            stop_sequence=text(message, "stop_sequence") or None,
         )

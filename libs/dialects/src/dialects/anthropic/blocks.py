@@ -43,11 +43,11 @@ class MessagesBlocks:
             return []
         return [{"type": "thinking", "thinking": block.text, "signature": block.signature}]
 
-    def tool_use(self, id: str, name: str, arguments: dict[str, Any]) -> list[Block]:
+    def tool_use(self, id: str, name: str, arguments: dict[str, Any], mark: CacheMark) -> list[Block]:
         """Write a call."""
-        return [{"type": "tool_use", "id": id, "name": name, "input": arguments}]
+        return [_marked({"type": "tool_use", "id": id, "name": name, "input": arguments}, mark)]
 
-    def tool_result(self, id: str, content: list[Block]) -> list[Block]:
+    def tool_result(self, id: str, content: list[Block], *, is_error: bool) -> list[Block]:
         """Write a result. A marker of its content is its own: the API has both, and the outer one reaches further."""
         result: Block = {"type": "tool_result", "tool_use_id": id}
         marks = [mark for block in content if (mark := block.pop("cache_control", None)) is not None]
@@ -55,6 +55,8 @@ class MessagesBlocks:
             result["content"] = content
         if marks:
             result["cache_control"] = marks[-1]
+        if is_error:
+            result["is_error"] = True
         return [result]
 
 

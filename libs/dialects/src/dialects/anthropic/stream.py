@@ -159,10 +159,17 @@ class MessagesStream:
         if isinstance(usage, dict):
             # Cumulative; what it leaves out stands as the message began.
             self._usage |= {name: value for name, value in usage.items() if value is not None}
-        finish_reason, native, refusal = ending(member(document, "delta"))
+        delta = member(document, "delta")
+        finish_reason, native, refusal = ending(delta)
         if finish_reason is None:
             return _NOTHING
-        choice = ChoiceDelta(0, refusal=refusal, finish_reason=finish_reason, native_finish_reason=native)
+        choice = ChoiceDelta(
+            0,
+            refusal=refusal,
+            finish_reason=finish_reason,
+            native_finish_reason=native,
+            stop_sequence=text(delta, "stop_sequence") or None,
+        )
         return Answer(choices=(choice,), usage=read_usage(self._usage))
 
 

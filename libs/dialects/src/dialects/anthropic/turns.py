@@ -35,7 +35,7 @@ CacheMark = dict[str, str] | None
 # Both APIs want a user to begin. This says nothing that could lead the model anywhere.
 _OPENING = "(The conversation begins with your turn.)"
 # The name that Anthropic's guide gives to arguments which are not a JSON object.
-_INVALID_JSON = "INVALID_JSON"
+INVALID_JSON = "INVALID_JSON"
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
 _NOT_IN_CALL_ID = re.compile(r"[^a-zA-Z0-9_-]", re.ASCII)
 
@@ -59,11 +59,11 @@ class BlockWriter(Protocol):
         """Reasoning of an earlier turn, if it is of a kind that may be sent back."""
         ...
 
-    def tool_use(self, id: str, name: str, arguments: dict[str, Any]) -> list[Block]:
+    def tool_use(self, id: str, name: str, arguments: dict[str, Any], mark: CacheMark) -> list[Block]:
         """A tool call of an earlier turn."""
         ...
 
-    def tool_result(self, id: str, content: list[Block]) -> list[Block]:
+    def tool_result(self, id: str, content: list[Block], *, is_error: bool) -> list[Block]:
         """The result of one."""
         ...
 
@@ -136,7 +136,9 @@ def read_conversation(request: ChatRequest, writer: BlockWriter) -> Conversation
             _add_assistant(conversation, message, raw, writer)
         elif isinstance(message, ToolMessage):
             turn = conversation.turn("user")
-            blocks = writer.tool_result(portable_call_id(message.tool_call_id), _content(message.content, raw, writer))
+            content = _content(message.content, raw, writer)
+            is_error = raw.get("is_error") is True
+            blocks = writer.tool_result(portable_call_id(message.tool_call_id), content, is_error=is_error)
             turn.blocks[turn.results : turn.results] = blocks
             turn.results += len(blocks)
             conversation.has_results = True
@@ -173,7 +175,7 @@ def read_arguments(arguments: str) -> dict[str, Any]:
         value = None
     # Deeper ones could not be written again.
     if not isinstance(value, dict) or is_deeper_than(value, MAX_DEPTH):
-        return {_INVALID_JSON: arguments}
+        return {INVALID_JSON: arguments}
     return value
 
 
@@ -186,10 +188,10 @@ def _add_assistant(
     blocks = _text_only(message.content, raw, writer, "an assistant's message")
     if not blocks and message.refusal:
         blocks = writer.text(message.refusal, None)
-    for call in message.tool_calls or ():
+    for call, raw_call in zip(message.tool_calls or (), raw.get("tool_calls") or (), strict=True):
         conversation.called[call.function.name] = None
-        arguments = read_arguments(call.function.arguments)
-        blocks += writer.tool_use(portable_call_id(call.id), call.function.name, arguments)
+        arguments, mark = read_arguments(call.function.arguments), read_cache_mark(raw_call)
+        blocks += writer.tool_use(portable_call_id(call.id), call.function.name, arguments, mark)
     if not blocks:
         # Reasoning alone is refused as a turn.
         return

@@ -88,20 +88,22 @@ class ConverseBlocks:
             return []
         return [{"reasoningContent": {"reasoningText": {"text": block.text, "signature": block.signature}}}]
 
-    def tool_use(self, id: str, name: str, arguments: dict[str, Any]) -> list[Block]:
+    def tool_use(self, id: str, name: str, arguments: dict[str, Any], mark: CacheMark) -> list[Block]:
         """Write a call."""
         if not self._tools:
-            return [{"text": f"(Called the tool {name} with {written(arguments)})"}]
-        return [{"toolUse": {"toolUseId": id, "name": name, "input": arguments}}]
+            return [{"text": f"(Called the tool {name} with {written(arguments)})"}, *self.cache_point(mark)]
+        return [{"toolUse": {"toolUseId": id, "name": name, "input": arguments}}, *self.cache_point(mark)]
 
-    def tool_result(self, id: str, content: list[Block]) -> list[Block]:
+    def tool_result(self, id: str, content: list[Block], *, is_error: bool) -> list[Block]:
         """Write a result; markers within come after it, where the API takes them."""
         points = [block for block in content if "cachePoint" in block]
         content = [block for block in content if "cachePoint" not in block]
         if not self._tools:
             return [{"text": "(The tool answered:)"}, *(content or [{"text": "(nothing)"}]), *points]
         # A result without content is refused.
-        result = {"toolUseId": id, "content": content or [{"text": "(nothing)"}]}
+        result: Block = {"toolUseId": id, "content": content or [{"text": "(nothing)"}]}
+        if is_error:
+            result["status"] = "error"
         return [{"toolResult": result}, *points]
 
     def _attachment(self, part: ContentPart) -> Block:

@@ -145,7 +145,16 @@ def _choice(choice: Any, member: str) -> ChoiceDelta:
         _native(choice, native) if native else None,
         _extra(delta) if len(delta) > 1 else None,
         choice.get("logprobs"),
+        _stop_sequence(choice) if native else None,
     )
+
+
+def _stop_sequence(choice: dict[str, Any]) -> str | None:
+    """The stop sequence that was met: vLLM says it as `stop_reason`, SGLang as `matched_stop`; a number is a token's."""
+    for name in ("stop_reason", "matched_stop"):
+        if type(choice.get(name)) is str and choice[name]:
+            return str(choice[name])
+    return None
 
 
 def _native(choice: dict[str, Any], finish_reason: str) -> str:

@@ -263,6 +263,7 @@ class ChoiceDelta(_message.Message):
     NATIVE_FINISH_REASON_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     LOGPROBS_JSON_FIELD_NUMBER: _builtins.int
+    STOP_SEQUENCE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Which choice."""
     content: _builtins.str
@@ -281,6 +282,8 @@ class ChoiceDelta(_message.Message):
     """
     logprobs_json: _builtins.bytes
     """JSON value of the choice's log probabilities. Empty when there are none."""
+    stop_sequence: _builtins.str
+    """The caller's stop sequence that ended this choice, when the provider says which."""
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolCallDelta]:
         """Pieces of tool calls."""
@@ -297,10 +300,11 @@ class ChoiceDelta(_message.Message):
         native_finish_reason: _builtins.str | None = ...,
         extra_json: _builtins.bytes = ...,
         logprobs_json: _builtins.bytes = ...,
+        stop_sequence: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "_finish_reason", b"_finish_reason", "_native_finish_reason", b"_native_finish_reason", "_reasoning", b"_reasoning", "_refusal", b"_refusal", "content", b"content", "finish_reason", b"finish_reason", "native_finish_reason", b"native_finish_reason", "reasoning", b"reasoning", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "_finish_reason", b"_finish_reason", "_native_finish_reason", b"_native_finish_reason", "_reasoning", b"_reasoning", "_refusal", b"_refusal", "_stop_sequence", b"_stop_sequence", "content", b"content", "finish_reason", b"finish_reason", "native_finish_reason", b"native_finish_reason", "reasoning", b"reasoning", "refusal", b"refusal", "stop_sequence", b"stop_sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "_finish_reason", b"_finish_reason", "_native_finish_reason", b"_native_finish_reason", "_reasoning", b"_reasoning", "_refusal", b"_refusal", "content", b"content", "extra_json", b"extra_json", "finish_reason", b"finish_reason", "index", b"index", "logprobs_json", b"logprobs_json", "native_finish_reason", b"native_finish_reason", "reasoning", b"reasoning", "refusal", b"refusal", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "_finish_reason", b"_finish_reason", "_native_finish_reason", b"_native_finish_reason", "_reasoning", b"_reasoning", "_refusal", b"_refusal", "_stop_sequence", b"_stop_sequence", "content", b"content", "extra_json", b"extra_json", "finish_reason", b"finish_reason", "index", b"index", "logprobs_json", b"logprobs_json", "native_finish_reason", b"native_finish_reason", "reasoning", b"reasoning", "refusal", b"refusal", "stop_sequence", b"stop_sequence", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__content: _TypeAlias = _typing.Literal["content"]  # noqa: Y015
     _WhichOneofArgType__content: _TypeAlias = _typing.Literal["_content", b"_content"]  # noqa: Y015
@@ -312,6 +316,8 @@ class ChoiceDelta(_message.Message):
     _WhichOneofArgType__reasoning: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning"]  # noqa: Y015
     _WhichOneofReturnType__refusal: _TypeAlias = _typing.Literal["refusal"]  # noqa: Y015
     _WhichOneofArgType__refusal: _TypeAlias = _typing.Literal["_refusal", b"_refusal"]  # noqa: Y015
+    _WhichOneofReturnType__stop_sequence: _TypeAlias = _typing.Literal["stop_sequence"]  # noqa: Y015
+    _WhichOneofArgType__stop_sequence: _TypeAlias = _typing.Literal["_stop_sequence", b"_stop_sequence"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__content) -> _WhichOneofReturnType__content | None: ...
     @_typing.overload
@@ -322,6 +328,8 @@ class ChoiceDelta(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning) -> _WhichOneofReturnType__reasoning | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__refusal) -> _WhichOneofReturnType__refusal | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_sequence) -> _WhichOneofReturnType__stop_sequence | None: ...
 
 Global___ChoiceDelta: _TypeAlias = ChoiceDelta  # noqa: Y015
 

@@ -82,6 +82,7 @@ def _delta_to_proto(delta: ChoiceDelta) -> completion_pb2.ChoiceDelta:
         refusal=delta.refusal,
         finish_reason=delta.finish_reason,
         native_finish_reason=delta.native_finish_reason,
+        stop_sequence=delta.stop_sequence,
     )
     for piece in delta.tool_calls:
         message.tool_calls.add(

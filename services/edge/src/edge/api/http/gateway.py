@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from random import Random
 from typing import Final
 
@@ -147,8 +148,8 @@ class Gateway:
     async def _admit(self, exchange: Exchange, access: Access) -> None:
         if access is Access.ANYBODY:
             return
-        authorization = exchange.request.headers.get("Authorization")
-        principal = await self._authenticator.authenticate(authorization, unix_ms(self._clock.now()))
+        credential = _credential(exchange.request.headers)
+        principal = await self._authenticator.authenticate(credential, unix_ms(self._clock.now()))
         exchange.address = self._addresses.of(exchange.request)
         principal.key.access.check_address(exchange.address)
         exchange.principal = principal
@@ -193,6 +194,13 @@ class Gateway:
             provider=exchange.provider,
             streamed=exchange.streamed,
         )
+
+
+def _credential(headers: Mapping[str, str]) -> str | None:
+    """The bearer token; Anthropic's clients put theirs into a header of its own. Never one of the address (S8)."""
+    authorization = headers.get("Authorization")
+    key = headers.get("x-api-key")
+    return f"Bearer {key}" if authorization is None and key is not None else authorization
 
 
 def respond(exchange: Exchange, problem: Problem) -> web.Response:

@@ -12,6 +12,7 @@ from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.metering_client import GrpcGenerationRecords
 from edge.adapters.router_client import GrpcCompletionRouter
+from edge.api.catalog.endpoints import Endpoints
 from edge.api.catalog.models import Models
 from edge.api.http.bodies import JsonBodies
 from edge.api.http.client_address import ClientAddresses
@@ -100,7 +101,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 RequestRate(settings.http.key_rate),
                 clock,
             ),
-            Models(mirror),
+            Models(mirror, endpoint_stats, clock),
+            Endpoints(mirror, endpoint_stats),
             GenerationRecord(records, mirror),
             Keys(registry, bodies, clock),
             Credits(registry),

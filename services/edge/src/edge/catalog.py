@@ -35,10 +35,11 @@ class Catalog:
     Attributes:
         version: names the state.
         models: in the order of the catalogue, with their routable endpoints.
-        by_name: the same by id and by canonical slug.
+        by_name: the same by id, by canonical slug and by alias.
         offers: what each model's endpoints ask, by the same names.
         listed: every model with every endpoint, by the same names.
         provider_names: display name of the provider of each endpoint, by endpoint id; the unroutable ones too.
+        providers: every provider, in the order of the catalogue.
     """
 
     version: str
@@ -47,6 +48,7 @@ class Catalog:
     offers: Mapping[str, tuple[Offer, ...]]
     listed: Mapping[str, catalog_pb2.Model]
     provider_names: Mapping[str, str]
+    providers: tuple[catalog_pb2.Provider, ...] = ()
 
     def find(self, slug: str) -> catalog_pb2.Model | None:
         """The model of this name, routing suffixes ignored; None when there is none."""
@@ -61,7 +63,9 @@ class Catalog:
         return [offer for slug in slugs for offer in self.offers.get(without_routing_suffixes(slug), ())]
 
 
-def catalog_from_proto(version: str, rows: Iterable[catalog_pb2.Model]) -> Catalog:
+def catalog_from_proto(
+    version: str, rows: Iterable[catalog_pb2.Model], providers: Iterable[catalog_pb2.Provider] = ()
+) -> Catalog:
     """Index what the router listed."""
     models: list[catalog_pb2.Model] = []
     by_name: dict[str, catalog_pb2.Model] = {}
@@ -70,7 +74,8 @@ def catalog_from_proto(version: str, rows: Iterable[catalog_pb2.Model]) -> Catal
     provider_names: dict[str, str] = {}
     for row in rows:
         provider_names.update((endpoint.id, endpoint.provider_name) for endpoint in row.endpoints)
-        listed.update((name, row) for name in (row.canonical_slug, row.id) if name)
+        names = [name for name in (*row.aliases, row.canonical_slug, row.id) if name]
+        listed.update((name, row) for name in names)
         routable = [endpoint for endpoint in row.endpoints if endpoint.routable]
         if not routable:
             continue
@@ -79,10 +84,9 @@ def catalog_from_proto(version: str, rows: Iterable[catalog_pb2.Model]) -> Catal
         del model.endpoints[:]
         model.endpoints.extend(routable)
         models.append(model)
-        for name in (row.canonical_slug, row.id):
-            if name:
-                by_name[name] = model
-                offers[name] = tuple(_offer(endpoint) for endpoint in routable)
+        asked = tuple(_offer(endpoint) for endpoint in routable)
+        by_name.update((name, model) for name in names)
+        offers.update((name, asked) for name in names)
     return Catalog(
         version=version,
         models=tuple(models),
@@ -90,6 +94,7 @@ def catalog_from_proto(version: str, rows: Iterable[catalog_pb2.Model]) -> Catal
         offers=MappingProxyType(offers),
         listed=MappingProxyType(listed),
         provider_names=MappingProxyType(provider_names),
+        providers=tuple(providers),
     )
 
 
@@ -171,5 +176,5 @@ class CatalogMirror(Component):
         known = self._catalog.version if self._catalog is not None else ""
         listed = await self._router.list_models(known)
         if self._catalog is None or (listed.version and listed.version != known):
-            self._catalog = catalog_from_proto(listed.version, listed.models)
+            self._catalog = catalog_from_proto(listed.version, listed.models, listed.providers)
             _log.info("catalog.loaded", version=listed.version, models=len(self._catalog.models))

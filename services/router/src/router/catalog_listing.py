@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from contracts.catalog import Catalog, Model
+from contracts.catalog import Catalog, Model, Provider
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId
 from router.domain.errors import RequestRefusedError
@@ -24,11 +24,15 @@ class EndpointStatus:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Models in the order of the catalogue. `version` names them together with every status."""
+    """Models in the order of the catalogue. `version` names them together with every status.
+
+    `providers` is every provider, or none where one model was asked for.
+    """
 
     version: str
     models: tuple[Model, ...]
     statuses: Mapping[EndpointId, EndpointStatus]
+    providers: tuple[Provider, ...] = ()
 
 
 class CatalogListing:
@@ -77,7 +81,8 @@ class CatalogListing:
                     routable=endpoint.provider.slug in credentials,
                     healthy=state.standing is not Standing.SUSPECT if state.known else None,
                 )
-        return Listing(_version(catalog, model_id, statuses), models, statuses)
+        providers = () if model_id else tuple(catalog.providers.values())
+        return Listing(_version(catalog, model_id, statuses), models, statuses, providers)
 
 
 def _version(catalog: Catalog, model_id: str, statuses: Mapping[EndpointId, EndpointStatus]) -> str:

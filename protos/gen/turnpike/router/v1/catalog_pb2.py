@@ -27,15 +27,25 @@ from turnpike.health.v1 import endpoint_verdict_pb2 as turnpike_dot_health_dot_v
 from turnpike.usage.v1 import token_usage_pb2 as turnpike_dot_usage_dot_v1_dot_token__usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n turnpike/router/v1/catalog.proto\x12\x12turnpike.router.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)turnpike/health/v1/endpoint_verdict.proto\x1a#turnpike/usage/v1/token_usage.proto\"\xfc\x02\n\x08\x45ndpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x15\n\rprovider_name\x18\x04 \x01(\t\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\'\n\x05price\x18\x06 \x01(\x0b\x32\x18.turnpike.usage.v1.Price\x12\x16\n\x0e\x63ontext_length\x18\x07 \x01(\x03\x12\x1d\n\x15max_completion_tokens\x18\x08 \x01(\x03\x12\x1c\n\x14supported_parameters\x18\t \x03(\t\x12\x14\n\x0cquantization\x18\n \x01(\t\x12\x10\n\x08routable\x18\x0b \x01(\x08\x12\x11\n\tsimulated\x18\x0c \x01(\x08\x12\x32\n\x06health\x18\r \x01(\x0e\x32\".turnpike.health.v1.EndpointHealth\x12/\n\rdearest_price\x18\x0e \x01(\x0b\x32\x18.turnpike.usage.v1.Price\"\xa8\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61nonical_slug\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ontext_length\x18\x06 \x01(\x03\x12\x18\n\x10input_modalities\x18\x07 \x03(\t\x12\x19\n\x11output_modalities\x18\x08 \x03(\t\x12\x11\n\ttokenizer\x18\t \x01(\t\x12\x17\n\x0fhugging_face_id\x18\n \x01(\t\x12/\n\tendpoints\x18\x0b \x03(\x0b\x32\x1c.turnpike.router.v1.Endpointb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n turnpike/router/v1/catalog.proto\x12\x12turnpike.router.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)turnpike/health/v1/endpoint_verdict.proto\x1a#turnpike/usage/v1/token_usage.proto\"p\n\nDataPolicy\x12\x19\n\x11trains_on_prompts\x18\x01 \x01(\x08\x12\x17\n\x0fretains_prompts\x18\x02 \x01(\x08\x12\x1b\n\x0eretention_days\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_retention_days\"\x83\x02\n\rPriceOverride\x12O\n\x10\x61mounts_pico_usd\x18\x01 \x03(\x0b\x32\x35.turnpike.router.v1.PriceOverride.AmountsPicoUsdEntry\x12\x1e\n\x11min_prompt_tokens\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tutc_start\x18\x03 \x01(\t\x12\x0f\n\x07utc_end\x18\x04 \x01(\t\x12\x10\n\x08utc_days\x18\x05 \x03(\t\x1a\x35\n\x13\x41mountsPicoUsdEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x14\n\x12_min_prompt_tokens\"\xb7\x01\n\x08Provider\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1a\n\x12privacy_policy_url\x18\x03 \x01(\t\x12\x1c\n\x14terms_of_service_url\x18\x04 \x01(\t\x12\x17\n\x0fstatus_page_url\x18\x05 \x01(\t\x12\x14\n\x0cheadquarters\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x61tacenters\x18\x07 \x03(\t\x12\x11\n\tsimulated\x18\x08 \x01(\x08\"\xc1\x04\n\x08\x45ndpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x15\n\rprovider_name\x18\x04 \x01(\t\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\'\n\x05price\x18\x06 \x01(\x0b\x32\x18.turnpike.usage.v1.Price\x12\x16\n\x0e\x63ontext_length\x18\x07 \x01(\x03\x12\x1d\n\x15max_completion_tokens\x18\x08 \x01(\x03\x12\x1c\n\x14supported_parameters\x18\t \x03(\t\x12\x14\n\x0cquantization\x18\n \x01(\t\x12\x10\n\x08routable\x18\x0b \x01(\x08\x12\x11\n\tsimulated\x18\x0c \x01(\x08\x12\x32\n\x06health\x18\r \x01(\x0e\x32\".turnpike.health.v1.EndpointHealth\x12/\n\rdearest_price\x18\x0e \x01(\x0b\x32\x18.turnpike.usage.v1.Price\x12\x33\n\x0b\x64\x61ta_policy\x18\x0f \x01(\x0b\x32\x1e.turnpike.router.v1.DataPolicy\x12:\n\x0fprice_overrides\x18\x10 \x03(\x0b\x32!.turnpike.router.v1.PriceOverride\x12\x14\n\x0cservice_tier\x18\x11 \x01(\t\x12\x0e\n\x06region\x18\x12 \x01(\t\x12\x13\n\x0b\x64\x61tacenters\x18\x13 \x03(\t\x12\x17\n\x0f\x65xpiration_date\x18\x14 \x01(\t\"\xd2\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61nonical_slug\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ontext_length\x18\x06 \x01(\x03\x12\x18\n\x10input_modalities\x18\x07 \x03(\t\x12\x19\n\x11output_modalities\x18\x08 \x03(\t\x12\x11\n\ttokenizer\x18\t \x01(\t\x12\x17\n\x0fhugging_face_id\x18\n \x01(\t\x12/\n\tendpoints\x18\x0b \x03(\x0b\x32\x1c.turnpike.router.v1.Endpoint\x12\x0f\n\x07\x61liases\x18\x0c \x03(\t\x12\x17\n\x0f\x65xpiration_date\x18\r \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'turnpike.router.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENDPOINT']._serialized_start=170
-  _globals['_ENDPOINT']._serialized_end=550
-  _globals['_MODEL']._serialized_start=553
-  _globals['_MODEL']._serialized_end=849
+  _globals['_PRICEOVERRIDE_AMOUNTSPICOUSDENTRY']._loaded_options = None
+  _globals['_PRICEOVERRIDE_AMOUNTSPICOUSDENTRY']._serialized_options = b'8\001'
+  _globals['_DATAPOLICY']._serialized_start=169
+  _globals['_DATAPOLICY']._serialized_end=281
+  _globals['_PRICEOVERRIDE']._serialized_start=284
+  _globals['_PRICEOVERRIDE']._serialized_end=543
+  _globals['_PRICEOVERRIDE_AMOUNTSPICOUSDENTRY']._serialized_start=468
+  _globals['_PRICEOVERRIDE_AMOUNTSPICOUSDENTRY']._serialized_end=521
+  _globals['_PROVIDER']._serialized_start=546
+  _globals['_PROVIDER']._serialized_end=729
+  _globals['_ENDPOINT']._serialized_start=732
+  _globals['_ENDPOINT']._serialized_end=1309
+  _globals['_MODEL']._serialized_start=1312
+  _globals['_MODEL']._serialized_end=1650
 # @@protoc_insertion_point(module_scope)

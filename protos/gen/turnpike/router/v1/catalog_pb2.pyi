@@ -22,6 +22,154 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class DataPolicy(_message.Message):
+    """What is done with prompts and answers. Where a provider says nothing, the worse is assumed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINS_ON_PROMPTS_FIELD_NUMBER: _builtins.int
+    RETAINS_PROMPTS_FIELD_NUMBER: _builtins.int
+    RETENTION_DAYS_FIELD_NUMBER: _builtins.int
+    trains_on_prompts: _builtins.bool
+    """Whether models are trained on them."""
+    retains_prompts: _builtins.bool
+    """Whether they are kept beyond the answer."""
+    retention_days: _builtins.int
+    """Days for which they are kept. Absent when that is not known, or nothing is kept."""
+    def __init__(
+        self,
+        *,
+        trains_on_prompts: _builtins.bool = ...,
+        retains_prompts: _builtins.bool = ...,
+        retention_days: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "retention_days", b"retention_days"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "retains_prompts", b"retains_prompts", "retention_days", b"retention_days", "trains_on_prompts", b"trains_on_prompts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__retention_days: _TypeAlias = _typing.Literal["retention_days"]  # noqa: Y015
+    _WhichOneofArgType__retention_days: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retention_days) -> _WhichOneofReturnType__retention_days | None: ...
+
+Global___DataPolicy: _TypeAlias = DataPolicy  # noqa: Y015
+
+@_typing.final
+class PriceOverride(_message.Message):
+    """Amounts that replace those of the base price while every condition is met. Of several that hold, the later one wins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AmountsPicoUsdEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    AMOUNTS_PICO_USD_FIELD_NUMBER: _builtins.int
+    MIN_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    UTC_START_FIELD_NUMBER: _builtins.int
+    UTC_END_FIELD_NUMBER: _builtins.int
+    UTC_DAYS_FIELD_NUMBER: _builtins.int
+    min_prompt_tokens: _builtins.int
+    """Holds for prompts of more tokens than this."""
+    utc_start: _builtins.str
+    """Start of a daily window in UTC as HHMM, which belongs to it. Empty together with `utc_end`."""
+    utc_end: _builtins.str
+    """End of the window as HHMM, which does not belong to it; an end before the start is on the next day."""
+    @_builtins.property
+    def amounts_pico_usd(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Pico-dollars by kind (prompt, completion, reasoning, cached, cache_write, request ...); other kinds keep their price."""
+
+    @_builtins.property
+    def utc_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days of the week in UTC, in lower case and in English. Empty for every day."""
+
+    def __init__(
+        self,
+        *,
+        amounts_pico_usd: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        min_prompt_tokens: _builtins.int | None = ...,
+        utc_start: _builtins.str = ...,
+        utc_end: _builtins.str = ...,
+        utc_days: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_prompt_tokens", b"_min_prompt_tokens", "min_prompt_tokens", b"min_prompt_tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_prompt_tokens", b"_min_prompt_tokens", "amounts_pico_usd", b"amounts_pico_usd", "min_prompt_tokens", b"min_prompt_tokens", "utc_days", b"utc_days", "utc_end", b"utc_end", "utc_start", b"utc_start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_prompt_tokens: _TypeAlias = _typing.Literal["min_prompt_tokens"]  # noqa: Y015
+    _WhichOneofArgType__min_prompt_tokens: _TypeAlias = _typing.Literal["_min_prompt_tokens", b"_min_prompt_tokens"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_prompt_tokens) -> _WhichOneofReturnType__min_prompt_tokens | None: ...
+
+Global___PriceOverride: _TypeAlias = PriceOverride  # noqa: Y015
+
+@_typing.final
+class Provider(_message.Message):
+    """A company or a server that offers endpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PRIVACY_POLICY_URL_FIELD_NUMBER: _builtins.int
+    TERMS_OF_SERVICE_URL_FIELD_NUMBER: _builtins.int
+    STATUS_PAGE_URL_FIELD_NUMBER: _builtins.int
+    HEADQUARTERS_FIELD_NUMBER: _builtins.int
+    DATACENTERS_FIELD_NUMBER: _builtins.int
+    SIMULATED_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """Its name in requests."""
+    name: _builtins.str
+    """Display name."""
+    privacy_policy_url: _builtins.str
+    """Address of a page, empty when not known."""
+    terms_of_service_url: _builtins.str
+    """Address of a page, empty when not known."""
+    status_page_url: _builtins.str
+    """Address of a page, empty when not known."""
+    headquarters: _builtins.str
+    """ISO 3166 code of a country, empty when not known."""
+    simulated: _builtins.bool
+    """Whether its answers are made up by a simulator rather than by a model."""
+    @_builtins.property
+    def datacenters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """ISO 3166 codes of the countries where it runs, empty when not known."""
+
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+        name: _builtins.str = ...,
+        privacy_policy_url: _builtins.str = ...,
+        terms_of_service_url: _builtins.str = ...,
+        status_page_url: _builtins.str = ...,
+        headquarters: _builtins.str = ...,
+        datacenters: _abc.Iterable[_builtins.str] | None = ...,
+        simulated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datacenters", b"datacenters", "headquarters", b"headquarters", "name", b"name", "privacy_policy_url", b"privacy_policy_url", "simulated", b"simulated", "slug", b"slug", "status_page_url", b"status_page_url", "terms_of_service_url", b"terms_of_service_url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Provider: _TypeAlias = Provider  # noqa: Y015
+
+@_typing.final
 class Endpoint(_message.Message):
     """A model at a provider, with its price and limits."""
 
@@ -41,6 +189,12 @@ class Endpoint(_message.Message):
     SIMULATED_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     DEAREST_PRICE_FIELD_NUMBER: _builtins.int
+    DATA_POLICY_FIELD_NUMBER: _builtins.int
+    PRICE_OVERRIDES_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    DATACENTERS_FIELD_NUMBER: _builtins.int
+    EXPIRATION_DATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifies the endpoint: `<model id>@<tag>`."""
     model_id: _builtins.str
@@ -63,6 +217,12 @@ class Endpoint(_message.Message):
     """Whether the answers are made up by a simulator rather than by a model."""
     health: _endpoint_verdict_pb2.EndpointHealth.ValueType
     """What the router currently believes of its health. Unspecified while nothing is known."""
+    service_tier: _builtins.str
+    """`priority` or `flex` for an endpoint that serves only who asks for this tier; empty for an ordinary one."""
+    region: _builtins.str
+    """The provider's own word for where it runs, empty when it does not say."""
+    expiration_date: _builtins.str
+    """Its last day in UTC as YYYY-MM-DD, empty when none is announced."""
     @_builtins.property
     def price(self) -> _token_usage_pb2.Price:
         """Price in force."""
@@ -76,6 +236,18 @@ class Endpoint(_message.Message):
         """Of each kind the dearest price that a request can have there, for credit to be set aside by. Absent when the price does
         not depend on the request.
         """
+
+    @_builtins.property
+    def data_policy(self) -> Global___DataPolicy:
+        """What is done with prompts there."""
+
+    @_builtins.property
+    def price_overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceOverride]:
+        """Prices by length of prompt and time of day."""
+
+    @_builtins.property
+    def datacenters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """ISO 3166 codes of the countries where it runs, empty when not known."""
 
     def __init__(
         self,
@@ -94,10 +266,16 @@ class Endpoint(_message.Message):
         simulated: _builtins.bool = ...,
         health: _endpoint_verdict_pb2.EndpointHealth.ValueType = ...,
         dearest_price: _token_usage_pb2.Price | None = ...,
+        data_policy: Global___DataPolicy | None = ...,
+        price_overrides: _abc.Iterable[Global___PriceOverride] | None = ...,
+        service_tier: _builtins.str = ...,
+        region: _builtins.str = ...,
+        datacenters: _abc.Iterable[_builtins.str] | None = ...,
+        expiration_date: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dearest_price", b"dearest_price", "price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_policy", b"data_policy", "dearest_price", b"dearest_price", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "dearest_price", b"dearest_price", "health", b"health", "id", b"id", "max_completion_tokens", b"max_completion_tokens", "model_id", b"model_id", "price", b"price", "provider", b"provider", "provider_name", b"provider_name", "quantization", b"quantization", "routable", b"routable", "simulated", b"simulated", "supported_parameters", b"supported_parameters", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "data_policy", b"data_policy", "datacenters", b"datacenters", "dearest_price", b"dearest_price", "expiration_date", b"expiration_date", "health", b"health", "id", b"id", "max_completion_tokens", b"max_completion_tokens", "model_id", b"model_id", "price", b"price", "price_overrides", b"price_overrides", "provider", b"provider", "provider_name", b"provider_name", "quantization", b"quantization", "region", b"region", "routable", b"routable", "service_tier", b"service_tier", "simulated", b"simulated", "supported_parameters", b"supported_parameters", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,6 +298,8 @@ class Model(_message.Message):
     TOKENIZER_FIELD_NUMBER: _builtins.int
     HUGGING_FACE_ID_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    EXPIRATION_DATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """author/slug."""
     canonical_slug: _builtins.str
@@ -134,6 +314,8 @@ class Model(_message.Message):
     """Family of its tokenizer."""
     hugging_face_id: _builtins.str
     """Its page at the hub of open models, empty when it has none."""
+    expiration_date: _builtins.str
+    """Its last day in UTC as YYYY-MM-DD, empty when none is announced."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was listed here."""
@@ -150,6 +332,10 @@ class Model(_message.Message):
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]:
         """Every endpoint."""
 
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further names, such as `~author/family-latest` for the newest of a family."""
+
     def __init__(
         self,
         *,
@@ -164,10 +350,12 @@ class Model(_message.Message):
         tokenizer: _builtins.str = ...,
         hugging_face_id: _builtins.str = ...,
         endpoints: _abc.Iterable[Global___Endpoint] | None = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+        expiration_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_slug", b"canonical_slug", "context_length", b"context_length", "created_at", b"created_at", "description", b"description", "endpoints", b"endpoints", "hugging_face_id", b"hugging_face_id", "id", b"id", "input_modalities", b"input_modalities", "name", b"name", "output_modalities", b"output_modalities", "tokenizer", b"tokenizer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "canonical_slug", b"canonical_slug", "context_length", b"context_length", "created_at", b"created_at", "description", b"description", "endpoints", b"endpoints", "expiration_date", b"expiration_date", "hugging_face_id", b"hugging_face_id", "id", b"id", "input_modalities", b"input_modalities", "name", b"name", "output_modalities", b"output_modalities", "tokenizer", b"tokenizer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -256,21 +256,27 @@ class ListModelsResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    PROVIDERS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Names this state of the catalogue and of the health in it."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.Model]:
         """Models in the order of the catalogue. Empty when `known_version` is still in force."""
 
+    @_builtins.property
+    def providers(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.Provider]:
+        """Every provider, in the order of the catalogue. Empty when `known_version` is still in force, or one model was asked for."""
+
     def __init__(
         self,
         *,
         version: _builtins.str = ...,
         models: _abc.Iterable[_catalog_pb2.Model] | None = ...,
+        providers: _abc.Iterable[_catalog_pb2.Provider] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "providers", b"providers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

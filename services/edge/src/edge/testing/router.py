@@ -212,6 +212,7 @@ class ScriptedRouter:
         requests: what was asked for, in order.
         calls: made by `complete`, in order.
         models: the catalogue.
+        providers: of the catalogue.
         version: of the catalogue.
         down: whether the catalogue cannot be listed.
     """
@@ -219,6 +220,7 @@ class ScriptedRouter:
     def __init__(self, script: Script | None = None, models: Sequence[catalog_pb2.Model] | None = None) -> None:
         self.script = script or speak("Hello", " world")
         self.models = [model()] if models is None else list(models)
+        self.providers: list[catalog_pb2.Provider] = []
         self.version = "1"
         self.down = False
         self.requests: list[Request] = []
@@ -241,5 +243,6 @@ class ScriptedRouter:
         self.listed += 1
         if self.down:
             raise DependencyError("router")
-        models = [] if known_version == self.version else self.models
-        return router_service_pb2.ListModelsResponse(version=self.version, models=models)
+        if known_version == self.version:
+            return router_service_pb2.ListModelsResponse(version=self.version)
+        return router_service_pb2.ListModelsResponse(version=self.version, models=self.models, providers=self.providers)

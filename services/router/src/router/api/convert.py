@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from contracts import ids, money
-from contracts.catalog import Endpoint, Model, dearest_price
+from contracts import ids
+from contracts.catalog import Endpoint
 from contracts.ids import KeyId, OrgId
 from dialects.answers import ChoiceDelta
 from dialects.chat import decode_chat_request
 from dialects.errors import InvalidRequestError
-from router.catalog_listing import EndpointStatus, Listing
 from router.domain.demand import Demand
 from router.domain.progress import Command, Ending, Progress, Route
 from router.domain.selection import Choice
 from router.domain.settlement import Caller
 from router.domain.shares import expected_cost
 from router.usage_conversion import STATUSES, attempt_to_proto, tokens_to_proto
-from turnpike.health.v1 import endpoint_verdict_pb2
-from turnpike.router.v1 import catalog_pb2, completion_pb2, router_service_pb2
+from turnpike.router.v1 import completion_pb2, router_service_pb2
 
 _encode = msgspec.json.Encoder().encode
-
-_HEALTH = {
-    None: endpoint_verdict_pb2.ENDPOINT_HEALTH_UNSPECIFIED,
-    True: endpoint_verdict_pb2.ENDPOINT_HEALTH_HEALTHY,
-    False: endpoint_verdict_pb2.ENDPOINT_HEALTH_UNHEALTHY,
-}
 
 
 def command_from_proto(request: router_service_pb2.CompleteRequest, deadline: float) -> Command:
@@ -178,51 +169,3 @@ def choice_to_proto(choice: Choice, demand: Demand) -> router_service_pb2.Explai
             detail=exclusion.detail,
         )
     return response
-
-
-def listing_to_proto(listing: Listing) -> router_service_pb2.ListModelsResponse:
-    """Put the catalogue on the wire."""
-    return router_service_pb2.ListModelsResponse(
-        version=listing.version,
-        models=[
-            _model_to_proto(model, [_endpoint_to_proto(each, listing.statuses[each.id]) for each in model.endpoints])
-            for model in listing.models
-        ],
-    )
-
-
-def _model_to_proto(model: Model, endpoints: list[catalog_pb2.Endpoint]) -> catalog_pb2.Model:
-    created = Timestamp()
-    created.FromDatetime(model.created)
-    return catalog_pb2.Model(
-        id=model.id,
-        canonical_slug=model.canonical_slug,
-        name=model.name,
-        description=model.description,
-        created_at=created,
-        context_length=model.context_length,
-        input_modalities=model.input_modalities,
-        output_modalities=model.output_modalities,
-        tokenizer=model.tokenizer,
-        hugging_face_id=model.hugging_face_id,
-        endpoints=endpoints,
-    )
-
-
-def _endpoint_to_proto(endpoint: Endpoint, status: EndpointStatus) -> catalog_pb2.Endpoint:
-    return catalog_pb2.Endpoint(
-        id=endpoint.id,
-        model_id=endpoint.model_id,
-        provider=endpoint.provider.slug,
-        provider_name=endpoint.provider.name,
-        tag=endpoint.tag,
-        price=money.price_to_proto(endpoint.price),
-        context_length=endpoint.context_length,
-        max_completion_tokens=endpoint.max_completion_tokens,
-        supported_parameters=sorted(endpoint.supported_parameters),
-        quantization=endpoint.quantization,
-        routable=status.routable,
-        simulated=endpoint.provider.simulated,
-        health=_HEALTH[status.healthy],
-        dearest_price=money.price_to_proto(dearest_price(endpoint)) if endpoint.price_schedule is not None else None,
-    )

@@ -11,7 +11,8 @@ import grpc
 
 from dialects.chat import decode_chat_request
 from dialects.errors import InvalidRequestError
-from router.api.convert import choice_to_proto, command_from_proto, listing_to_proto, progress_to_proto
+from router.api.convert import choice_to_proto, command_from_proto, progress_to_proto
+from router.api.convert_listing import listing_to_proto
 from router.api.errors import refuse, refuse_invalid
 from router.catalog_listing import CatalogListing
 from router.completions import Completions

@@ -17,15 +17,39 @@ class Architecture(Answer, frozen=True, kw_only=True):
     instruct_type: str | None
 
 
-class Pricing(Answer, frozen=True, kw_only=True):
-    """Dollars per unit, as decimal strings. What costs the same as its plain kind is absent."""
+class OtherPrices(Answer, frozen=True, kw_only=True):
+    """Dollars per unit, as decimal strings, beside tokens in and out. What costs the same as its plain kind is absent."""
 
-    prompt: str
-    completion: str
     request: str | None = None
+    image_output: str | None = None
+    audio_second: str | None = None
+    character: str | None = None
+    search_unit: str | None = None
     internal_reasoning: str | None = None
     input_cache_read: str | None = None
     input_cache_write: str | None = None
+
+
+class PricingOverride(OtherPrices, frozen=True, kw_only=True):
+    """What a price is while every condition is met; of several that hold the later one wins.
+
+    `min_prompt_tokens` holds for longer prompts. `utc_start` and `utc_end` are times of day as numbers: 1630 is half past four.
+    """
+
+    prompt: str | None = None
+    completion: str | None = None
+    min_prompt_tokens: int | None = None
+    utc_start: int | None = None
+    utc_end: int | None = None
+    utc_days: list[str] | None = None
+
+
+class Pricing(OtherPrices, frozen=True, kw_only=True):
+    """Dollars per unit, as decimal strings."""
+
+    prompt: str
+    completion: str
+    overrides: list[PricingOverride] | None = None
 
 
 class TopProvider(Answer, frozen=True, kw_only=True):
@@ -40,6 +64,24 @@ class Details(Answer, frozen=True, kw_only=True):
     """Paths of more about the model."""
 
     details: str
+
+
+class DefaultParameters(Answer, frozen=True, kw_only=True):
+    """What is sent where a request says nothing: nothing, so each is null."""
+
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    repetition_penalty: float | None
+
+
+class AliasTarget(Answer, frozen=True, kw_only=True):
+    """The model that an alias stands for."""
+
+    name: str
+    slug: str
 
 
 class Model(Answer, frozen=True, kw_only=True):
@@ -57,11 +99,12 @@ class Model(Answer, frozen=True, kw_only=True):
     top_provider: TopProvider
     per_request_limits: dict[str, Any] | None
     supported_parameters: list[str]
-    default_parameters: dict[str, Any] | None
+    default_parameters: DefaultParameters | None
     supported_voices: list[str] | None
     knowledge_cutoff: str | None
     expiration_date: str | None
     links: Details
+    alias_target: AliasTarget | None = None
 
 
 class PageLinks(Answer, frozen=True, kw_only=True):
@@ -78,6 +121,12 @@ class ModelList(Answer, frozen=True, kw_only=True):
     total_count: int
 
 
+class Count(Answer, frozen=True, kw_only=True):
+    """How many."""
+
+    count: int
+
+
 class Percentiles(Answer, frozen=True, kw_only=True):
     """Of half an hour: milliseconds to the first token, or tokens per second."""
 
@@ -85,6 +134,15 @@ class Percentiles(Answer, frozen=True, kw_only=True):
     p75: float
     p90: float
     p99: float
+
+
+class ToolChoiceSupport(Answer, frozen=True, kw_only=True):
+    """Which values of `tool_choice` an endpoint honours."""
+
+    auto: bool
+    function: bool
+    none: bool
+    required: bool
 
 
 class Endpoint(Answer, frozen=True, kw_only=True):
@@ -109,6 +167,10 @@ class Endpoint(Answer, frozen=True, kw_only=True):
     throughput_last_30m: Percentiles | None
     supports_implicit_caching: bool
     supports_voice_cloning: bool
+    supports_diarization: bool
+    supports_tool_choice: ToolChoiceSupport
+    native_tools: dict[str, Any]
+    service_tier: str | None
 
 
 class ModelEndpoints(Answer, frozen=True, kw_only=True):
@@ -122,5 +184,20 @@ class ModelEndpoints(Answer, frozen=True, kw_only=True):
     endpoints: list[Endpoint]
 
 
+class Provider(Answer, frozen=True, kw_only=True):
+    """A company or a server that offers endpoints. Countries are ISO 3166 codes; what is not known is null."""
+
+    name: str
+    slug: str
+    privacy_policy_url: str | None
+    terms_of_service_url: str | None
+    status_page_url: str | None
+    headquarters: str | None
+    datacenters: list[str] | None
+
+
 ModelAnswer = Data[Model]
+CountAnswer = Data[Count]
+ProvidersAnswer = Data[list[Provider]]
+EndpointListAnswer = Data[list[Endpoint]]
 EndpointsAnswer = Data[ModelEndpoints]

@@ -86,6 +86,20 @@ class Exchange:
             headers.update(self.more_headers)
         return headers
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port that the caller used; empty when its Host is none."""
+        try:
+            return str(self.request.url.origin())
+        except ValueError:
+            return ""
+
+    def document(self, body: bytes, content_type: str) -> web.Response:
+        """Make an answer of a document in UTF-8."""
+        headers = self.headers()
+        headers["Content-Type"] = f"{content_type}; charset=utf-8"
+        return web.Response(body=body, headers=headers)
+
     def json(self, body: bytes, status: int = 200) -> web.Response:
         """Make an answer of a JSON document."""
         headers = self.headers()

@@ -16,6 +16,7 @@ from edge.api.http.errors import HttpError, Problem, problem_of
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Access, Match, RouteTable
 from edge.authentication import Authenticator
+from edge.domain.errors import CredentialError, DependencyError, ForbiddenError
 from edge.domain.principal import KeyKind
 from edge.generations import unix_ms
 from servicekit.clock import Clock
@@ -149,6 +150,9 @@ class Gateway:
         if access is Access.ANYBODY:
             return
         credential = _credential(exchange.request.headers)
+        if access is Access.ANYBODY_OR_KEY:
+            await self._recognize(exchange, credential)
+            return
         principal = await self._authenticator.authenticate(credential, unix_ms(self._clock.now()))
         exchange.address = self._addresses.of(exchange.request)
         principal.key.access.check_address(exchange.address)
@@ -157,6 +161,17 @@ class Gateway:
             principal.check_kind(KeyKind.INFERENCE)
         elif access is Access.MANAGEMENT_KEY:
             principal.check_kind(KeyKind.MANAGEMENT)
+
+    async def _recognize(self, exchange: Exchange, credential: str | None) -> None:
+        """Establish the caller if that is possible. What is for everybody is also for those whose key is good for nothing."""
+        if credential is None:
+            return
+        try:
+            principal = await self._authenticator.authenticate(credential, unix_ms(self._clock.now()))
+            principal.key.access.check_address(self._addresses.of(exchange.request))
+        except (CredentialError, ForbiddenError, DependencyError):
+            return
+        exchange.principal = principal
 
     def _refuse(self, exchange: Exchange, error: Exception) -> web.Response:
         problem = problem_of(error)

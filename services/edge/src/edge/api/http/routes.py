@@ -25,6 +25,7 @@ class Access(Enum):
     """Who may use a route. Every route says it."""
 
     ANYBODY = "anybody"
+    ANYBODY_OR_KEY = "anybody, and with a key one sees more"
     ANY_KEY = "any key"
     INFERENCE_KEY = "inference key"
     MANAGEMENT_KEY = "management key"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from edge.api.http.operations import JSON, Operation
@@ -18,6 +19,10 @@ _SECURITY: Final = "bearer"
 _DESCRIPTION: Final = (
     "Turnpike speaks OpenRouter's API, and OpenAI's and Anthropic's where these differ. Every path below `/api/v1` is also "
     "served below `/v1`. HEAD is answered where GET is."
+)
+# An empty requirement among others makes them optional.
+_SECURITY_OF: Final[Mapping[Access, list[Any]]] = MappingProxyType(
+    {Access.ANYBODY: [], Access.ANYBODY_OR_KEY: [{}, {_SECURITY: []}]}
 )
 _UNNAMED_STATUSES: Final = {524: "Timeout at the provider", 529: "Provider overloaded"}
 _BYTES: Final = {"type": "string", "format": "binary"}
@@ -72,7 +77,7 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
     description = "\n\n".join(part for part in (operation.description, _who_may(route.access)) if part)
     if description:
         document["description"] = description
-    document["security"] = [] if route.access is Access.ANYBODY else [{_SECURITY: []}]
+    document["security"] = _SECURITY_OF.get(route.access, [{_SECURITY: []}])
     parameters = list(_parameters(route))
     if parameters:
         document["parameters"] = parameters

@@ -21,7 +21,7 @@ def error_statuses(route: Route) -> list[int]:
     """The statuses of refusals, in order."""
     operation = route.operation
     found = {*_EVERYWHERE, *operation.errors}
-    if route.access is not Access.ANYBODY:
+    if route.access not in (Access.ANYBODY, Access.ANYBODY_OR_KEY):
         found.update(_WITH_A_KEY)
     if reads_a_body(operation):
         found.update(_WITH_A_BODY)

@@ -13,10 +13,12 @@ from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.outbox import PostgresOutbox
+from accounts.adapters.postgres.preset_store import PostgresPresetStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
-from accounts.api import key_service, org_service
+from accounts.api import key_service, org_service, preset_service
 from accounts.failpoints import POINTS
 from accounts.identity import Identity
+from accounts.presets import Presets
 from accounts.publication import Publication
 from accounts.settings import PostgresSettings, Settings
 from accounts.settlement import Settlement
@@ -28,6 +30,7 @@ from servicekit.kafka import RecordConsumer, RecordSink
 from servicekit.lifecycle import Runtime, Service
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from turnpike.accounts.v1.org_service_pb2_grpc import add_OrgServiceServicer_to_server
+from turnpike.accounts.v1.preset_service_pb2_grpc import add_PresetServiceServicer_to_server
 
 GROUP: Final = "turnpike-accounts"
 
@@ -82,7 +85,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_KeyServiceServicer_to_server(key_service.KeyServicer(identity), server)
         add_OrgServiceServicer_to_server(org_service.OrgServicer(identity), server)
-        return [key_service.SERVICE_NAME, org_service.SERVICE_NAME]
+        presets = Presets(PostgresPresetStore(store), clock, SystemRandom())
+        add_PresetServiceServicer_to_server(preset_service.PresetServicer(presets), server)
+        return [key_service.SERVICE_NAME, org_service.SERVICE_NAME, preset_service.SERVICE_NAME]
 
     runtime.readiness.add("postgres", lambda: store.is_ready)
     yield Service([GrpcServer(settings.grpc, runtime, register), consumer, publication, sink, store])

@@ -1,4 +1,4 @@
-"""Presets in PostgreSQL. Every statement names the organisation, so that nobody reads another's."""
+"""Presets in PostgreSQL. Every statement names the organisation, and row-level security does so again."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PostgresPresetStore:
             "at": new.at,
         }
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(new.org_id) as connection:
                 row = (await connection.execute(_UPSERT, values)).one()
                 count = (await connection.execute(_COUNT, {"org_id": new.org_id})).scalar_one()
                 if count > MAX_PRESETS or row.versions > MAX_VERSIONS:
@@ -103,7 +103,7 @@ class PostgresPresetStore:
         Raises:
             NotFoundError: the organisation has none of this name.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             row = (await connection.execute(_GET, {"org_id": org_id, "slug": slug})).one_or_none()
         if row is None:
             raise NotFoundError("no such preset")
@@ -111,7 +111,7 @@ class PostgresPresetStore:
 
     async def page(self, org_id: UUID, offset: int, limit: int) -> tuple[list[Preset], int]:
         """Return presets, the last changed first, and how many there are."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             rows = await connection.execute(_PAGE, {"org_id": org_id, "offset": offset, "limit": limit})
             total = (await connection.execute(_COUNT, {"org_id": org_id})).scalar_one()
             return [_preset(row) for row in rows], total
@@ -122,7 +122,7 @@ class PostgresPresetStore:
         Raises:
             NotFoundError: the organisation has no such preset.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             found = (await connection.execute(_FIND, {"org_id": org_id, "slug": slug})).one_or_none()
             if found is None:
                 raise NotFoundError("no such preset")
@@ -136,7 +136,7 @@ class PostgresPresetStore:
         Raises:
             NotFoundError: the organisation has no such preset, or the preset no such version.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(org_id) as connection:
             found = (await connection.execute(_FIND, {"org_id": org_id, "slug": slug})).one_or_none()
             if found is None:
                 raise NotFoundError("no such preset")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -37,6 +37,8 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX presets_by_change ON presets (org_id, updated_at DESC)",
+    "SELECT protect_tenant('presets')",
+    "SELECT protect_tenant('preset_versions')",
 )
 
 

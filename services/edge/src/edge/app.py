@@ -11,6 +11,7 @@ from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
 from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.metering_client import GrpcGenerationRecords
+from edge.adapters.preset_library import GrpcPresetLibrary
 from edge.adapters.router_client import GrpcCompletionRouter
 from edge.api.catalog.endpoints import Endpoints
 from edge.api.catalog.models import Models
@@ -23,17 +24,20 @@ from edge.api.http.routes import RouteTable
 from edge.api.inference.chat.skin import ChatSkin
 from edge.api.inference.inference import Inference
 from edge.api.inference.messages.skin import MessagesSkin
+from edge.api.inference.preparation import Preparation
 from edge.api.inference.responses.skin import ResponsesSkin
 from edge.api.inference.stream_watch import StreamWatch
 from edge.api.management.credits import Credits
 from edge.api.management.keys import Keys
 from edge.api.openapi.handlers import ApiDescription
+from edge.api.presets.handlers import Presets
 from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
 from edge.domain.admission import Admission, Capacity
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
+from edge.preset_cache import PresetCache
 from edge.records import Records
 from edge.settings import KeysSettings, Settings
 from servicekit.grpc_client import open_channel
@@ -91,6 +95,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         watch = StreamWatch(clock, settings.stream.keep_alive, settings.stream.reader_timeout)
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
         skins = (ChatSkin(), ResponsesSkin(clock), MessagesSkin())
+        library = GrpcPresetLibrary(to_accounts, settings.accounts.timeout)
+        presets = PresetCache(library, clock, fresh=settings.presets.fresh, stale=settings.presets.stale)
         handlers = (
             Inference(
                 skins,
@@ -99,6 +105,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 Capacity(settings.http.max_in_flight),
                 watch,
                 RequestRate(settings.http.key_rate),
+                Preparation(presets),
                 clock,
             ),
             Models(mirror, endpoint_stats, clock),
@@ -106,6 +113,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             GenerationRecord(records, mirror),
             Keys(registry, bodies, clock),
             Credits(registry),
+            Presets(skins, library, presets, bodies),
             ErrorReference(),
         )
         routes = [route for handler in handlers for route in handler.routes()]
@@ -122,7 +130,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)
-        yield Service([server, watch, mirror, endpoint_stats.table, *directory.tables])
+        yield Service([server, watch, presets, mirror, endpoint_stats.table, *directory.tables])
 
 
 def _trust(keys: KeysSettings) -> Trust:

@@ -13,7 +13,7 @@ from typing import Protocol
 from contracts.rate_limits import RateLimit
 from contracts.spend import SpendInterval
 from edge.domain.principal import Key, Org
-from turnpike.accounts.v1 import key_service_pb2, org_service_pb2
+from turnpike.accounts.v1 import key_service_pb2, org_service_pb2, preset_service_pb2
 from turnpike.metering.v1 import endpoint_stats_pb2
 from turnpike.router.v1 import router_service_pb2
 from turnpike.usage.v1 import usage_event_pb2
@@ -178,4 +178,46 @@ class EndpointStats(Protocol):
 
     def stats(self, endpoint_id: str) -> endpoint_stats_pb2.EndpointStats | None:
         """Uptime, percentiles and prices of an endpoint; None when nothing is known that is young enough to mean anything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewPreset:
+    """A configuration to keep as the newest version of a preset.
+
+    Attributes:
+        config: a JSON object: members of a chat completions request.
+        creator_id: the key that makes it.
+    """
+
+    org_id: str
+    slug: str
+    config: bytes
+    system_prompt: str | None
+    creator_id: str
+
+
+class PresetLibrary(Protocol):
+    """Presets of organisations. Every method may raise RefusedError, NotFoundError and DependencyError."""
+
+    async def save(self, new: NewPreset) -> preset_service_pb2.Preset:
+        """Keep a configuration."""
+        ...
+
+    async def get(self, org_id: str, slug: str) -> preset_service_pb2.Preset:
+        """Return a preset with its designated version."""
+        ...
+
+    async def list(self, org_id: str, offset: int, limit: int) -> preset_service_pb2.ListPresetsResponse:
+        """List presets, the last changed first."""
+        ...
+
+    async def versions(
+        self, org_id: str, slug: str, offset: int, limit: int
+    ) -> preset_service_pb2.ListPresetVersionsResponse:
+        """List versions of a preset, the oldest first."""
+        ...
+
+    async def version(self, org_id: str, slug: str, version: int) -> preset_service_pb2.PresetVersion:
+        """Return one version of a preset."""
         ...

@@ -76,6 +76,13 @@ class MeteringSettings(Section):
     patience: Duration = Field(default=parse_duration("1s"), description="for a record that is not there yet")
 
 
+class PresetsSettings(Section):
+    """How long knowledge about presets lasts."""
+
+    fresh: Duration = Field(default=parse_duration("5s"), description="used without looking again")
+    stale: Duration = Field(default=parse_duration("60s"), description="used while it is looked at")
+
+
 class KeysSettings(Section):
     """How long knowledge about keys lasts."""
 
@@ -120,5 +127,6 @@ class Settings(ServiceSettings):
     accounts: AccountsSettings
     metering: MeteringSettings
     keys: KeysSettings
+    presets: PresetsSettings = Field(default_factory=PresetsSettings)
     credit: CreditSettings = CreditSettings()
     state: StateSettings

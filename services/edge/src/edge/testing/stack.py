@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import aiohttp
+import grpc
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
@@ -32,6 +33,7 @@ from edge.settings import (
 from edge.testing.accounts import PEPPER, MemoryAccounts
 from edge.testing.conformance import Conformance
 from edge.testing.doubles import MemoryGenerationRecords
+from edge.testing.presets import MemoryPresets, register_presets
 from edge.testing.router import ScriptedRouter
 from edge.testing.servicers import register_accounts, register_records, register_router
 from servicekit.durations import parse_duration
@@ -57,6 +59,7 @@ class Neighbours:
 
     router: ScriptedRouter = field(default_factory=ScriptedRouter)
     accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
+    presets: MemoryPresets = field(default_factory=MemoryPresets)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
     targets: dict[str, str] = field(default_factory=dict)
 
@@ -67,12 +70,17 @@ async def neighbours(around: Neighbours) -> AsyncIterator[Neighbours]:
     runtime, free = make_runtime(), GrpcServerSettings()
     servers = {
         "router": GrpcServer(free, runtime, lambda server: register_router(server, around.router)),
-        "accounts": GrpcServer(free, runtime, lambda server: register_accounts(server, around.accounts)),
+        "accounts": GrpcServer(free, runtime, lambda server: _register_owner(server, around)),
         "metering": GrpcServer(free, runtime, lambda server: register_records(server, around.records)),
     }
     async with running(*servers.values()):
         around.targets = {name: f"127.0.0.1:{server.port}" for name, server in servers.items()}
         yield around
+
+
+def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str]:
+    register_presets(server, around.presets)
+    return register_accounts(server, around.accounts)
 
 
 class Publisher:

@@ -8,13 +8,13 @@ from functools import partial
 from aiohttp import web
 
 from dialects.chat import ChatRequest
-from dialects.images import check_images
 from edge.api.http.bodies import JsonBodies
 from edge.api.http.errors import problem_of
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Route
 from edge.api.inference.answer_stream import AnswerStream
 from edge.api.inference.attribution import application_of
+from edge.api.inference.preparation import Preparation
 from edge.api.inference.skin import AnswerWriter, Heading, Skin, SkinRequest
 from edge.api.inference.stream_watch import StreamWatch
 from edge.domain.admission import Capacity
@@ -34,6 +34,7 @@ class Inference:
         capacity: Capacity,
         watch: StreamWatch,
         rate: RequestRate,
+        preparation: Preparation,
         clock: Clock,
     ) -> None:
         """Make the handler.
@@ -45,6 +46,7 @@ class Inference:
             capacity: bounds how many there are at the same time.
             watch: looks after streams.
             rate: bounds how many a key may send.
+            preparation: of requests.
             clock: dates their events.
         """
         self._skins = skins
@@ -53,6 +55,7 @@ class Inference:
         self._capacity = capacity
         self._watch = watch
         self._rate = rate
+        self._preparation = preparation
         self._clock = clock
 
     def routes(self) -> Sequence[Route]:
@@ -71,7 +74,8 @@ class Inference:
             headers = exchange.request.headers
             request = skin.decode(await self._bodies.read(exchange.request), headers)
             request = _with_session(request, headers.get("x-session-id"))
-            check_images(request.chat.body)
+            prepared = await self._preparation.prepare(exchange.principal, request)
+            request = prepared.request
             application = application_of(exchange)
             async with self._generations.begin(exchange.principal, request.chat, application) as generation:
                 exchange.generation_id = generation.generation_id

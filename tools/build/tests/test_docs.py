@@ -22,6 +22,7 @@ NOT_SIGNALS = {
     "metadata.provider_name",
     "provider.hedge",
     "provider.require_parameters",
+    "provider.sort",
     "provider.strategy",
     "reasoning.encrypted_content",
     "response.completed",
@@ -29,6 +30,7 @@ NOT_SIGNALS = {
     "response.failed",
     "text.format",
     "text.verbosity",
+    "usage.include",
 }
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dialects.anthropic import NO_PREFILL
+from dialects.anthropic.caching import read_cache_mark
 from dialects.errors import UnsupportedRequestError
 
 BodyOf = Callable[..., dict[str, Any]]
@@ -264,3 +265,10 @@ def test_a_prefill_ends_without_blanks(messages_of: MessagesOf) -> None:
 def test_a_model_without_prefill_does_not_get_one(body_of: BodyOf) -> None:
     with pytest.raises(UnsupportedRequestError):
         body_of({"messages": [USER, {"role": "assistant", "content": "x"}]}, quirks=frozenset({NO_PREFILL}))
+
+
+def test_a_breakpoint_in_the_words_of_openai_is_a_marker() -> None:
+    assert read_cache_mark({"prompt_cache_breakpoint": {"mode": "explicit"}}) == {"type": "ephemeral"}
+    both = {"prompt_cache_breakpoint": {"mode": "explicit"}, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    assert read_cache_mark(both) == {"type": "ephemeral", "ttl": "1h"}
+    assert read_cache_mark({"prompt_cache_breakpoint": {"mode": "other"}}) is None

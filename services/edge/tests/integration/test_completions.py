@@ -108,6 +108,36 @@ async def test_s32_the_router_learns_who_calls_and_nothing_else_of_the_request_h
         ({"temperature": "hot"}, "temperature"),
         ({"stream": "yes"}, "stream"),
         ({"tools": {}}, "tools"),
+        ({"tools": [{"type": "openrouter:web_search"}]}, "tools[0].type"),
+        ({"tool_choice": {"type": "openrouter:web_search"}}, "tool_choice.type"),
+        ({"tool_choice": "sometimes"}, "tool_choice"),
+        ({"models": [""]}, "models[0]"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": {"5": 101}}, "logit_bias[...]"),
+        ({"reasoning": {"effort": "most"}}, "reasoning.effort"),
+        ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, None),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"provider": {"sort": "beauty"}}, "provider.sort"),
+        ({"provider": {"quantizations": ["int3"]}}, "provider.quantizations[0]"),
+        ({"cache_control": {"type": "ephemeral", "ttl": "2h"}}, "cache_control.ttl"),
+        ({"prompt_cache_options": {"mode": "never"}}, "prompt_cache_options.mode"),
+        ({"prediction": {"type": "content"}}, "prediction.content"),
+        ({"stop_server_tools_when": [{"type": "step_count_is"}]}, "stop_server_tools_when[0].step_count"),
+        ({"service_tier": "gold"}, "service_tier"),
+        ({"session_id": "x" * 257}, "session_id"),
+        ({"metadata": {"a[0]": "b"}}, "metadata"),
+        ({"metadata": {"a": "b" * 513}}, "metadata[...]"),
+        ({"metadata": {str(number): "" for number in range(17)}}, "metadata"),
+        ({"trace": {"trace_id": 5}}, "trace.trace_id"),
+        ({"route": "random"}, "route"),
+        ({"usage": {"include": "yes"}}, "usage.include"),
+        ({"debug": {"echo_upstream_body": 1}}, "debug.echo_upstream_body"),
+        ({"modalities": ["smell"]}, "modalities[0]"),
+        ({"verbosity": "chatty"}, "verbosity"),
+        ({"plugins": {}}, "plugins"),
+        ({"n": 0}, "n"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -339,6 +369,31 @@ async def test_a_caller_that_asks_learns_how_it_was_routed(streamed: bool, edge:
     assert [each["selected"] for each in metadata["endpoints"]["available"]] == [False, True]
     if streamed:
         assert all("openrouter_metadata" not in event for event in answer.events[:-2])
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
+async def test_what_was_sent_to_providers_comes_first_for_those_who_debug(path: str, edge: EdgeStack) -> None:
+    answered = route()
+    answered.upstream_bodies.extend([b'{"model":"first"}', b'{\n"model":"second"}'])
+    edge.around.router.script = scripted(
+        Message(route=answered, deltas=[piece("Hi", finish_reason="stop")], outcome=completed())
+    )
+    members = {"stream": True, "debug": {"echo_upstream_body": True}}
+    body = chat_body(**members) if path == "/chat/completions" else {"model": "acme/one", "input": "Hi", **members}
+    events = (await edge.call("POST", path, body)).events
+    debugged = [event for event in events if "debug" in event]
+    assert [event["debug"]["echo_upstream_body"]["model"] for event in debugged] == ["first", "second"]
+    assert json.loads(edge.around.router.requests[0].request_json)["debug"] == {"echo_upstream_body": True}
+    if path == "/chat/completions":
+        assert events[:2] == debugged
+        assert [event["choices"] for event in debugged] == [[], []]
+    else:
+        assert [event["type"] for event in events[:4]] == [
+            "response.created",
+            "response.in_progress",
+            "response.debug",
+            "response.debug",
+        ]
 
 
 async def test_nobody_else_is_told_how_it_was_routed(edge: EdgeStack) -> None:

@@ -77,6 +77,7 @@ class Generation:
                 tuple(self._opening.records),
                 self._demand.models[0],
                 self._choice if self._command.with_metadata else None,
+                tuple(self._opening.upstream_bodies),
             )
             while not step.ended and step.failure is None:
                 deltas = output_of(step.answers, hide_reasoning=self._hides_reasoning)

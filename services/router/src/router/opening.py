@@ -30,6 +30,8 @@ _TIMER_SLACK_SECONDS = 0.002
 # first of them to be served elsewhere shows that the others may follow.
 RETRY_WAIT_SECONDS = 2.0
 _RETRY_LOOK_SECONDS = 0.02
+# Of a request's body that is shown to its caller; several of them travel in one message.
+MAX_ECHO_BYTES = 1 << 20
 
 
 class Opening:
@@ -39,6 +41,7 @@ class Opening:
         attempt: the one that goes on, or that is being made; None between two.
         failed: those that failed, in order.
         records: all that have ended, in order.
+        upstream_bodies: what was sent to providers, in order, where the caller wants to see it.
     """
 
     def __init__(self, around: Surroundings, command: Command, demand: Demand, choice: Choice) -> None:
@@ -53,6 +56,9 @@ class Opening:
         self.attempt: Attempt | None = None
         self.failed: list[FailedAttempt] = []
         self.records: list[AttemptRecord] = []
+        self.upstream_bodies: list[bytes] = []
+        debug = command.request.body.debug
+        self._echoes = self._stream and debug is not None and debug.echo_upstream_body is True
 
     @property
     def is_late(self) -> bool:
@@ -257,7 +263,10 @@ class Opening:
         if self._demand.prompt_tokens > room > 0 and self._demand.compresses_for(endpoint.context_length):
             request = compress_middle(request, room)
         try:
-            return dialect_named(endpoint.provider.dialect).request(request, target)
+            translated = dialect_named(endpoint.provider.dialect).request(request, target)
         except UnsupportedRequestError as error:
             failure = AttemptFailure(FailureKind.UNSUPPORTED_PARAMETER, detail=str(error), message=str(error))
             raise AttemptFailedError(failure) from None
+        if self._echoes:
+            self.upstream_bodies.append(translated.body if len(translated.body) <= MAX_ECHO_BYTES else b"{}")
+        return translated

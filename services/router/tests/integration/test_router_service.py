@@ -302,6 +302,26 @@ async def test_a_new_cluster_gets_everything_again_and_a_known_one_only_what_is_
                 assert all(len(reader.events[each]) == 1 for each in (*first, third))
 
 
+async def test_a_caller_that_debugs_sees_what_was_sent_to_each_provider(broker: BrokerProcess, tmp_path: Path) -> None:
+    async with ScriptedProvider(scripts.refuse(500)) as bad, ScriptedProvider(speak(["Hi"])) as good:
+        offers = (Offer("a", url=bad.url), Offer("b", url=good.url))
+        async with router_stack(tmp_path / "router", broker.bootstrap, *offers) as stack:
+            wish = {"debug": {"echo_upstream_body": True}, "provider": {"order": ["a", "b"]}}
+            answers = [await stack.complete(stream=stream, **wish) for stream in (True, False)]
+            long = [{"role": "user", "content": "Hi", "x_note": "x" * (1 << 20)}]
+            large = await stack.complete(stream=True, messages=long, **wish)
+            silent = await stack.complete(stream=True)
+    streamed, whole = answers
+    first, second = (json.loads(body) for body in streamed.route.upstream_bodies)
+    assert first == second
+    assert first["stream"] is True
+    assert first["messages"][0]["role"] == "user"
+    assert "debug" not in first
+    assert not whole.route.upstream_bodies
+    assert set(large.route.upstream_bodies) == {b"{}"}
+    assert not silent.route.upstream_bodies
+
+
 async def test_a_caller_that_asks_learns_how_it_was_routed(broker: BrokerProcess, tmp_path: Path) -> None:
     async with ScriptedProvider(scripts.refuse(500)) as bad, ScriptedProvider(speak(["Hi"])) as good:
         offers = (Offer("a", url=bad.url), Offer("b", url=good.url, prompt="0.0001"))

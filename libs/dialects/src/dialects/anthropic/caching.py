@@ -10,10 +10,16 @@ MAX_CACHE_MARKS = 4
 
 
 def read_cache_mark(member: object) -> dict[str, str] | None:
-    """Read the `cache_control` of a part, a tool or a request: what is valid of it, None when it is not a marker."""
-    mark = member.get("cache_control") if isinstance(member, dict) else None
-    if not isinstance(mark, dict) or mark.get("type") != "ephemeral":
+    """Read the `cache_control` of a part, a tool or a request: what is valid of it, None when it is not a marker.
+
+    OpenAI's marker, `prompt_cache_breakpoint`, says the same without a time.
+    """
+    if not isinstance(member, dict):
         return None
+    mark = member.get("cache_control")
+    if not isinstance(mark, dict) or mark.get("type") != "ephemeral":
+        explicit = member.get("prompt_cache_breakpoint")
+        return {"type": "ephemeral"} if isinstance(explicit, dict) and explicit.get("mode") == "explicit" else None
     ttl = mark.get("ttl")
     return {"type": "ephemeral", "ttl": ttl} if ttl in ("5m", "1h") else {"type": "ephemeral"}
 

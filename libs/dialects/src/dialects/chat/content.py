@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from dialects.chat.options import CacheBreakpoint, CacheControl
+
 MAX_NAME_LENGTH = 64
 
 
@@ -17,7 +19,8 @@ class TextPart(Struct, frozen=True, tag_field="type", tag="text"):
     """Text."""
 
     text: str
-    cache_control: dict[str, Any] | None = None
+    cache_control: CacheControl | None = None
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
 class ImageUrl(Struct, frozen=True):

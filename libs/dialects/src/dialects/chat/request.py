@@ -7,6 +7,17 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from dialects.chat.content import Message
+from dialects.chat.options import (
+    CacheControl,
+    DebugOptions,
+    Metadata,
+    Prediction,
+    PromptCacheOptions,
+    StopConditions,
+    StreamOptions,
+    TraceOptions,
+    UsageOptions,
+)
 from dialects.chat.preferences import ProviderPreferences
 from dialects.chat.tools import ResponseFormat, Tool, ToolChoice
 
@@ -19,21 +30,7 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 # Far above any model's output; keeps every later sum within 64 bits.
 TokenLimit = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 ModelSlug = Annotated[str, Meta(min_length=1, max_length=256)]
-# Names have no brackets because analytics address a member as `metadata[name]`.
-Metadata = Annotated[
-    dict[
-        Annotated[str, Meta(max_length=64, pattern=r"^[^\[\]]*$")],
-        Annotated[str, Meta(max_length=512)],
-    ],
-    Meta(max_length=16),
-]
 Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
-
-
-class StreamOptions(Struct, frozen=True):
-    """`include_usage` changes nothing: usage is always sent."""
-
-    include_usage: bool | None = None
 
 
 class Reasoning(Struct, frozen=True):
@@ -46,18 +43,6 @@ class Reasoning(Struct, frozen=True):
     summary: Literal["auto", "concise", "detailed"] | None = None
     context: Literal["auto", "all_turns", "current_turn"] | None = None
     mode: Literal["standard", "pro"] | None = None
-
-
-class UsageOptions(Struct, frozen=True):
-    """The old way to ask for usage, which is always sent."""
-
-    include: bool | None = None
-
-
-class DebugOptions(Struct, frozen=True):
-    """Streaming only."""
-
-    echo_upstream_body: bool | None = None
 
 
 class ChatBody(Struct, frozen=True):
@@ -104,7 +89,7 @@ class ChatBody(Struct, frozen=True):
     modalities: list[Literal["text", "image", "audio"]] | None = None
     image_config: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
-    prediction: dict[str, Any] | None = None
+    prediction: Prediction | None = None
 
     provider: ProviderPreferences | None = None
     plugins: Annotated[list[dict[str, Any]], Meta(max_length=64)] | None = None
@@ -114,18 +99,18 @@ class ChatBody(Struct, frozen=True):
     debug: DebugOptions | None = None
     preset: str | None = None
     web_search_options: dict[str, Any] | None = None
-    stop_server_tools_when: list[dict[str, Any]] | None = None
+    stop_server_tools_when: StopConditions | None = None
     max_tool_calls: Annotated[int, Meta(ge=0, le=1_000)] | None = None
 
-    cache_control: dict[str, Any] | None = None
+    cache_control: CacheControl | None = None
     prompt_cache_key: str | None = None
-    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
     service_tier: Literal["auto", "default", "fast", "flex", "priority", "scale"] | None = None
 
     session_id: Annotated[str, Meta(max_length=MAX_SESSION_ID_LENGTH)] | None = None
     user: Annotated[str, Meta(max_length=256)] | None = None
     metadata: Metadata | None = None
-    trace: dict[str, Any] | None = None
+    trace: TraceOptions | None = None
 
     @property
     def output_limit(self) -> int | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from dialects.chat.content import InputAudio
+from dialects.chat.options import CacheBreakpoint, CacheControl
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
@@ -15,8 +16,8 @@ class InputText(Struct, frozen=True, tag_field="type", tag="input_text"):
     """Text of the caller. Both cache markers mark the end of a prefix that is worth keeping."""
 
     text: str
-    prompt_cache_breakpoint: dict[str, Any] | None = None
-    cache_control: dict[str, Any] | None = None
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+    cache_control: CacheControl | None = None
 
 
 class InputImage(Struct, frozen=True, tag_field="type", tag="input_image"):
@@ -25,7 +26,7 @@ class InputImage(Struct, frozen=True, tag_field="type", tag="input_image"):
     image_url: Annotated[str, Meta(min_length=1)] | None = None
     detail: Literal["auto", "low", "high", "original"] | None = None
     file_id: str | None = None
-    cache_control: dict[str, Any] | None = None
+    cache_control: CacheControl | None = None
 
 
 class InputFile(Struct, frozen=True, tag_field="type", tag="input_file"):
@@ -35,7 +36,7 @@ class InputFile(Struct, frozen=True, tag_field="type", tag="input_file"):
     file_data: str | None = None
     file_url: str | None = None
     file_id: str | None = None
-    cache_control: dict[str, Any] | None = None
+    cache_control: CacheControl | None = None
 
 
 class InputAudioPart(Struct, frozen=True, tag_field="type", tag="input_audio"):

@@ -7,6 +7,8 @@ import binascii
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from dialects.errors import InvalidRequestError
 from dialects.responses.content import (
     CustomToolCallItem,
@@ -169,7 +171,7 @@ def _part(part: MessagePart | ToolOutputPart, where: str) -> dict[str, Any]:
     if isinstance(part, InputText | OutputTextPart):
         written: dict[str, Any] = {"type": "text", "text": part.text}
         if isinstance(part, InputText) and part.prompt_cache_breakpoint is not None:
-            written["prompt_cache_breakpoint"] = part.prompt_cache_breakpoint
+            written["prompt_cache_breakpoint"] = msgspec.to_builtins(part.prompt_cache_breakpoint)
     elif isinstance(part, InputImage):
         if part.image_url is None:
             raise _required(f"{where}.image_url")
@@ -186,7 +188,7 @@ def _part(part: MessagePart | ToolOutputPart, where: str) -> dict[str, Any]:
         raise InvalidRequestError(f"{where}: only an assistant refuses", where)
     cache_control = getattr(part, "cache_control", None)
     if cache_control is not None:
-        written["cache_control"] = cache_control
+        written["cache_control"] = msgspec.to_builtins(cache_control)
     return written
 
 

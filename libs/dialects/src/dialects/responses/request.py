@@ -6,12 +6,18 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from dialects.chat.options import (
+    CacheControl,
+    DebugOptions,
+    Metadata,
+    PromptCacheOptions,
+    StopConditions,
+    TraceOptions,
+)
 from dialects.chat.preferences import ProviderPreferences
 from dialects.chat.request import (
     MAX_MESSAGES,
     MAX_SESSION_ID_LENGTH,
-    DebugOptions,
-    Metadata,
     ModelSlug,
     Penalty,
     Reasoning,
@@ -101,14 +107,14 @@ class ResponsesBody(Struct, frozen=True):
     plugins: Annotated[list[dict[str, Any]], Meta(max_length=64)] | None = None
     route: Literal["fallback", "sort"] | None = None
     debug: DebugOptions | None = None
-    stop_server_tools_when: list[dict[str, Any]] | None = None
-    cache_control: dict[str, Any] | None = None
+    stop_server_tools_when: StopConditions | None = None
+    cache_control: CacheControl | None = None
     prompt_cache_key: str | None = None
-    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
     service_tier: Literal["auto", "default", "fast", "flex", "priority", "scale"] | None = None
 
     session_id: Annotated[str, Meta(max_length=MAX_SESSION_ID_LENGTH)] | None = None
     user: Annotated[str, Meta(max_length=256)] | None = None
     safety_identifier: Annotated[str, Meta(max_length=256)] | None = None
     metadata: Metadata | None = None
-    trace: dict[str, Any] | None = None
+    trace: TraceOptions | None = None

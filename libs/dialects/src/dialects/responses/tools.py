@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from dialects.chat.content import MAX_NAME_LENGTH
+from dialects.chat.options import CacheControl
 from dialects.errors import InvalidRequestError
 from dialects.request_reading import convert_request
 
@@ -29,7 +30,7 @@ class FunctionTool(Struct, frozen=True, tag_field="type", tag="function"):
     parameters: dict[str, Any] | None = None
     description: str | None = None
     strict: bool | None = None
-    cache_control: dict[str, Any] | None = None
+    cache_control: CacheControl | None = None
 
 
 class CustomTextFormat(Struct, frozen=True, tag_field="type", tag="text"):
@@ -203,7 +204,7 @@ def _function(name: ToolName, tool: FunctionTool | CustomTool) -> dict[str, Any]
     if tool.strict is not None:
         function["strict"] = tool.strict
     if tool.cache_control is not None:
-        written["cache_control"] = tool.cache_control
+        written["cache_control"] = msgspec.to_builtins(tool.cache_control)
     return written
 
 

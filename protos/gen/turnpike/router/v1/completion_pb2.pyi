@@ -102,6 +102,7 @@ class Route(_message.Message):
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    UPSTREAM_BODIES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answers, as author/slug."""
     provider_name: _builtins.str
@@ -118,6 +119,12 @@ class Route(_message.Message):
     def metadata(self) -> Global___RouteMetadata:
         """How the request was routed. Absent unless it was asked for."""
 
+    @_builtins.property
+    def upstream_bodies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The JSON bodies that were sent to providers, one for each attempt so far, the current one last. Empty unless the request
+        asks for them (`debug.echo_upstream_body`) and for a stream. One that is too large to be repeated is an empty object.
+        """
+
     def __init__(
         self,
         *,
@@ -127,10 +134,11 @@ class Route(_message.Message):
         endpoint_id: _builtins.str = ...,
         failed_attempts: _abc.Iterable[_usage_event_pb2.Attempt] | None = ...,
         metadata: Global___RouteMetadata | None = ...,
+        upstream_bodies: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "failed_attempts", b"failed_attempts", "metadata", b"metadata", "model", b"model", "provider", b"provider", "provider_name", b"provider_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "failed_attempts", b"failed_attempts", "metadata", b"metadata", "model", b"model", "provider", b"provider", "provider_name", b"provider_name", "upstream_bodies", b"upstream_bodies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

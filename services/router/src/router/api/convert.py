@@ -94,6 +94,7 @@ def _route_to_proto(route: Route, region: str) -> completion_pb2.Route:
         provider=endpoint.provider.slug,
         endpoint_id=endpoint.id,
         failed_attempts=[attempt_to_proto(attempt) for attempt in route.failed_attempts],
+        upstream_bodies=route.upstream_bodies,
     )
     choice = route.choice
     if choice is not None:

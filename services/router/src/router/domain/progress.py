@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts.catalog import Endpoint
 from contracts.error_types import STATUSES
@@ -39,12 +39,16 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the answer comes from, what was tried before, and how it was chosen where the caller wants to know."""
+    """Where the answer comes from, what was tried before, and how it was chosen where the caller wants to know.
+
+    `upstream_bodies` are the JSON bodies that were sent to providers, in the order of attempts, where the caller wants them.
+    """
 
     endpoint: Endpoint
     failed_attempts: tuple[AttemptRecord, ...]
     requested_model: str = ""
     choice: Choice | None = None
+    upstream_bodies: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,4 +140,5 @@ class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
     choices: list[ChunkChoice]
     usage: ChatUsage | None = None
     error: dict[str, Any] | None = None
+    debug: dict[str, Any] | None = None
     openrouter_metadata: dict[str, Any] | None = None

@@ -54,11 +54,14 @@ class ChunkWriter:
         self._metadata: bytes | None = None
 
     def route(self, route: completion_pb2.Route) -> bytes:
-        """From here on the chunks name the model that answers and its provider."""
+        """From here on the chunks name the model that answers and its provider. What was sent to providers comes first."""
         model, provider = json_string(route.model), json_string(route.provider_name)
         self._head = b'%s%s,"provider":%s,' % (self._identity, model, provider)
         self._metadata = metadata_json(route)
-        return b""
+        return b"".join(
+            b'%s"choices":[],"debug":{"echo_upstream_body":%s}}\n\n' % (self._head, one_line(body))
+            for body in route.upstream_bodies
+        )
 
     def deltas(self, deltas: Iterable[completion_pb2.ChoiceDelta]) -> bytes:
         """Render pieces of the answer, one event each."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dialects.chat import ChatBody, ChatRequest, decode_chat_request
+from dialects.chat import ChatBody, ChatRequest, InvalidRequestError, NamedToolChoice, decode_chat_request
 from edge.api.http.errors import Problem
 from edge.api.http.operations import EVENT_STREAM, INFERENCE_ERRORS, Operation
 from edge.api.http.routes import Access, Handler, Route
@@ -65,6 +65,19 @@ class ChatSkin:
         """Read and validate a request.
 
         Raises:
-            InvalidRequestError: it is not valid.
+            InvalidRequestError: it is not valid, or asks for tools that a gateway would have to run.
         """
-        return ChatSkinRequest(decode_chat_request(body))
+        request = decode_chat_request(body)
+        _check_tools(request)
+        return ChatSkinRequest(request)
+
+
+def _check_tools(request: ChatRequest) -> None:
+    """An answer without the search that was asked for would look like one with it, so such tools are refused."""
+    for position, tool in enumerate(request.body.tools or ()):
+        if tool.type != "function":
+            where = f"tools[{position}].type"
+            raise InvalidRequestError(f"{where}: tools of this type are not offered here", where)
+    choice = request.body.tool_choice
+    if isinstance(choice, NamedToolChoice) and choice.type != "function":
+        raise InvalidRequestError("tool_choice.type: not one of the allowed values", "tool_choice.type")

@@ -125,7 +125,11 @@ class ResponseEvents:
     def route(self, route: completion_pb2.Route) -> bytes:
         """Render the beginning."""
         self._writer.route(route)
-        return self._begin()
+        echoes = [
+            self._event({"type": "response.debug", "debug": {"echo_upstream_body": msgspec.Raw(body)}})
+            for body in route.upstream_bodies
+        ]
+        return self._begin() + b"".join(echoes)
 
     def deltas(self, deltas: Iterable[completion_pb2.ChoiceDelta]) -> bytes:
         """Render pieces of the answer."""

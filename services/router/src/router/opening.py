@@ -31,7 +31,7 @@ _TIMER_SLACK_SECONDS = 0.002
 RETRY_WAIT_SECONDS = 2.0
 _RETRY_LOOK_SECONDS = 0.02
 # Of a request's body that is shown to its caller; several of them travel in one message.
-MAX_ECHO_BYTES = 1 << 20
+MAX_ECHO_BYTES = 512 << 10
 
 
 class Opening:

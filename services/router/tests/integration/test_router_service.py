@@ -308,7 +308,7 @@ async def test_a_caller_that_debugs_sees_what_was_sent_to_each_provider(broker: 
         async with router_stack(tmp_path / "router", broker.bootstrap, *offers) as stack:
             wish = {"debug": {"echo_upstream_body": True}, "provider": {"order": ["a", "b"]}}
             answers = [await stack.complete(stream=stream, **wish) for stream in (True, False)]
-            long = [{"role": "user", "content": "Hi", "x_note": "x" * (1 << 20)}]
+            long = [{"role": "user", "content": "Hi", "x_note": "x" * (600 << 10)}]
             large = await stack.complete(stream=True, messages=long, **wish)
             silent = await stack.complete(stream=True)
     streamed, whole = answers

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from dialects.chat.options import DebugOptions
 from dialects.chat.preferences import ProviderPreferences
-from dialects.chat.request import MAX_MESSAGES, MAX_SESSION_ID_LENGTH, DebugOptions, ModelSlug, TokenLimit, Unit
+from dialects.chat.request import MAX_MESSAGES, MAX_SESSION_ID_LENGTH, ModelSlug, TokenLimit, Unit
 from dialects.messages.blocks import CacheControl, TextBlock
 from dialects.messages.tools import ToolChoice
 from dialects.messages.turns import Turn

@@ -37,7 +37,7 @@ class Trust:
 
     Attributes:
         fresh_s: used without asking.
-        stale_s: used when nobody answers.
+        stale_s: how long after that it is used when nobody answers.
         negative_s: how long an unknown key stays unknown.
         retry_s: pause after an unanswered question, for keys that are still good enough.
         timeout_s: how long a request waits for an answer, its turn included.
@@ -152,7 +152,12 @@ class Authenticator:
             if now < unknown_until:
                 raise InvalidKeyError
             del self._unknown[digest]
-        usable = known if known is not None and now - known.confirmed_s < self._trust.stale_s else None
+        # From when it is no longer fresh, as `stale-if-error` of RFC 5861 counts: an outage is survived for the whole of it.
+        usable = (
+            known
+            if known is not None and now - known.confirmed_s < self._fresh_s(digest) + self._trust.stale_s
+            else None
+        )
         if usable is not None and now < self._quiet_until:
             return usable
         try:

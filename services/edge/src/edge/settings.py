@@ -88,7 +88,9 @@ class KeysSettings(Section):
 
     pepper: SecretStr = Field(description="secret of the installation that digests of keys are made with")
     fresh: Duration = Field(default=parse_duration("60s"), description="used without asking")
-    stale: Duration = Field(default=parse_duration("15m"), description="used when nobody can confirm it")
+    stale: Duration = Field(
+        default=parse_duration("15m"), description="how long after that it is used when nobody can confirm it"
+    )
     negative: Duration = Field(default=parse_duration("5s"), description="how long an unknown key stays unknown")
     timeout: Duration = Field(default=parse_duration("2s"), description="for an answer about an unknown key")
     lookups: int = Field(default=32, ge=1, description="questions at the same time")

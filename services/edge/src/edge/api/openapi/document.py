@@ -15,14 +15,25 @@ from edge.api.openapi.statuses import error_statuses, reads_a_body
 
 OPENAPI: Final = "3.1.0"
 _NAME: Final = re.compile(r"\{([^}]+)\}")
-_SECURITY: Final = "bearer"
+_INFERENCE: Final = {"inferenceKey": list[str]()}
+_MANAGEMENT: Final = {"managementKey": list[str]()}
+_SCHEMES: Final = {
+    "inferenceKey": {"type": "http", "scheme": "bearer", "description": "A key for inference, `tp_live_...`."},
+    "managementKey": {"type": "http", "scheme": "bearer", "description": "A management key, `tp_mgmt_...`."},
+}
 _DESCRIPTION: Final = (
     "Turnpike speaks OpenRouter's API, and OpenAI's and Anthropic's where these differ. Every path below `/api/v1` is also "
     "served below `/v1`. HEAD is answered where GET is."
 )
-# An empty requirement among others makes them optional.
-_SECURITY_OF: Final[Mapping[Access, list[Any]]] = MappingProxyType(
-    {Access.ANYBODY: [], Access.ANYBODY_OR_KEY: [{}, {_SECURITY: []}]}
+# Any one of the requirements will do. An empty one among others makes them optional.
+_SECURITY_OF: Final[Mapping[Access, list[dict[str, list[str]]]]] = MappingProxyType(
+    {
+        Access.ANYBODY: [],
+        Access.ANYBODY_OR_KEY: [{}, _INFERENCE, _MANAGEMENT],
+        Access.ANY_KEY: [_INFERENCE, _MANAGEMENT],
+        Access.INFERENCE_KEY: [_INFERENCE],
+        Access.MANAGEMENT_KEY: [_MANAGEMENT],
+    }
 )
 _UNNAMED_STATUSES: Final = {524: "Timeout at the provider", 529: "Provider overloaded"}
 _BYTES: Final = {"type": "string", "format": "binary"}
@@ -55,7 +66,7 @@ def openapi_document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "securitySchemes": {_SECURITY: {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": _SCHEMES,
         },
     }
 
@@ -74,10 +85,9 @@ def _types(operation: Operation) -> Iterator[Any]:
 def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
     operation = route.operation
     document: dict[str, Any] = {"operationId": operation.id, "tags": [operation.tag], "summary": operation.summary}
-    description = "\n\n".join(part for part in (operation.description, _who_may(route.access)) if part)
-    if description:
-        document["description"] = description
-    document["security"] = _SECURITY_OF.get(route.access, [{_SECURITY: []}])
+    if operation.description:
+        document["description"] = operation.description
+    document["security"] = _SECURITY_OF[route.access]
     parameters = list(_parameters(route))
     if parameters:
         document["parameters"] = parameters
@@ -89,13 +99,6 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
         }
     document["responses"] = _responses(route, schemas)
     return document
-
-
-def _who_may(access: Access) -> str:
-    return {
-        Access.MANAGEMENT_KEY: "Needs a management key.",
-        Access.INFERENCE_KEY: "Needs an inference key.",
-    }.get(access, "")
 
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:

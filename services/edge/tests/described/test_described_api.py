@@ -51,8 +51,9 @@ class Tally:
 
     def fail(self, name: str, failure: Failure, case: Any) -> None:
         """Note a failure; of several of a kind the first one is kept."""
-        key = f"{name}: {failure.title}"
-        self.failures.setdefault(key, f"{key}: {failure.message[:600]} <- {case.as_curl_command()[:600]}")
+        first_line = failure.message.partition("\n\n")[0]
+        key = f"{name}: {failure.title}: {first_line[:200]}"
+        self.failures.setdefault(key, f"{key} <- {case.as_curl_command()[:800]}")
 
 
 class Trial:

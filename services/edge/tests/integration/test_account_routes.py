@@ -267,7 +267,12 @@ async def test_keys_are_listed_newest_first_with_what_they_spent(edge: EdgeStack
             {"name": "x", "rate_limits": [{"quantity": "tokens", "interval": "day", "amount": 0}]},
             "rate_limits[0].amount",
         ),
-        ({"name": "x", "rate_limits": [{"quantity": "concurrency", "interval": "day"}]}, "rate_limits[0].interval"),
+        (
+            {"name": "x", "rate_limits": [{"quantity": "concurrency", "interval": "day", "amount": 1}]},
+            "rate_limits[0].interval",
+        ),
+        (b'{"name": "x", "limit": 1e99999999999999999999}', None),
+        (b'{"name": "x", "rate_limits": [{"amount": 1e999999999, "quantity": "tokens", "interval": "day"}]}', None),
         ({"name": "x", "rate_limits": [{"per": "day"}]}, "rate_limits[0].per"),
         ({"name": "x", "workspace_id": "4b2a1d63-904f-4c1b-8b66-301a7a1d0e21"}, "workspace_id"),
     ],

@@ -25,6 +25,15 @@ class KeyFigures(Answer, frozen=True, kw_only=True):
     creator_user_id: str | None
 
 
+class KeyRateLimit(Answer, frozen=True, kw_only=True):
+    """A limit of the key's own. What is spent is in dollars; `model` is null where it holds for all together."""
+
+    quantity: str
+    interval: str | None
+    amount: float
+    model: str | None
+
+
 class ApiKey(KeyFigures, frozen=True, kw_only=True):
     """A key as its managers see it. `hash` names it."""
 
@@ -34,6 +43,11 @@ class ApiKey(KeyFigures, frozen=True, kw_only=True):
     created_at: str
     updated_at: str | None
     workspace_id: str
+    last_used_at: str | None
+    allowed_models: list[str] | None
+    allowed_providers: list[str] | None
+    ip_ranges: list[str] | None
+    rate_limits: list[KeyRateLimit]
 
 
 class RateLimit(Answer, frozen=True, kw_only=True):
@@ -53,6 +67,7 @@ class OwnKey(KeyFigures, frozen=True, kw_only=True):
     organization_id: str
     workspace_id: str
     rate_limit: RateLimit
+    rate_limits: list[KeyRateLimit]
 
 
 class NewApiKey(Answer, frozen=True, kw_only=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
 from edge.api.http.operations import Operation
 from edge.api.management.key_answers import ApiKeyAnswer, ApiKeyPage, Deleted, NewApiKey, OwnKeyAnswer
+from edge.api.management.key_bodies import KeyChangeBody, NewKeyBody
 
 
 class KeysQuery(Struct, frozen=True, kw_only=True):
@@ -35,7 +36,7 @@ CREATE: Final = Operation(
     id="createKeys",
     tag="API Keys",
     summary="Make an API key",
-    body=dict[str, Any],
+    body=NewKeyBody,
     headers=IdempotencyHeaders,
     answer=NewApiKey,
     status=201,
@@ -43,6 +44,6 @@ CREATE: Final = Operation(
 )
 GET: Final = Operation(id="getKey", tag="API Keys", summary="Get an API key", answer=ApiKeyAnswer)
 UPDATE: Final = Operation(
-    id="updateKeys", tag="API Keys", summary="Change an API key", body=dict[str, Any], answer=ApiKeyAnswer
+    id="updateKeys", tag="API Keys", summary="Change an API key", body=KeyChangeBody, answer=ApiKeyAnswer
 )
 DELETE: Final = Operation(id="deleteKeys", tag="API Keys", summary="Delete an API key", answer=Deleted)

@@ -7,7 +7,8 @@ from typing import Final
 
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
 from contracts.spend import SpendInterval
-from edge.api.management.members import JsonMembers, read_members
+from edge.api.management.key_bodies import KeyChangeBody, NewKeyBody
+from edge.api.management.members import JsonMembers, read_body
 from edge.ports import KeyChange, KeyFields, NewKey
 
 INTERVALS: Final[Mapping[str, SpendInterval]] = {
@@ -18,12 +19,6 @@ INTERVALS: Final[Mapping[str, SpendInterval]] = {
 _QUANTITIES: Final = {quantity.value: quantity for quantity in LimitedQuantity}
 _RATE_INTERVALS: Final = {"minute": RateInterval.MINUTE, "day": RateInterval.DAY}
 _RATE_LIMIT_MEMBERS: Final = frozenset({"quantity", "interval", "amount", "model"})
-_FIELDS: Final = frozenset(
-    {"name", "limit", "limit_reset", "include_byok_in_limit", "allowed_models", "allowed_providers", "ip_ranges",
-     "rate_limits"}
-)  # fmt: skip
-_NEW: Final = _FIELDS | {"creator_user_id", "expires_at", "workspace_id"}
-_CHANGE: Final = _FIELDS | {"disabled"}
 
 
 def new_key(data: bytes, org_id: str, idempotency_key: str) -> NewKey:
@@ -37,7 +32,7 @@ def new_key(data: bytes, org_id: str, idempotency_key: str) -> NewKey:
     Raises:
         InvalidInputError: not JSON, or a member is missing, wrong or unknown.
     """
-    members = read_members(data, _NEW)
+    members = read_body(data, NewKeyBody)
     if members.text("workspace_id") not in (None, org_id):
         raise members.wrong("workspace_id", "there is no such workspace")
     return NewKey(
@@ -57,7 +52,7 @@ def key_change(data: bytes, org_id: str, digest: str) -> KeyChange:
     Raises:
         InvalidInputError: not JSON, or a member is wrong or unknown.
     """
-    members = read_members(data, _CHANGE)
+    members = read_body(data, KeyChangeBody)
     return KeyChange(
         org_id=org_id,
         digest=digest,

@@ -11,6 +11,7 @@ import msgspec
 
 from contracts import money
 from contracts.money import NanoUsd
+from dialects.request_reading import convert_request, parse_request
 from edge.domain.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -162,16 +163,28 @@ class JsonMembers:
         return value
 
 
+def read_body(data: bytes, kind: type[msgspec.Struct]) -> JsonMembers:
+    """Read a body that is of a type, which also describes it in the OpenAPI document.
+
+    Raises:
+        InvalidInputError: it has a member that the type does not have.
+        InvalidRequestError: not a JSON object, or not of the type.
+    """
+    document = parse_request(data)
+    members = read_members(data, [field.encode_name for field in msgspec.structs.fields(kind)])
+    convert_request(document, kind)
+    return members
+
+
 def read_members(data: bytes, known: Collection[str]) -> JsonMembers:
     """Read a body.
 
     Raises:
         InvalidInputError: not a JSON object, or one with a member that is not known.
+        InvalidRequestError: not JSON, or nested too deep.
     """
-    try:
-        document = _decode(data)
-    except msgspec.ValidationError:
-        raise InvalidInputError("the body must be a JSON object") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise InvalidInputError("the body is not valid JSON") from None
-    return JsonMembers(document, known)
+    # Also bounds the numbers, whose exponents Decimal would take at their word.
+    document = parse_request(data)
+    if not isinstance(document, dict):
+        raise InvalidInputError("the body must be a JSON object")
+    return JsonMembers(_decode(data), known)

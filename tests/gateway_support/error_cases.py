@@ -44,6 +44,7 @@ class Case:
         headers: of the request.
         tells: members that the availability must have.
         retry_after: whether the answer says when to come back.
+        at_the_edge: whether the edge refuses the request, before there is a generation.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Case:
     headers: Mapping[str, str] = field(default_factory=dict)
     tells: Mapping[str, Any] = field(default_factory=dict)
     retry_after: bool = False
+    at_the_edge: bool = False
 
     def offers(self, model: str, urls: list[str]) -> list[Offer]:
         """Its part of the catalogue."""
@@ -77,7 +79,7 @@ EARLY: tuple[Case, ...] = (
     Case("no-credit", T.PAYMENT_REQUIRED, caller="poor"),
     Case("management-key", T.PERMISSION_DENIED, caller="manager"),
     Case("wrong-type", T.INVALID_REQUEST, ask={"members": {"temperature": "hot"}}),
-    Case("long-session", T.STRING_TOO_LONG, ask={"members": {"session_id": "s" * 257}}),
+    Case("long-session", T.STRING_TOO_LONG, ask={"members": {"session_id": "s" * 257}}, at_the_edge=True),
     Case("large-body", T.PAYLOAD_TOO_LARGE, ask={"text": "x" * 250_000}),
     Case("broken-image", T.INVALID_IMAGE, ask={"image": "data:image/png;base64,bm8gaW1hZ2U="}),
     Case("huge-image", T.IMAGE_TOO_LARGE, ask={"image": png(20_000, 1)}),

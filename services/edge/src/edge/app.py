@@ -39,6 +39,7 @@ from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
 from edge.preset_cache import PresetCache
 from edge.records import Records
+from edge.response_cache import ResponseCache
 from edge.settings import KeysSettings, Settings
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Runtime, Service
@@ -106,6 +107,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 watch,
                 RequestRate(settings.http.key_rate),
                 Preparation(presets),
+                ResponseCache(clock, runtime.meter, settings.cache.bytes),
                 clock,
             ),
             Models(mirror, endpoint_stats, clock),

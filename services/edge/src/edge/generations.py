@@ -62,9 +62,10 @@ class Generation:
         created: Unix seconds.
         outcome: how it ended; None until that is known.
         refused: whether it ended before anything was answered.
+        on_message: is told every message as it comes.
     """
 
-    __slots__ = ("_began", "_call", "_on_outcome", "created", "generation_id", "outcome", "refused")
+    __slots__ = ("_began", "_call", "_on_outcome", "created", "generation_id", "on_message", "outcome", "refused")
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Generation:
         self.created = created
         self.outcome: completion_pb2.Outcome | None = None
         self.refused = False
+        self.on_message: Callable[[router_service_pb2.CompleteResponse], None] | None = None
         self._began = False
         self._call = call
         self._on_outcome = on_outcome
@@ -98,6 +100,8 @@ class Generation:
             # Only the outcome makes an answer complete; a stream that merely ends was cut.
             raise BrokenAnswerError(_CUT_OFF)
         self._began = True
+        if self.on_message is not None:
+            self.on_message(message)
         if message.HasField("outcome"):
             self.outcome = message.outcome
             # Before the caller can see the end of the answer: its next request must find this one's hold released.
@@ -135,6 +139,11 @@ class Generations:
         self._random = random
         self._default_output_tokens = default_output_tokens
 
+    def new_id(self) -> tuple[str, int]:
+        """Name a generation that begins now; gives its id, and the Unix seconds in it."""
+        created = int(self._clock.now().timestamp())
+        return ids.new_generation_id(created, self._random), created
+
     @asynccontextmanager
     async def begin(
         self, principal: Principal, request: ChatRequest, application: Application
@@ -153,10 +162,8 @@ class Generations:
         """
         principal.org.check_active()
         request_json = encode_chat_request(request)
-        now = self._clock.now()
-        ticket = await self._admit(principal, request, unix_ms(now))
-        created = int(now.timestamp())
-        generation_id = ids.new_generation_id(created, self._random)
+        ticket = await self._admit(principal, request, unix_ms(self._clock.now()))
+        generation_id, created = self.new_id()
         call = self._router.complete(
             router_service_pb2.CompleteRequest(
                 generation_id=generation_id,

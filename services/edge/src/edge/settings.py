@@ -83,6 +83,12 @@ class PresetsSettings(Section):
     stale: Duration = Field(default=parse_duration("60s"), description="used while it is looked at")
 
 
+class CacheSettings(Section):
+    """Answers that are kept for callers who want it."""
+
+    bytes: int = Field(default=32 * 1024 * 1024, ge=0, description="of all kept answers together, 0 keeps none")
+
+
 class KeysSettings(Section):
     """How long knowledge about keys lasts."""
 
@@ -129,6 +135,7 @@ class Settings(ServiceSettings):
     accounts: AccountsSettings
     metering: MeteringSettings
     keys: KeysSettings
+    cache: CacheSettings = CacheSettings()
     presets: PresetsSettings = Field(default_factory=PresetsSettings)
     credit: CreditSettings = CreditSettings()
     state: StateSettings

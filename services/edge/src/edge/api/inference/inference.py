@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aiohttp import web
@@ -18,8 +18,10 @@ from edge.api.inference.preparation import Preparation
 from edge.api.inference.skin import AnswerWriter, Heading, Skin, SkinRequest
 from edge.api.inference.stream_watch import StreamWatch
 from edge.domain.admission import Capacity
+from edge.domain.cache_wish import CacheWish, cache_wish
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generation, Generations, failure_of, unix_ms
+from edge.response_cache import Recorder, ResponseCache, cache_key
 from servicekit.clock import Clock
 
 
@@ -35,6 +37,7 @@ class Inference:
         watch: StreamWatch,
         rate: RequestRate,
         preparation: Preparation,
+        cache: ResponseCache,
         clock: Clock,
     ) -> None:
         """Make the handler.
@@ -47,6 +50,7 @@ class Inference:
             watch: looks after streams.
             rate: bounds how many a key may send.
             preparation: of requests.
+            cache: keeps answers.
             clock: dates their events.
         """
         self._skins = skins
@@ -56,6 +60,7 @@ class Inference:
         self._watch = watch
         self._rate = rate
         self._preparation = preparation
+        self._cache = cache
         self._clock = clock
 
     def routes(self) -> Sequence[Route]:
@@ -73,17 +78,49 @@ class Inference:
             self._rate.count(exchange.principal.key.key_id, unix_ms(self._clock.now()))
             headers = exchange.request.headers
             request = skin.decode(await self._bodies.read(exchange.request), headers)
-            request = _with_session(request, headers.get("x-session-id"))
             prepared = await self._preparation.prepare(exchange.principal, request)
-            request = prepared.request
-            application = application_of(exchange)
-            async with self._generations.begin(exchange.principal, request.chat, application) as generation:
-                exchange.generation_id = generation.generation_id
-                heading = Heading(generation.generation_id, generation.created, _requested_model(request.chat))
-                if request.streamed:
-                    exchange.streamed = True
-                    return await AnswerStream(exchange, generation, request, heading, self._clock).send(self._watch)
-                return await _whole(exchange, generation, request, heading)
+            wish = cache_wish(headers, prepared.cache_wishes)
+            if wish is None:
+                return await self._generate(exchange, _with_session(prepared.request, headers.get("x-session-id")))
+            return await self._cached(exchange, prepared.request, skin, wish)
+
+    async def _cached(
+        self, exchange: Exchange, request: SkinRequest, skin: Skin, wish: CacheWish
+    ) -> web.StreamResponse:
+        """Answer from what is kept, or keep the answer."""
+        principal = exchange.principal
+        principal.org.check_active()
+        region = application_of(exchange).data_region
+        key = cache_key(principal, type(skin).__name__, request.chat, streamed=request.streamed, data_region=region)
+        kept = self._cache.find(key, wish)
+        status = {"X-OpenRouter-Cache-Status": "MISS" if kept is None else "HIT"}
+        if kept is None:
+            exchange.more_headers = status | {"X-OpenRouter-Cache-TTL": str(wish.ttl_s)}
+            request = _with_session(request, exchange.request.headers.get("x-session-id"))
+            return await self._generate(exchange, request, partial(self._cache.recorder, key, wish))
+        exchange.more_headers = status | {
+            "X-OpenRouter-Cache-Age": str(self._cache.age_s(kept)),
+            "X-OpenRouter-Cache-TTL": str(kept.ttl_s),
+            "X-OpenRouter-Cache-Source-Id": kept.source_id,
+        }
+        return await self._send(exchange, self._cache.replay(kept, *self._generations.new_id()), request)
+
+    async def _generate(
+        self, exchange: Exchange, request: SkinRequest, recorder: Callable[[str], Recorder] | None = None
+    ) -> web.StreamResponse:
+        """Have a request answered by the router; `recorder` makes what notes the answer of a generation."""
+        async with self._generations.begin(exchange.principal, request.chat, application_of(exchange)) as generation:
+            if recorder is not None:
+                generation.on_message = recorder(generation.generation_id).take
+            return await self._send(exchange, generation, request)
+
+    async def _send(self, exchange: Exchange, generation: Generation, request: SkinRequest) -> web.StreamResponse:
+        exchange.generation_id = generation.generation_id
+        heading = Heading(generation.generation_id, generation.created, _requested_model(request.chat))
+        if request.streamed:
+            exchange.streamed = True
+            return await AnswerStream(exchange, generation, request, heading, self._clock).send(self._watch)
+        return await _whole(exchange, generation, request, heading)
 
 
 async def _whole(

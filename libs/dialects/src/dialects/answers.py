@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from dialects.operations.products import Product
+
 
 class FinishReason(StrEnum):
     """Why a choice ended, in the public API's words."""
@@ -60,13 +62,19 @@ class ChoiceDelta(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Token counts, consistent: `prompt` includes `cached` and `cache_write`, `completion` includes `reasoning`."""
+    """Counts, consistent: `prompt` includes `cached` and `cache_write`, `completion` includes `reasoning`.
+
+    The last three are of operations beside completions: pictures made, milliseconds of sound heard, searches. 0: not said.
+    """
 
     prompt: int
     completion: int
     reasoning: int = 0
     cached: int = 0
     cache_write: int = 0
+    images: int = 0
+    audio_ms: int = 0
+    search_units: int = 0
 
 
 class UpstreamErrorKind(StrEnum):
@@ -111,6 +119,7 @@ class Answer(Struct, frozen=True):
         choices: pieces of choices.
         usage: token counts, when they came and are possible.
         error: set when the provider reports an error, whatever the HTTP status.
+        product: what came of an operation beside completions, whole.
     """
 
     id: str = ""
@@ -119,3 +128,4 @@ class Answer(Struct, frozen=True):
     error: UpstreamError | None = None
     system_fingerprint: str = ""
     service_tier: str = ""
+    product: Product | None = None

@@ -6,7 +6,7 @@ credentials and connections are the router's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -27,6 +27,8 @@ class Target:
             that require a limit.
         quirks: where the endpoint departs from its dialect; the words of the catalogue.
         service_tier: tier that the endpoint's price is for, to be asked for; empty for the ordinary one.
+        priced: kinds of usage that the endpoint's price is for (`prompt`, `completion`, `second`), as far as only the provider
+            can count them: an answer to an operation that does not say them cannot be charged, and is no good.
     """
 
     model: str
@@ -35,6 +37,7 @@ class Target:
     max_completion_tokens: int = 0
     quirks: AbstractSet[str] = frozenset()
     service_tier: str = ""
+    priced: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,16 @@ class UpstreamRequest:
     Attributes:
         path: appended to the provider's base URL, with a leading slash; may have a query. Every part that came from a name is
             percent-encoded.
-        body: JSON.
+        body: JSON, or what the headers say.
         headers: those that belong to the dialect, such as its version; never a credential.
+        read: reads a whole answer from its body and its media type, for operations beside completions; None for completions,
+            which the dialect reads. Raises UpstreamAnswerError for what is no answer to this very request.
     """
 
     path: str
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[bytes, str], Answer] | None = field(default=None, repr=False)
 
 
 class StreamReader(Protocol):

@@ -7,21 +7,22 @@ from random import Random
 
 from contracts.catalog import Catalog
 from contracts.errors import ErrorReason
-from contracts.ids import EndpointId
-from router.domain.demand import Demand, Strategy, demand_of
+from contracts.ids import EndpointId, OrgId
+from router.domain.demand import Demand, Strategy
 from router.domain.errors import NotAcceptingError
 from router.domain.health_view import EndpointState
 from router.domain.progress import Command
 from router.domain.ranking import Continuation, is_cache_cheaper
 from router.domain.selection import Choice, choose
-from router.domain.stickiness import Conversation, conversation_of
+from router.domain.stickiness import Conversation
+from router.domain.task import Task, task_of
 from router.domain.unroutable import no_endpoints
 from router.generation import Generation
 from router.surroundings import Surroundings
 
 
 class Completions:
-    """Answers chat completions with the endpoints of a catalogue."""
+    """Answers completions, and what else is asked for, with the endpoints of a catalogue."""
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Completions:
         )
 
     def begin(self, command: Command) -> Generation:
-        """Take on a completion. It keeps its place until it is abandoned or its progress has ended.
+        """Take on a completion or another operation. It keeps its place until it is abandoned or its progress has ended.
 
         Raises:
             RefusalError: nothing can serve the request, or this router takes no work.
@@ -97,23 +98,25 @@ class Completions:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "The log of usage is full", retry_after=1.0)
         if self.in_flight >= self._most_in_flight:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "This router has no place left", retry_after=1.0)
-        demand = demand_of(command.request, command.caller.data_region)
-        conversation = self._conversation(command, demand)
+        task = task_of(command.request, command.caller.data_region)
+        demand = task.demand
+        conversation = self._conversation(task, command.caller.org_id)
         choice = self.choose(demand, conversation=conversation)
         if not choice.candidates:
             raise no_endpoints(choice, demand)
         self.in_flight += 1
-        return Generation(self._around, command, demand, choice, self._on_closed, conversation)
+        return Generation(self._around, command, task, choice, self._on_closed, conversation)
 
-    def _conversation(self, command: Command, demand: Demand) -> Conversation | None:
+    def _conversation(self, task: Task, org_id: OrgId) -> Conversation | None:
         """What the request is part of; None where staying with an endpoint is not wanted, or gains nothing."""
+        demand = task.demand
         if demand.order or demand.sort:
             return None
         catalog = self._catalog()
         models = (catalog.model(name) for name in demand.models)
         if not any(is_cache_cheaper(endpoint) for model in models if model for endpoint in model.endpoints):
             return None
-        return conversation_of(command.request, command.caller.org_id)
+        return task.conversation(org_id)
 
     def _on_closed(self) -> None:
         self.in_flight -= 1

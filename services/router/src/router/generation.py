@@ -9,14 +9,13 @@ from contracts.errors import TREATMENTS, ErrorReason
 from router.attempt import Attempt
 from router.domain import fallback
 from router.domain.attempts import AttemptFailure
-from router.domain.demand import Demand
 from router.domain.errors import NotAcceptingError, RefusalError, UsageLogError
 from router.domain.progress import Command, Ending, Interruption, Progress, Route, interruption, interruption_by
 from router.domain.selection import Choice
 from router.domain.settlement import NO_COST, Answered, GenerationRecord, Status, charge, owed
 from router.domain.stickiness import Conversation
-from router.domain.tool_review import count_bad_calls
-from router.domain.transcript import output_of
+from router.domain.task import Task
+from router.domain.transcript import output_of, product_of
 from router.opening import Opening
 from router.surroundings import Surroundings
 
@@ -28,7 +27,7 @@ class Generation:
         self,
         around: Surroundings,
         command: Command,
-        demand: Demand,
+        task: Task,
         choice: Choice,
         on_closed: Callable[[], None],
         conversation: Conversation | None = None,
@@ -37,29 +36,27 @@ class Generation:
 
         Args:
             around: what every generation shares.
-            command: what to complete.
-            demand: the same as the choice has seen it.
+            command: what to do.
+            task: the same as the pipeline sees it.
             choice: where it may go.
             on_closed: called once, when nothing of it is left to do.
             conversation: what it is part of, where that matters to the choice of later requests.
         """
         self._around = around
         self._command = command
-        self._demand = demand
+        self._task = task
+        self._demand = task.demand
         self._choice = choice
         self._on_closed = on_closed
         self._conversation = conversation
-        self._opening = Opening(around, command, demand, choice)
-        self._stream = bool(command.request.body.stream)
+        self._opening = Opening(around, command, task, choice)
+        self._stream = task.stream
         self._started_at = around.clock.now()
         self._trace_headers = around.telemetry.trace_headers()
         self._sent = False
         self._settled = False
         self._closed = False
-        body = command.request.body
-        self._hides_reasoning = body.include_reasoning is False or (
-            body.reasoning is not None and body.reasoning.exclude is True
-        )
+        self._hides_reasoning = task.hides_reasoning
 
     async def progress(self) -> AsyncGenerator[Progress, None]:
         """Yield the answer as it comes.
@@ -87,7 +84,8 @@ class Generation:
                     route = None
                 step = await attempt.read(self._command.deadline)
             ending = await self._finish(attempt, step.failure)
-            yield Progress(route, output_of(step.answers, hide_reasoning=self._hides_reasoning), ending)
+            deltas = output_of(step.answers, hide_reasoning=self._hides_reasoning)
+            yield Progress(route, deltas, ending, product_of(step.answers))
         except Exception:
             self._end_early(Status.FAILED)
             raise
@@ -196,7 +194,7 @@ class Generation:
             generation_ms=attempt.generation_ms,
             service_tier=transcript.service_tier or attempt.endpoint.service_tier or "",
             tool_calls=len(transcript.tool_calls),
-            bad_tool_calls=count_bad_calls(transcript.tool_calls, self._command.request.body.tools),
+            bad_tool_calls=self._task.count_bad_calls(transcript),
         )
 
     def _record(self, status: Status, answered: Answered | None, error_type: str) -> GenerationRecord:
@@ -210,9 +208,10 @@ class Generation:
             ended_at=max(self._around.clock.now(), self._started_at),
             attempts=tuple(self._opening.records),
             answered=answered,
-            session_id=self._command.request.body.session_id or "",
+            session_id=self._task.session_id,
             error_type=error_type,
-            external_user=self._command.request.body.user or "",
+            external_user=self._task.external_user,
             private=self._command.caller.private or self._demand.zero_retention or self._demand.deny_training,
             headers=self._trace_headers,
+            operation=self._demand.operation,
         )

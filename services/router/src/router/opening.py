@@ -7,20 +7,17 @@ from dataclasses import replace
 
 from contracts import money
 from contracts.catalog import Endpoint, price_for
-from dialects.compression import compress_middle
 from dialects.errors import UnsupportedRequestError
-from dialects.registry import dialect_named
-from dialects.upstream import Target, UpstreamRequest
+from dialects.upstream import UpstreamRequest
 from router.attempt import Attempt, Step
 from router.domain.attempts import AttemptFailure, AttemptRecord, FailureKind
-from router.domain.demand import Demand
 from router.domain.errors import AttemptFailedError
 from router.domain.fallback import FailedAttempt
 from router.domain.itinerary import Itinerary, Leg
 from router.domain.ports import AttemptFacts
 from router.domain.progress import Command
 from router.domain.selection import Choice
-from router.domain.settlement import count_tokens
+from router.domain.task import Task
 from router.domain.tokens import Expense, Tokens
 from router.surroundings import Surroundings
 
@@ -44,21 +41,21 @@ class Opening:
         upstream_bodies: what was sent to providers, in order, where the caller wants to see it.
     """
 
-    def __init__(self, around: Surroundings, command: Command, demand: Demand, choice: Choice) -> None:
+    def __init__(self, around: Surroundings, command: Command, task: Task, choice: Choice) -> None:
         self._around = around
         self._command = command
-        self._demand = demand
+        self._task = task
+        self._demand = task.demand
         self._choice = choice
         self._itinerary = Itinerary(choice.attempts, around.random, self._has_another_key)
-        self._stream = bool(command.request.body.stream)
+        self._stream = task.stream
         self._holds_retry = False
         self._rival: Attempt | None = None
         self.attempt: Attempt | None = None
         self.failed: list[FailedAttempt] = []
         self.records: list[AttemptRecord] = []
         self.upstream_bodies: list[bytes] = []
-        debug = command.request.body.debug
-        self._echoes = self._stream and debug is not None and debug.echo_upstream_body is True
+        self._echoes = task.echoes_upstream_body
 
     @property
     def is_late(self) -> bool:
@@ -100,7 +97,7 @@ class Opening:
 
     def tokens(self, attempt: Attempt) -> Tokens:
         """What an attempt has used so far, as counted or estimated."""
-        return count_tokens(attempt.transcript, self._demand.prompt_tokens, attempt.endpoint)
+        return self._task.count(attempt.transcript, attempt.endpoint)
 
     def abandon_rival(self) -> None:
         """End the second of two attempts that race, if there is one. May be repeated."""
@@ -205,7 +202,7 @@ class Opening:
         return self._command.deadline - self._around.clock.monotonic()
 
     def _start(self, leg: Leg, number: int = 1) -> Attempt:
-        around, body = self._around, self._command.request.body
+        around, sampling = self._around, self._task.sampling
         facts = AttemptFacts(
             generation_id=self._command.generation_id,
             requested_model=self._demand.models[0],
@@ -215,9 +212,10 @@ class Opening:
             candidates=len(self._choice.candidates),
             share=leg.share,
             strategy=self._choice.strategy,
-            max_tokens=body.output_limit,
-            temperature=body.temperature,
-            top_p=body.top_p,
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            operation=self._demand.operation,
         )
         around.retries.began(leg.endpoint.model_id)
         return Attempt(
@@ -250,20 +248,8 @@ class Opening:
         Raises:
             AttemptFailedError: they have none for a part of it.
         """
-        target = Target(
-            model=endpoint.upstream_model,
-            supported=endpoint.supported_parameters,
-            stream=self._stream,
-            max_completion_tokens=endpoint.max_completion_tokens,
-            quirks=endpoint.quirks,
-            service_tier=endpoint.service_tier,
-        )
-        request = self._command.request
-        room = endpoint.context_length - (self._demand.output_limit or 0)
-        if self._demand.prompt_tokens > room > 0 and self._demand.compresses_for(endpoint.context_length):
-            request = compress_middle(request, room)
         try:
-            translated = dialect_named(endpoint.provider.dialect).request(request, target)
+            translated = self._task.written_for(endpoint)
         except UnsupportedRequestError as error:
             failure = AttemptFailure(FailureKind.UNSUPPORTED_PARAMETER, detail=str(error), message=str(error))
             raise AttemptFailedError(failure) from None

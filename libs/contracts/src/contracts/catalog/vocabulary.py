@@ -36,5 +36,7 @@ PARAMETERS = frozenset(
     temperature top_p top_k min_p top_a frequency_penalty presence_penalty repetition_penalty max_tokens
     max_completion_tokens logit_bias logprobs top_logprobs prediction seed response_format structured_outputs stop
     tools tool_choice parallel_tool_calls include_reasoning reasoning reasoning_effort web_search_options verbosity
-    """.split()  # noqa: SIM905 - a paragraph of words is easier to compare with OpenRouter's list than 26 lines
+    dimensions encoding_format input_type speed language timestamp_granularities n size quality background output_format
+    output_compression input_references
+    """.split()  # noqa: SIM905 - a paragraph of words is easier to compare with OpenRouter's list than 39 lines
 )

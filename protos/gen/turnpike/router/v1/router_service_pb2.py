@@ -24,29 +24,30 @@ _sym_db = _symbol_database.Default()
 
 from turnpike.router.v1 import catalog_pb2 as turnpike_dot_router_dot_v1_dot_catalog__pb2
 from turnpike.router.v1 import completion_pb2 as turnpike_dot_router_dot_v1_dot_completion__pb2
+from turnpike.router.v1 import invocation_pb2 as turnpike_dot_router_dot_v1_dot_invocation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'turnpike/router/v1/router_service.proto\x12\x12turnpike.router.v1\x1a turnpike/router/v1/catalog.proto\x1a#turnpike/router/v1/completion.proto\"\x81\x01\n\x0f\x43ompleteRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12*\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x1a.turnpike.router.v1.Caller\x12\x14\n\x0crequest_json\x18\x03 \x01(\x0c\x12\x15\n\rwith_metadata\x18\x04 \x01(\x08\"\x9b\x01\n\x10\x43ompleteResponse\x12(\n\x05route\x18\x01 \x01(\x0b\x32\x19.turnpike.router.v1.Route\x12/\n\x06\x64\x65ltas\x18\x02 \x03(\x0b\x32\x1f.turnpike.router.v1.ChoiceDelta\x12,\n\x07outcome\x18\x03 \x01(\x0b\x32\x1b.turnpike.router.v1.Outcome\"4\n\x0e\x45xplainRequest\x12\x14\n\x0crequest_json\x18\x01 \x01(\x0c\x12\x0c\n\x04seed\x18\x02 \x01(\x03\"\xa7\x02\n\x11\x45xplainedEndpoint\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x15\n\rprovider_name\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\r\n\x05share\x18\x04 \x01(\x01\x12\x13\n\x0b\x65xcluded_by\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x10\n\x08standing\x18\x07 \x01(\t\x12\x1e\n\x16\x65xpected_cost_pico_usd\x18\x08 \x01(\x03\x12\x14\n\x0csuccess_rate\x18\t \x01(\x01\x12\x16\n\x0e\x66irst_token_ms\x18\n \x01(\x03\x12\x19\n\x11tokens_per_second\x18\x0b \x01(\x01\x12\x16\n\x0e\x63\x61\x63he_hit_rate\x18\x0c \x01(\x01\x12\x11\n\tin_flight\x18\r \x01(\x05\"o\n\x0f\x45xplainResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x38\n\tendpoints\x18\x02 \x03(\x0b\x32%.turnpike.router.v1.ExplainedEndpoint\x12\x10\n\x08strategy\x18\x03 \x01(\t\"<\n\x11ListModelsRequest\x12\x15\n\rknown_version\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\"\x81\x01\n\x12ListModelsResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06models\x18\x02 \x03(\x0b\x32\x19.turnpike.router.v1.Model\x12/\n\tproviders\x18\x03 \x03(\x0b\x32\x1c.turnpike.router.v1.Provider2\x99\x02\n\rRouterService\x12W\n\x08\x43omplete\x12#.turnpike.router.v1.CompleteRequest\x1a$.turnpike.router.v1.CompleteResponse0\x01\x12R\n\x07\x45xplain\x12\".turnpike.router.v1.ExplainRequest\x1a#.turnpike.router.v1.ExplainResponse\x12[\n\nListModels\x12%.turnpike.router.v1.ListModelsRequest\x1a&.turnpike.router.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'turnpike/router/v1/router_service.proto\x12\x12turnpike.router.v1\x1a turnpike/router/v1/catalog.proto\x1a#turnpike/router/v1/completion.proto\x1a#turnpike/router/v1/invocation.proto\"\x81\x01\n\x0f\x43ompleteRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12*\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x1a.turnpike.router.v1.Caller\x12\x14\n\x0crequest_json\x18\x03 \x01(\x0c\x12\x15\n\rwith_metadata\x18\x04 \x01(\x08\"\x9b\x01\n\x10\x43ompleteResponse\x12(\n\x05route\x18\x01 \x01(\x0b\x32\x19.turnpike.router.v1.Route\x12/\n\x06\x64\x65ltas\x18\x02 \x03(\x0b\x32\x1f.turnpike.router.v1.ChoiceDelta\x12,\n\x07outcome\x18\x03 \x01(\x0b\x32\x1b.turnpike.router.v1.Outcome\"4\n\x0e\x45xplainRequest\x12\x14\n\x0crequest_json\x18\x01 \x01(\x0c\x12\x0c\n\x04seed\x18\x02 \x01(\x03\"\xa7\x02\n\x11\x45xplainedEndpoint\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x15\n\rprovider_name\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\r\n\x05share\x18\x04 \x01(\x01\x12\x13\n\x0b\x65xcluded_by\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x10\n\x08standing\x18\x07 \x01(\t\x12\x1e\n\x16\x65xpected_cost_pico_usd\x18\x08 \x01(\x03\x12\x14\n\x0csuccess_rate\x18\t \x01(\x01\x12\x16\n\x0e\x66irst_token_ms\x18\n \x01(\x03\x12\x19\n\x11tokens_per_second\x18\x0b \x01(\x01\x12\x16\n\x0e\x63\x61\x63he_hit_rate\x18\x0c \x01(\x01\x12\x11\n\tin_flight\x18\r \x01(\x05\"o\n\x0f\x45xplainResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x38\n\tendpoints\x18\x02 \x03(\x0b\x32%.turnpike.router.v1.ExplainedEndpoint\x12\x10\n\x08strategy\x18\x03 \x01(\t\"<\n\x11ListModelsRequest\x12\x15\n\rknown_version\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\"\x81\x01\n\x12ListModelsResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06models\x18\x02 \x03(\x0b\x32\x19.turnpike.router.v1.Model\x12/\n\tproviders\x18\x03 \x03(\x0b\x32\x1c.turnpike.router.v1.Provider2\xea\x02\n\rRouterService\x12W\n\x08\x43omplete\x12#.turnpike.router.v1.CompleteRequest\x1a$.turnpike.router.v1.CompleteResponse0\x01\x12O\n\x06Invoke\x12!.turnpike.router.v1.InvokeRequest\x1a\".turnpike.router.v1.InvokeResponse\x12R\n\x07\x45xplain\x12\".turnpike.router.v1.ExplainRequest\x1a#.turnpike.router.v1.ExplainResponse\x12[\n\nListModels\x12%.turnpike.router.v1.ListModelsRequest\x1a&.turnpike.router.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'turnpike.router.v1.router_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPLETEREQUEST']._serialized_start=135
-  _globals['_COMPLETEREQUEST']._serialized_end=264
-  _globals['_COMPLETERESPONSE']._serialized_start=267
-  _globals['_COMPLETERESPONSE']._serialized_end=422
-  _globals['_EXPLAINREQUEST']._serialized_start=424
-  _globals['_EXPLAINREQUEST']._serialized_end=476
-  _globals['_EXPLAINEDENDPOINT']._serialized_start=479
-  _globals['_EXPLAINEDENDPOINT']._serialized_end=774
-  _globals['_EXPLAINRESPONSE']._serialized_start=776
-  _globals['_EXPLAINRESPONSE']._serialized_end=887
-  _globals['_LISTMODELSREQUEST']._serialized_start=889
-  _globals['_LISTMODELSREQUEST']._serialized_end=949
-  _globals['_LISTMODELSRESPONSE']._serialized_start=952
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1081
-  _globals['_ROUTERSERVICE']._serialized_start=1084
-  _globals['_ROUTERSERVICE']._serialized_end=1365
+  _globals['_COMPLETEREQUEST']._serialized_start=172
+  _globals['_COMPLETEREQUEST']._serialized_end=301
+  _globals['_COMPLETERESPONSE']._serialized_start=304
+  _globals['_COMPLETERESPONSE']._serialized_end=459
+  _globals['_EXPLAINREQUEST']._serialized_start=461
+  _globals['_EXPLAINREQUEST']._serialized_end=513
+  _globals['_EXPLAINEDENDPOINT']._serialized_start=516
+  _globals['_EXPLAINEDENDPOINT']._serialized_end=811
+  _globals['_EXPLAINRESPONSE']._serialized_start=813
+  _globals['_EXPLAINRESPONSE']._serialized_end=924
+  _globals['_LISTMODELSREQUEST']._serialized_start=926
+  _globals['_LISTMODELSREQUEST']._serialized_end=986
+  _globals['_LISTMODELSRESPONSE']._serialized_start=989
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1118
+  _globals['_ROUTERSERVICE']._serialized_start=1121
+  _globals['_ROUTERSERVICE']._serialized_end=1483
 # @@protoc_insertion_point(module_scope)

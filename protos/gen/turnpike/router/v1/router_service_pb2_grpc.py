@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from turnpike.router.v1 import invocation_pb2 as turnpike_dot_router_dot_v1_dot_invocation__pb2
 from turnpike.router.v1 import router_service_pb2 as turnpike_dot_router_dot_v1_dot_router__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -43,6 +44,11 @@ class RouterServiceStub:
                 request_serializer=turnpike_dot_router_dot_v1_dot_router__service__pb2.CompleteRequest.SerializeToString,
                 response_deserializer=turnpike_dot_router_dot_v1_dot_router__service__pb2.CompleteResponse.FromString,
                 _registered_method=True)
+        self.Invoke = channel.unary_unary(
+                '/turnpike.router.v1.RouterService/Invoke',
+                request_serializer=turnpike_dot_router_dot_v1_dot_invocation__pb2.InvokeRequest.SerializeToString,
+                response_deserializer=turnpike_dot_router_dot_v1_dot_invocation__pb2.InvokeResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_unary(
                 '/turnpike.router.v1.RouterService/Explain',
                 request_serializer=turnpike_dot_router_dot_v1_dot_router__service__pb2.ExplainRequest.SerializeToString,
@@ -70,6 +76,14 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Invoke(self, request, context):
+        """Has one operation other than a completion done: embeddings, a ranking, speech, a transcription, images. Deadline and
+        cancellation are as with `Complete`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Explain(self, request, context):
         """Says how a request would be routed, and why, without calling a provider.
         """
@@ -91,6 +105,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.Complete,
                     request_deserializer=turnpike_dot_router_dot_v1_dot_router__service__pb2.CompleteRequest.FromString,
                     response_serializer=turnpike_dot_router_dot_v1_dot_router__service__pb2.CompleteResponse.SerializeToString,
+            ),
+            'Invoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Invoke,
+                    request_deserializer=turnpike_dot_router_dot_v1_dot_invocation__pb2.InvokeRequest.FromString,
+                    response_serializer=turnpike_dot_router_dot_v1_dot_invocation__pb2.InvokeResponse.SerializeToString,
             ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
@@ -134,6 +153,33 @@ class RouterService:
             '/turnpike.router.v1.RouterService/Complete',
             turnpike_dot_router_dot_v1_dot_router__service__pb2.CompleteRequest.SerializeToString,
             turnpike_dot_router_dot_v1_dot_router__service__pb2.CompleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Invoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.router.v1.RouterService/Invoke',
+            turnpike_dot_router_dot_v1_dot_invocation__pb2.InvokeRequest.SerializeToString,
+            turnpike_dot_router_dot_v1_dot_invocation__pb2.InvokeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from turnpike.router.v1 import invocation_pb2 as _invocation_pb2
 from turnpike.router.v1 import router_service_pb2 as _router_service_pb2
 import abc as _abc_1
 
@@ -23,6 +24,10 @@ class RouterServiceStub:
     Complete: _aio.UnaryStreamMultiCallable[_router_service_pb2.CompleteRequest, _router_service_pb2.CompleteResponse]
     """Answers one chat completion. The deadline of the call bounds the whole generation; cancelling the call cancels the
     provider's.
+    """
+    Invoke: _aio.UnaryUnaryMultiCallable[_invocation_pb2.InvokeRequest, _invocation_pb2.InvokeResponse]
+    """Has one operation other than a completion done: embeddings, a ranking, speech, a transcription, images. Deadline and
+    cancellation are as with `Complete`.
     """
     Explain: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]
     """Says how a request would be routed, and why, without calling a provider."""
@@ -44,6 +49,16 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_router_service_pb2.CompleteResponse]:
         """Answers one chat completion. The deadline of the call bounds the whole generation; cancelling the call cancels the
         provider's.
+        """
+
+    @_abc_1.abstractmethod
+    def Invoke(
+        self,
+        request: _invocation_pb2.InvokeRequest,
+        context: _aio.ServicerContext[_invocation_pb2.InvokeRequest, _abc.Awaitable[_invocation_pb2.InvokeResponse]],
+    ) -> _abc.Awaitable[_invocation_pb2.InvokeResponse]:
+        """Has one operation other than a completion done: embeddings, a ranking, speech, a transcription, images. Deadline and
+        cancellation are as with `Complete`.
         """
 
     @_abc_1.abstractmethod

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
@@ -10,6 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from yarl import URL
 
 from contracts.catalog import Endpoint
+from contracts.operations import Operation
 from router.domain.attempts import AttemptFailure
 from router.domain.ports import AttemptFacts
 from router.domain.settlement import GenerationRecord
@@ -49,7 +52,7 @@ class GenerationTelemetry:
         self._hedged = _HEDGED.create(meter)
         self._retries_refused = _RETRIES_REFUSED.create(meter)
         # Endpoints are few and live long; their attributes are made once.
-        self._attributes: dict[str, tuple[Endpoint, dict[str, AttributeValue]]] = {}
+        self._attributes: dict[tuple[str, Operation], tuple[Endpoint, dict[str, AttributeValue]]] = {}
 
     def trace_headers(self) -> Mapping[str, str]:
         """The trace context of the current request, as headers."""
@@ -60,10 +63,13 @@ class GenerationTelemetry:
     def attempt_started(self, facts: AttemptFacts) -> AttemptSpan:
         """Begin the span of a call."""
         endpoint = facts.endpoint
-        known = self._attributes.get(endpoint.id)
+        name = endpoint.id, facts.operation
+        known = self._attributes.get(name)
         if known is None or known[0] is not endpoint:
-            known = self._attributes[endpoint.id] = (endpoint, _attributes(endpoint))
-        span = self._tracer.start_span(f"chat {endpoint.upstream_model}", kind=SpanKind.CLIENT, attributes=known[1])
+            known = self._attributes[name] = (endpoint, _attributes(endpoint, facts.operation))
+        span = self._tracer.start_span(
+            f"{_NAMES[facts.operation]} {endpoint.upstream_model}", kind=SpanKind.CLIENT, attributes=known[1]
+        )
         if span.is_recording():
             span.set_attributes(_request_attributes(facts))
         return AttemptSpan(self, span, known[1])
@@ -175,10 +181,23 @@ class AttemptSpan:
         self._telemetry.end(self._span, self._attributes, seconds, "cancelled")
 
 
-def _attributes(endpoint: Endpoint) -> dict[str, AttributeValue]:
+# Where the conventions of OpenTelemetry have a word for it, theirs.
+_NAMES: Final[Mapping[Operation, str]] = MappingProxyType(
+    {
+        Operation.COMPLETION: "chat",
+        Operation.EMBEDDINGS: "embeddings",
+        Operation.RERANK: "rerank",
+        Operation.SPEECH: "speech",
+        Operation.TRANSCRIPTION: "transcription",
+        Operation.IMAGES: "generate_content",
+    }
+)
+
+
+def _attributes(endpoint: Endpoint, operation: Operation) -> dict[str, AttributeValue]:
     url = URL(endpoint.provider.base_url)
     return {
-        "gen_ai.operation.name": "chat",
+        "gen_ai.operation.name": _NAMES[operation],
         "gen_ai.provider.name": endpoint.provider.slug,
         "gen_ai.request.model": endpoint.upstream_model,
         "server.address": url.host or "",

@@ -31,27 +31,35 @@ def command_from_proto(request: router_service_pb2.CompleteRequest, deadline: fl
         generation_id = ids.parse_generation_id(request.generation_id)
     except ValueError as error:
         raise InvalidRequestError(str(error), "generation_id") from None
-    caller = request.caller
-    if not caller.org_id or not caller.key_id:
-        raise InvalidRequestError("the caller must have an org_id and a key_id", "caller")
     return Command(
         generation_id=generation_id,
-        caller=Caller(
-            OrgId(caller.org_id),
-            KeyId(caller.key_id),
-            http_referer=caller.http_referer,
-            app_title=caller.app_title,
-            workspace_id=caller.workspace_id,
-            member_id=caller.member_id,
-            user_agent=caller.user_agent,
-            request_id=caller.request_id,
-            app_categories=tuple(caller.app_categories),
-            private=caller.private,
-            data_region=caller.data_region,
-        ),
+        caller=caller_from_proto(request.caller),
         request=decode_chat_request(request.request_json),
         deadline=deadline,
         with_metadata=request.with_metadata,
+    )
+
+
+def caller_from_proto(caller: completion_pb2.Caller) -> Caller:
+    """Read who calls.
+
+    Raises:
+        InvalidRequestError: it is not said.
+    """
+    if not caller.org_id or not caller.key_id:
+        raise InvalidRequestError("the caller must have an org_id and a key_id", "caller")
+    return Caller(
+        OrgId(caller.org_id),
+        KeyId(caller.key_id),
+        http_referer=caller.http_referer,
+        app_title=caller.app_title,
+        workspace_id=caller.workspace_id,
+        member_id=caller.member_id,
+        user_agent=caller.user_agent,
+        request_id=caller.request_id,
+        app_categories=tuple(caller.app_categories),
+        private=caller.private,
+        data_region=caller.data_region,
     )
 
 
@@ -59,9 +67,9 @@ def progress_to_proto(progress: Progress, region: str) -> router_service_pb2.Com
     """Put what is new of an answer on the wire; `region` is the router's."""
     message = router_service_pb2.CompleteResponse(deltas=[_delta_to_proto(delta) for delta in progress.deltas])
     if progress.route is not None:
-        message.route.CopyFrom(_route_to_proto(progress.route, region))
+        message.route.CopyFrom(route_to_proto(progress.route, region))
     if progress.ending is not None:
-        message.outcome.CopyFrom(_ending_to_proto(progress.ending))
+        message.outcome.CopyFrom(ending_to_proto(progress.ending))
     return message
 
 
@@ -86,7 +94,8 @@ def _delta_to_proto(delta: ChoiceDelta) -> completion_pb2.ChoiceDelta:
     return message
 
 
-def _route_to_proto(route: Route, region: str) -> completion_pb2.Route:
+def route_to_proto(route: Route, region: str) -> completion_pb2.Route:
+    """Put where an answer comes from on the wire."""
     endpoint = route.endpoint
     message = completion_pb2.Route(
         model=endpoint.model_id,
@@ -126,7 +135,8 @@ def resolution_of(choice: Choice, requested_model: str, endpoint: Endpoint) -> s
     return "direct" if requested_model in (first.id, first.canonical_slug) else "alias"
 
 
-def _ending_to_proto(ending: Ending) -> completion_pb2.Outcome:
+def ending_to_proto(ending: Ending) -> completion_pb2.Outcome:
+    """Put how a generation ended on the wire."""
     message = completion_pb2.Outcome(
         status=STATUSES[ending.status],
         usage=tokens_to_proto(ending.tokens),

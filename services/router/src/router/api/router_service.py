@@ -14,13 +14,14 @@ from dialects.errors import InvalidRequestError
 from router.api.convert import choice_to_proto, command_from_proto, progress_to_proto
 from router.api.convert_listing import listing_to_proto
 from router.api.errors import refuse, refuse_invalid
+from router.api.invocations import command_of_invocation, invocation_to_proto
 from router.catalog_listing import CatalogListing
 from router.completions import Completions
 from router.domain.demand import demand_of
 from router.domain.errors import RefusalError
 from servicekit.clock import Clock
 from servicekit.grpc_errors import remaining
-from turnpike.router.v1 import router_service_pb2, router_service_pb2_grpc
+from turnpike.router.v1 import invocation_pb2, router_service_pb2, router_service_pb2_grpc
 
 SERVICE_NAME = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
 
@@ -67,6 +68,24 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
             async with aclosing(generation.progress()) as progresses:
                 async for progress in progresses:
                     yield progress_to_proto(progress, self._region)
+        except RefusalError as error:
+            await refuse(context, error)
+
+    async def Invoke(  # noqa: N802 - the name of the method on the wire
+        self, request: invocation_pb2.InvokeRequest, context: _Context
+    ) -> invocation_pb2.InvokeResponse:
+        try:
+            generation = self._completions.begin(command_of_invocation(request, self._deadline(context)))
+        except RefusalError as error:
+            await refuse(context, error)
+        except InvalidRequestError as error:
+            await refuse_invalid(context, error)
+        abandon: Any = lambda _: generation.abandon()  # noqa: E731 - the stubs take no function for a callback
+        context.add_done_callback(abandon)
+        try:
+            async with aclosing(generation.progress()) as progresses:
+                # All of it comes at once.
+                return invocation_to_proto(await anext(progresses), self._region)
         except RefusalError as error:
             await refuse(context, error)
 

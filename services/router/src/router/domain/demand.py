@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypedDict
 
 import msgspec
 
 from contracts.money import PICO_PER_USD
+from contracts.operations import Operation
 from dialects.chat import (
     AudioPart,
     ChatBody,
@@ -64,7 +65,9 @@ class Demand:
 
     Attributes:
         models: names of models, in order of preference, without routing suffixes.
+        operation: what is asked for.
         parameters: provider parameters that the request sets.
+        needed: those of them without which the answer would be wrong.
         input_modalities, output_modalities: beyond text.
         tool_name: name of the first function tool, None when there are no function tools.
         prompt_tokens: estimate of the prompt's tokens.
@@ -82,10 +85,13 @@ class Demand:
         compression: whether a prompt that is too long may lose its middle; None: only where the context is small.
         min_throughput: tokens per second; max_latency: seconds to the first token; by percentile, all of which should
             hold. Preferences, not demands.
+        images, audio_ms, characters, search_units: most of what else is counted; sound in milliseconds.
     """
 
     models: tuple[str, ...]
+    operation: Operation = Operation.COMPLETION
     parameters: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
     input_modalities: frozenset[str] = frozenset()
     output_modalities: frozenset[str] = frozenset()
     tool_name: str | None = None
@@ -111,6 +117,10 @@ class Demand:
     compression: bool | None = None
     min_throughput: Mapping[str, float] = field(default_factory=dict)
     max_latency: Mapping[str, float] = field(default_factory=dict)
+    images: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    search_units: int = 0
 
     def compresses_for(self, context_length: int) -> bool:
         """Whether a prompt that is too long for a context of this size may be shortened."""
@@ -128,12 +138,11 @@ def demand_of(request: ChatRequest, data_region: str = "") -> Demand:
     """Read off a request what it asks of an endpoint. No model is an empty `models`; `data_region` is where it must stay."""
     body = request.body
     names = [name for name in (body.model, *(body.models or ())) if name is not None]
-    models, suffix_sort = _without_suffixes(names)
+    _, suffix_sort = _without_suffixes(names)
     preferences = body.provider or ProviderPreferences()
-    sort, pooled = _sort(preferences, body.route)
     size = measure_prompt(body)
     return Demand(
-        models=models,
+        **models_and_preferences(names, body.provider, body.route),
         parameters=tuple(sent_parameters(request)),
         input_modalities=_input_modalities(body),
         output_modalities=frozenset(body.modalities or ()) - {"text"},
@@ -141,6 +150,49 @@ def demand_of(request: ChatRequest, data_region: str = "") -> Demand:
         prompt_tokens=size.estimated_tokens,
         least_prompt_tokens=size.least_tokens,
         output_limit=body.output_limit,
+        tier=_TIERS.get(body.service_tier or ""),
+        admitted_tiers=_admitted_tiers(body, preferences, suffix_sort),
+        data_region=data_region,
+        compression=_compression(body),
+    )
+
+
+class _Preferred(TypedDict):
+    """The part of a demand that does not depend on what is asked for."""
+
+    models: tuple[str, ...]
+    order: tuple[str, ...]
+    only: tuple[str, ...] | None
+    ignore: tuple[str, ...]
+    allow_fallbacks: bool
+    require_parameters: bool
+    deny_training: bool
+    zero_retention: bool
+    quantizations: frozenset[str]
+    ceiling: PriceCeiling
+    sort: Sort | None
+    pooled: bool
+    strategy: Strategy | None
+    hedge: bool | None
+    min_throughput: Mapping[str, float]
+    max_latency: Mapping[str, float]
+
+
+def models_and_preferences(
+    names: list[str], stated: ProviderPreferences | None, route: str | None = None
+) -> _Preferred:
+    """Read the models of a request, and how its caller wants it routed.
+
+    Args:
+        names: of models, with their routing suffixes.
+        stated: the caller's preferences, None when it has none.
+        route: the member of this name, which completions have.
+    """
+    models, suffix_sort = _without_suffixes(names)
+    preferences = stated or ProviderPreferences()
+    sort, pooled = _sort(preferences, route)
+    return _Preferred(
+        models=models,
         order=tuple(preferences.order or ()),
         only=tuple(preferences.only) if preferences.only is not None else None,
         ignore=tuple(preferences.ignore or ()),
@@ -153,11 +205,7 @@ def demand_of(request: ChatRequest, data_region: str = "") -> Demand:
         sort=sort or suffix_sort,
         pooled=pooled,
         strategy=preferences.strategy,
-        tier=_TIERS.get(body.service_tier or ""),
-        admitted_tiers=_admitted_tiers(body, preferences, suffix_sort),
-        data_region=data_region,
         hedge=preferences.hedge,
-        compression=_compression(body),
         min_throughput=_thresholds(preferences.preferred_min_throughput),
         max_latency=_thresholds(preferences.preferred_max_latency),
     )

@@ -198,6 +198,9 @@ def _price(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
 def _parameters(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
     if demand.tool_name is not None and "tools" not in endpoint.supported_parameters:
         return ExcludedBy.TOOLS, demand.tool_name
+    for parameter in demand.needed:
+        if not supports(parameter, endpoint.supported_parameters):
+            return ExcludedBy.REQUIRE_PARAMETERS, parameter
     if demand.require_parameters:
         for parameter in demand.parameters:
             if not supports(parameter, endpoint.supported_parameters):

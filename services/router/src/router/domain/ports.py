@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.catalog import Endpoint
+from contracts.operations import Operation
 from dialects.answers import Answer
 from dialects.upstream import UpstreamRequest
 from router.domain.attempts import AttemptFailure
@@ -88,6 +89,7 @@ class AttemptFacts:
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    operation: Operation = Operation.COMPLETION
 
 
 class AttemptTrace(Protocol):

@@ -1,4 +1,4 @@
-"""What goes in and out of a completion."""
+"""What goes in and out of a generation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from contracts.ids import GenerationId
 from contracts.money import Cost
 from dialects.answers import ChoiceDelta
 from dialects.chat import ChatRequest
+from dialects.operations.codec import OperationRequest
+from dialects.operations.products import Product
 from router.domain.attempts import AttemptFailure, AttemptRecord, FailureKind
 from router.domain.selection import Choice
 from router.domain.settlement import Caller, Status
@@ -20,7 +22,7 @@ from router.domain.tokens import Tokens
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A completion to make.
+    """A completion to make, or an operation to have done.
 
     Attributes:
         generation_id: names it.
@@ -32,7 +34,7 @@ class Command:
 
     generation_id: GenerationId
     caller: Caller
-    request: ChatRequest
+    request: ChatRequest | OperationRequest
     deadline: float
     with_metadata: bool = False
 
@@ -74,11 +76,12 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is new of the answer. `route` is set in the first, `ending` in the last."""
+    """What is new of the answer. `route` is set in the first, `ending` in the last; an operation has one, with `product`."""
 
     route: Route | None
     deltas: Sequence[ChoiceDelta]
     ending: Ending | None = None
+    product: Product | None = None
 
 
 _REASONS = {

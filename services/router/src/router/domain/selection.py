@@ -11,6 +11,7 @@ from contracts.catalog import Catalog, Endpoint, Model
 from contracts.error_types import AvailabilityCode
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId
+from contracts.operations import Operation
 from router.domain.availability import availability, shortened
 from router.domain.demand import Demand, Strategy
 from router.domain.eligibility import ExcludedBy, Exclusion, names, narrow, partition
@@ -156,26 +157,29 @@ def resolve(catalog: Catalog, demand: Demand) -> tuple[Model, ...]:
         model = catalog.model(name)
         if model is None:
             raise _not_found(catalog, name, demand)
-        if not _SPOKEN.intersection(model.output_modalities):
+        if demand.operation not in model.operations:
             raise _wrong_endpoint(model, demand)
         found[model.id] = model
     return tuple(found.values())
 
 
-# What a chat completion can answer with.
-_SPOKEN = frozenset({"text", "image", "audio"})
-_ENDPOINTS = {
-    "embeddings": "/embeddings", "rerank": "/rerank", "speech": "/audio/speech", "transcription": "/audio/transcriptions",
-    "video": "/videos",
-}  # fmt: skip
+# Where each operation is asked for in the public API.
+_PATHS = {
+    Operation.COMPLETION: "/chat/completions",
+    Operation.EMBEDDINGS: "/embeddings",
+    Operation.RERANK: "/rerank",
+    Operation.SPEECH: "/audio/speech",
+    Operation.TRANSCRIPTION: "/audio/transcriptions",
+    Operation.IMAGES: "/images",
+}
 
 
 def _wrong_endpoint(model: Model, demand: Demand) -> RequestRefusedError:
     what = model.output_modalities[0] if model.output_modalities else "text"
-    there = _ENDPOINTS.get(what)
+    places = " or ".join(_PATHS[operation] for operation in sorted(model.operations)) or "another service"
     return RequestRefusedError(
         ErrorReason.INVALID_REQUEST,
-        f"{model.id} does not chat: its output is {what}" + (f". Use {there}" if there else ""),
+        f"{model.id} does not answer at {_PATHS[demand.operation]}: its output is {what}. Use {places}",
         param="model",
         availability=availability(
             AvailabilityCode.WRONG_ENDPOINT, demand.models, constraint=("model", f"output modality {what}")

@@ -125,6 +125,6 @@ def charge(status: Status, tokens: Tokens, price: UnitPrice, finish_reason: Fini
 
 def owed(status: Status, tokens: Tokens, price: UnitPrice) -> NanoUsd:
     """What the provider is owed. A failure's estimate is nobody's invoice."""
-    if status is Status.FAILED and tokens.source is CountSource.ESTIMATE:
+    if status is Status.FAILED and tokens.source is not CountSource.PROVIDER:
         return NanoUsd(0)
     return money.cost(price, tokens.counts).total

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from contracts.catalog import Endpoint
+from contracts.operations import Operation
 from router.domain.demand import Demand, Strategy
 from router.domain.health_view import EndpointState, Standing
 
@@ -46,7 +47,16 @@ Stated = tuple[Endpoint, EndpointState]
 def expected_cost(endpoint: Endpoint, demand: Demand) -> int:
     """What the request would probably cost at the endpoint, in pico-dollars: what endpoints are compared by."""
     price = endpoint.price
-    return demand.prompt_tokens * price.prompt + demand.expected_completion_tokens * price.completion + price.request
+    pico = demand.prompt_tokens * price.prompt + demand.expected_completion_tokens * price.completion + price.request
+    if demand.operation is Operation.COMPLETION:
+        return pico
+    return (
+        pico
+        + demand.images * price.image
+        + demand.audio_ms * price.second // 1_000
+        + demand.characters * price.character
+        + demand.search_units * price.search_unit
+    )
 
 
 def weights(states: Sequence[Stated], demand: Demand, strategy: Strategy) -> list[float]:

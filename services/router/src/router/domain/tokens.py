@@ -13,6 +13,8 @@ class CountSource(StrEnum):
 
     PROVIDER = "provider"
     ESTIMATE = "estimate"
+    MEASURED = "measured"
+    """Told from what was sent and received: characters, seconds of sound, pictures."""
 
 
 @dataclass(frozen=True, slots=True)

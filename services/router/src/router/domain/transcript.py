@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from dialects.answers import Answer, ChoiceDelta, FinishReason, Usage
 from dialects.estimates import text_bytes
+from dialects.operations.products import Product
 from router.domain.tool_review import ToolCallText
 
 
@@ -43,6 +44,11 @@ class Transcript:
         shown = self._without_second_end(answer) if repeats else answer
         for delta in answer.choices:
             self._take(delta)
+        if answer.product is not None:
+            # An operation is answered at once and as a whole.
+            self.has_output = True
+            self.finish_reason = FinishReason.STOP
+            self._closed.add(0)
         return shown
 
     def _without_second_end(self, answer: Answer) -> Answer:
@@ -96,6 +102,11 @@ class Transcript:
         if self.has_output or self.finish_reason is not FinishReason.STOP:
             return False
         return self.usage is None or self.usage.completion == 0
+
+
+def product_of(answers: Sequence[Answer]) -> Product | None:
+    """What came of an operation; None of a completion."""
+    return next((answer.product for answer in answers if answer.product is not None), None)
 
 
 def output_of(answers: Sequence[Answer], *, hide_reasoning: bool = False) -> list[ChoiceDelta]:

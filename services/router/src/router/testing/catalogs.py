@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -50,6 +50,8 @@ class Offer:
     input_modalities: Sequence[str] = ()
     """Of its model, where they are not the catalogue's; likewise `output_modalities`. The first offer of a model counts."""
     output_modalities: Sequence[str] = ("text",)
+    prices: Mapping[str, str] = field(default_factory=dict)
+    """Of other kinds than tokens, by kind."""
 
 
 def catalog_text(offers: Sequence[Offer], modalities: Sequence[str] = ("text",)) -> str:
@@ -90,7 +92,7 @@ def _endpoint(offer: Offer) -> dict[str, Any]:
         "provider": offer.provider,
         "tag": offer.tag or offer.provider,
         "upstream_model": offer.upstream_model,
-        "price": {"prompt": offer.prompt, "completion": offer.completion},
+        "price": {"prompt": offer.prompt, "completion": offer.completion, **offer.prices},
         "context_length": offer.context_length,
         "max_completion_tokens": offer.max_completion_tokens,
         "supported_parameters": list(offer.parameters),

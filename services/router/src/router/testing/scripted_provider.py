@@ -156,4 +156,5 @@ async def _read_request(reader: asyncio.StreamReader) -> Received | None:
         name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines) if name
     }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Received(first.split(" ")[1], headers, json.loads(body) if body else None, body)
+    is_json = headers.get("content-type", "application/json").startswith("application/json")
+    return Received(first.split(" ")[1], headers, json.loads(body) if body and is_json else None, body)

@@ -26,7 +26,7 @@ from servicekit.grpc_server import GrpcServer
 from servicekit.settings import KafkaSettings, parse_duration
 from servicekit.testing import RecordingTelemetry, running
 from servicekit.testing.components import make_runtime
-from turnpike.router.v1 import completion_pb2, router_service_pb2, router_service_pb2_grpc
+from turnpike.router.v1 import completion_pb2, invocation_pb2, router_service_pb2, router_service_pb2_grpc
 from turnpike.usage.v1 import usage_event_pb2
 
 Stub = router_service_pb2_grpc.RouterServiceStub
@@ -55,6 +55,20 @@ class RouterStack:
             caller=completion_pb2.Caller(org_id="org-1", key_id="key-1", http_referer="https://app.example"),
             request_json=json.dumps(document).encode(),
         )
+
+    async def invoke(
+        self, operation: usage_event_pb2.Operation.ValueType, document: dict[str, Any], audio: bytes = b""
+    ) -> tuple[str, invocation_pb2.InvokeResponse]:
+        """Have an operation done; return its generation id and the answer."""
+        asked = self.request()
+        request = invocation_pb2.InvokeRequest(
+            generation_id=asked.generation_id,
+            caller=asked.caller,
+            operation=operation,
+            request_json=json.dumps({"model": "acme/one", **document}).encode(),
+            audio=audio,
+        )
+        return asked.generation_id, await self.stub.Invoke(request, timeout=_CALL_SECONDS)
 
     async def complete(self, **members: Any) -> Completed:
         """Complete and collect everything."""

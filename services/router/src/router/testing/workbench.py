@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from contracts.ids import GenerationId, KeyId, OrgId
 from contracts.usage import validate_usage_event
 from dialects.chat import decode_chat_request
+from dialects.operations.codec import OperationRequest
+from dialects.operations.requests import OperationBody
 from router.attempt import Patience
 from router.completions import Completions
 from router.domain.health_view import FleetHealth
@@ -103,6 +105,22 @@ class Workbench:
             deadline=SystemClock().monotonic() + seconds,
         )
         return self.completions.begin(command)
+
+    def begin_operation(self, body: OperationBody, audio: bytes = b"", *, seconds: float = 30.0) -> Generation:
+        """Take on an operation."""
+        self._serial += 1
+        command = Command(
+            generation_id=GenerationId(f"gen-1790000000-{self._serial:020d}"),
+            caller=CALLER,
+            request=OperationRequest(body, audio),
+            deadline=SystemClock().monotonic() + seconds,
+        )
+        return self.completions.begin(command)
+
+    async def invoke(self, body: OperationBody, audio: bytes = b"", *, seconds: float = 30.0) -> Progress:
+        """Have an operation done; everything of it comes at once."""
+        (progress,) = [each async for each in self.begin_operation(body, audio, seconds=seconds).progress()]
+        return progress
 
     async def complete(self, *, stream: bool = True, seconds: float = 30.0, **members: Any) -> Outcome:
         """Complete and collect what a caller sees."""

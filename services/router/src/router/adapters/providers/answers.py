@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 
 from dialects.answers import Answer
 from dialects.errors import SseError, UpstreamAnswerError
-from dialects.upstream import StreamReader, UpstreamDialect
+from dialects.upstream import StreamReader
 from router.domain.attempts import AttemptFailure, FailureKind
 from router.domain.errors import AttemptFailedError
 
@@ -43,10 +43,12 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
 class WholeCall:
     """An answer that comes in one piece."""
 
-    def __init__(self, response: aiohttp.ClientResponse, limit: int, dialect: UpstreamDialect) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, limit: int, read_answer: Callable[[bytes, str], Answer]
+    ) -> None:
         self._response = response
         self._limit = limit
-        self._dialect = dialect
+        self._read_answer = read_answer
         self._done = False
 
     async def read(self, within: float) -> Sequence[Answer] | None:
@@ -62,7 +64,7 @@ class WholeCall:
             raise _bad(f"the answer broke off: {type(error).__name__}") from None
         self._done = True
         try:
-            return (self._dialect.read_answer(body),)
+            return (self._read_answer(body, media_type(self._response)),)
         except UpstreamAnswerError as error:
             raise _bad(str(error)) from None
 

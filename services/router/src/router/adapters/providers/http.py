@@ -122,12 +122,14 @@ class HttpProviders(Component):
             # The text of these errors may hold the address, and that the operator's account.
             raise AttemptFailedError(AttemptFailure(FailureKind.CONNECT, detail=type(error).__name__)) from None
         try:
-            return await self._judge(response, dialect_named(endpoint.provider.dialect), stream)
+            return await self._judge(response, dialect_named(endpoint.provider.dialect), request, stream)
         except BaseException:
             response.close()
             raise
 
-    async def _judge(self, response: aiohttp.ClientResponse, dialect: UpstreamDialect, stream: bool) -> UpstreamCall:
+    async def _judge(
+        self, response: aiohttp.ClientResponse, dialect: UpstreamDialect, request: UpstreamRequest, stream: bool
+    ) -> UpstreamCall:
         if response.status != 200:
             raise AttemptFailedError(await self._refusal(response, dialect))
         if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -138,7 +140,8 @@ class HttpProviders(Component):
         # A server that does not stream, or has only an error to say, answers a stream's request with plain JSON.
         if stream and kind != "application/json":
             return StreamCall(response, self._limits.answer_bytes, dialect.read_stream())
-        return WholeCall(response, self._limits.answer_bytes, dialect)
+        read = request.read or (lambda body, _: dialect.read_answer(body))
+        return WholeCall(response, self._limits.answer_bytes, read)
 
     async def _refusal(self, response: aiohttp.ClientResponse, dialect: UpstreamDialect) -> AttemptFailure:
         if 200 <= response.status < 400:

@@ -1,0 +1,184 @@
+"""What a router is asked to have done: the one shape in which completions and operations go through its attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from contracts.catalog import Endpoint
+from contracts.ids import OrgId
+from dialects.chat import ChatRequest
+from dialects.compression import compress_middle
+from dialects.operations.codec import OperationRequest
+from dialects.operations.registry import operation_request
+from dialects.registry import dialect_named
+from dialects.upstream import Target, UpstreamRequest
+from router.domain.demand import Demand, demand_of
+from router.domain.operation_demand import operation_demand_of
+from router.domain.operation_usage import count_usage
+from router.domain.settlement import count_tokens
+from router.domain.stickiness import Conversation, conversation_of
+from router.domain.tokens import Tokens
+from router.domain.tool_review import count_bad_calls
+from router.domain.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a trace says of how an answer is to be written."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+class Task(Protocol):
+    """A request as the pipeline sees it, whatever it asks for."""
+
+    @property
+    def demand(self) -> Demand:
+        """What it asks of an endpoint."""
+        ...
+
+    @property
+    def stream(self) -> bool:
+        """Whether its answer comes in pieces."""
+        ...
+
+    @property
+    def hides_reasoning(self) -> bool:
+        """Whether the caller does not want to see the reasoning."""
+        ...
+
+    @property
+    def echoes_upstream_body(self) -> bool:
+        """Whether the caller wants to see what was sent to providers."""
+        ...
+
+    @property
+    def session_id(self) -> str:
+        """The caller's session, empty when it names none."""
+        ...
+
+    @property
+    def external_user(self) -> str:
+        """The caller's own name for its end user, empty when it gives none."""
+        ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """How an answer is to be written."""
+        ...
+
+    def conversation(self, org_id: OrgId) -> Conversation | None:
+        """What it is part of; None where staying with an endpoint gains nothing."""
+        ...
+
+    def written_for(self, endpoint: Endpoint) -> UpstreamRequest:
+        """Put it into the words of an endpoint's provider.
+
+        Raises:
+            UnsupportedRequestError: they have none for a part of it.
+        """
+        ...
+
+    def count(self, transcript: Transcript, endpoint: Endpoint) -> Tokens:
+        """What was used for an answer, as counted or estimated."""
+        ...
+
+    def count_bad_calls(self, transcript: Transcript) -> int:
+        """How many calls of tools in an answer cannot be carried out."""
+        ...
+
+
+class ChatTask:
+    """A completion."""
+
+    def __init__(self, request: ChatRequest, data_region: str = "") -> None:
+        body = request.body
+        self._request = request
+        self.demand = demand_of(request, data_region)
+        self.stream = bool(body.stream)
+        self.hides_reasoning = body.include_reasoning is False or (
+            body.reasoning is not None and body.reasoning.exclude is True
+        )
+        self.echoes_upstream_body = self.stream and body.debug is not None and body.debug.echo_upstream_body is True
+        self.session_id = body.session_id or ""
+        self.external_user = body.user or ""
+        self.sampling = Sampling(body.output_limit, body.temperature, body.top_p)
+
+    def conversation(self, org_id: OrgId) -> Conversation | None:
+        """Its conversation."""
+        return conversation_of(self._request, org_id)
+
+    def written_for(self, endpoint: Endpoint) -> UpstreamRequest:
+        """Write it, with its middle left out where it is too long and may be shortened."""
+        target = Target(
+            model=endpoint.upstream_model,
+            supported=endpoint.supported_parameters,
+            stream=self.stream,
+            max_completion_tokens=endpoint.max_completion_tokens,
+            quirks=endpoint.quirks,
+            service_tier=endpoint.service_tier,
+        )
+        request = self._request
+        room = endpoint.context_length - (self.demand.output_limit or 0)
+        if self.demand.prompt_tokens > room > 0 and self.demand.compresses_for(endpoint.context_length):
+            request = compress_middle(request, room)
+        return dialect_named(endpoint.provider.dialect).request(request, target)
+
+    def count(self, transcript: Transcript, endpoint: Endpoint) -> Tokens:
+        """Count tokens."""
+        return count_tokens(transcript, self.demand.prompt_tokens, endpoint)
+
+    def count_bad_calls(self, transcript: Transcript) -> int:
+        """Count calls that break the schema of their tool, or that name none."""
+        return count_bad_calls(transcript.tool_calls, self._request.body.tools)
+
+
+class OperationTask:
+    """An operation: everything of its answer comes at once."""
+
+    stream = False
+    hides_reasoning = False
+    echoes_upstream_body = False
+    session_id = ""
+    sampling = Sampling()
+
+    def __init__(self, request: OperationRequest, data_region: str = "") -> None:
+        self._request = request
+        self.demand = operation_demand_of(request, data_region)
+        self.external_user = request.body.user or ""
+
+    def conversation(self, org_id: OrgId) -> Conversation | None:
+        """None: there is nothing that an endpoint could have kept."""
+        return None
+
+    def written_for(self, endpoint: Endpoint) -> UpstreamRequest:
+        """Write it."""
+        price = endpoint.price
+        target = Target(
+            model=endpoint.upstream_model,
+            supported=endpoint.supported_parameters,
+            stream=False,
+            max_completion_tokens=endpoint.max_completion_tokens,
+            quirks=endpoint.quirks,
+            service_tier=endpoint.service_tier,
+            priced=frozenset(kind for kind in ("prompt", "completion", "second") if getattr(price, kind)),
+        )
+        return operation_request(endpoint.provider.dialect, self._request, target)
+
+    def count(self, transcript: Transcript, endpoint: Endpoint) -> Tokens:
+        """Count everything that operations are paid by."""
+        return count_usage(self._request, self.demand, transcript, endpoint)
+
+    def count_bad_calls(self, transcript: Transcript) -> int:
+        """None: there are no calls of tools."""
+        return 0
+
+
+def task_of(request: ChatRequest | OperationRequest, data_region: str = "") -> Task:
+    """Say what a request asks to have done; `data_region` is where it must stay, empty for anywhere."""
+    if isinstance(request, ChatRequest):
+        return ChatTask(request, data_region)
+    return OperationTask(request, data_region)

@@ -27,6 +27,7 @@ from edge.api.inference.messages.skin import MessagesSkin
 from edge.api.inference.preparation import Preparation
 from edge.api.inference.responses.skin import ResponsesSkin
 from edge.api.inference.stream_watch import StreamWatch
+from edge.api.inference.text_completions.skin import TextCompletionsSkin
 from edge.api.management.credits import Credits
 from edge.api.management.keys import Keys
 from edge.api.openapi.handlers import ApiDescription
@@ -95,7 +96,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         bodies = JsonBodies(settings.http.body_limit, settings.http.body_timeout)
         watch = StreamWatch(clock, settings.stream.keep_alive, settings.stream.reader_timeout)
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
-        skins = (ChatSkin(), ResponsesSkin(clock), MessagesSkin())
+        skins = (ChatSkin(), ResponsesSkin(clock), MessagesSkin(), TextCompletionsSkin())
         library = GrpcPresetLibrary(to_accounts, settings.accounts.timeout)
         presets = PresetCache(library, clock, fresh=settings.presets.fresh, stale=settings.presets.stale)
         handlers = (

@@ -19,9 +19,11 @@ from turnpike.router.v1 import completion_pb2
 KEEP_ALIVE = b": TURNPIKE PROCESSING\n\n"
 DONE = b"data: [DONE]\n\n"
 
-_INDEXES = tuple(f'{index},"delta":{{"role":"assistant","content":'.encode() for index in range(8))
+# OpenRouter repeats the role in every delta. OpenAI's own helpers concatenate it then, so only the first delta of a choice has it.
+_FIRST = '%d,"delta":{"role":"assistant","content":'
+_NEXT = tuple(f'{index},"delta":{{"content":'.encode() for index in range(8))
 _UNFINISHED = b'},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}\n\n'
-_EMPTY_DELTA = b'{"role":"assistant","content":""}'
+_EMPTY_DELTA = b'{"content":""}'
 
 
 class _Function(msgspec.Struct, omit_defaults=True):
@@ -41,7 +43,7 @@ class ChunkWriter:
 
     keep_alive = KEEP_ALIVE
 
-    __slots__ = ("_finish_reason", "_head", "_identity", "_metadata", "_native_finish_reason")
+    __slots__ = ("_begun", "_finish_reason", "_head", "_identity", "_metadata", "_native_finish_reason")
 
     def __init__(self, heading: Heading) -> None:
         """Start an answer."""
@@ -49,6 +51,7 @@ class ChunkWriter:
             f'data: {{"id":"{heading.generation_id}","object":"chat.completion.chunk","created":{heading.created},"model":'
         ).encode()
         self._head = self._identity + json_string(heading.requested_model) + b","
+        self._begun: set[int] = set()
         self._finish_reason = b"null"
         self._native_finish_reason = b"null"
         self._metadata: bytes | None = None
@@ -105,7 +108,7 @@ class ChunkWriter:
         index = delta.index
         parts.append(self._head)
         parts.append(b'"choices":[{"index":')
-        parts.append(_INDEXES[index] if 0 <= index < len(_INDEXES) else _index(index))
+        parts.append(_NEXT[index] if index in self._begun and 0 <= index < len(_NEXT) else self._index(index))
         if delta.HasField("content"):
             parts.append(json_string(delta.content))
         else:
@@ -129,6 +132,12 @@ class ChunkWriter:
             return
         self._append_end(parts, delta)
 
+    def _index(self, index: int) -> bytes:
+        if index in self._begun:
+            return f'{index},"delta":{{"content":'.encode()
+        self._begun.add(index)
+        return (_FIRST % index).encode()
+
     def _append_end(self, parts: list[bytes], delta: completion_pb2.ChoiceDelta) -> None:
         finish = json_string(delta.finish_reason) if delta.HasField("finish_reason") else b"null"
         native = json_string(delta.native_finish_reason) if delta.HasField("native_finish_reason") else b"null"
@@ -138,10 +147,6 @@ class ChunkWriter:
         parts += (
             b'},"finish_reason":', finish, b',"native_finish_reason":', native, b',"logprobs":', logprobs, b"}]}\n\n",
         )  # fmt: skip
-
-
-def _index(index: int) -> bytes:
-    return f'{index},"delta":{{"role":"assistant","content":'.encode()
 
 
 def _tool_call(call: completion_pb2.ToolCallDelta) -> _ToolCall:

@@ -1,0 +1,39 @@
+"""Log probabilities in the form of the legacy completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def text_logprobs(logprobs: Any, offset: int) -> tuple[dict[str, Any] | None, int]:
+    """Rewrite the log probabilities of a piece of an answer; what has another form counts as absent.
+
+    Args:
+        logprobs: of the chat dialect: `{"content": [{"token", "logprob", "top_logprobs"}]}`.
+        offset: characters of the text before the piece.
+
+    Returns:
+        What the piece has, None when it has none; and the characters up to its end, by its tokens.
+    """
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    tokens = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+    if not tokens:
+        return None, offset
+    offsets = []
+    for each in tokens:
+        offsets.append(offset)
+        offset += len(_token(each))
+    return {
+        "tokens": [_token(each) for each in tokens],
+        "token_logprobs": [each.get("logprob") for each in tokens],
+        "top_logprobs": [
+            {_token(top): top.get("logprob") for top in each.get("top_logprobs") or () if isinstance(top, dict)}
+            for each in tokens
+        ],
+        "text_offset": offsets,
+    }, offset
+
+
+def _token(each: dict[str, Any]) -> str:
+    token = each.get("token")
+    return token if isinstance(token, str) else ""

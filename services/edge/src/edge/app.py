@@ -17,6 +17,7 @@ from edge.api.catalog.endpoints import Endpoints
 from edge.api.catalog.models import Models
 from edge.api.http.bodies import JsonBodies
 from edge.api.http.client_address import ClientAddresses
+from edge.api.http.cross_origin import CrossOrigin
 from edge.api.http.error_reference import ErrorReference
 from edge.api.http.gateway import Gateway
 from edge.api.http.http_server import HttpServer
@@ -130,6 +131,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             meter=runtime.meter,
             header_limit=settings.http.header_limit,
             addresses=ClientAddresses([ip_network(text) for text in settings.http.trusted_proxies]),
+            cross_origin=CrossOrigin(settings.http.cors_origins),
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)

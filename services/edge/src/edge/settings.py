@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -33,6 +34,22 @@ class HttpSettings(Section):
     max_in_flight: int = Field(default=2_000, ge=1, description="completions at the same time")
     key_rate: int = Field(default=0, ge=0, description="requests for inference of one key a minute, 0 for any number")
     trusted_proxies: WordList = Field(default=(), description="networks of proxies whose X-Forwarded-For is believed")
+
+    cors_origins: WordList = Field(
+        default=(), description="origins of pages that may call the API, such as https://app.example; * is every one"
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if (
+                text != "*"
+                and re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", text)
+                is None
+            ):
+                raise ValueError("expected origins such as https://app.example, in lower case and without a path")
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from html.parser import HTMLParser
+
 import pytest
 
 from edge.testing.stack import EdgeStack
@@ -57,3 +61,65 @@ async def test_an_answer_that_is_not_as_described_is_noticed(edge: EdgeStack) ->
         check("GET", "/v1/models", 200, "application/json", good.replace(b'"total_count"', b'"total"'))
     with pytest.raises(AssertionError, match="not of the type"):
         check("GET", "/v1/models", 200, "application/json", good.replace(b'"links":{', b'"links":{"more":1,', 1))
+
+
+class _Reader(HTMLParser):
+    """Notes what a page holds: tags, the addresses that it fetches or leads to, its own anchors and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.links: list[str] = []
+        self.anchors: list[str] = []
+        self.styles: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        members = dict(attrs)
+        self.fetched.extend(value for name, value in attrs if name in ("src", "srcset", "data", "action") and value)
+        if tag == "link":
+            self.fetched.append(members.get("href") or "")
+        if tag == "a":
+            self.links.append(members.get("href") or "")
+        if members.get("id"):
+            self.anchors.append(members["id"] or "")
+        assert not [name for name, _ in attrs if name == "style" or name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] == ["style"] and data.strip():
+            self.styles.append(data)
+            self.tags.append("/style")
+
+
+async def test_the_page_stands_alone_and_leads_nowhere_else(edge: EdgeStack) -> None:
+    root = edge.url.removesuffix("/api/v1")
+    answer = await edge.call("GET", root + "/docs", key="")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert (await edge.call("GET", "/docs", key="")).body == answer.body
+    reader = _Reader()
+    reader.feed(answer.body.decode())
+    assert not {"script", "img", "iframe", "object", "form"} & set(reader.tags)
+    assert reader.fetched == []
+    assert {link for link in reader.links if not link.startswith("#")} == {"/openapi.json"}
+    # Every link within the page has its target, and no two things have the same name.
+    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.anchors)
+    assert len(set(reader.anchors)) == len(reader.anchors)
+    policy = answer.headers["Content-Security-Policy"]
+    (style,) = reader.styles
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    # Light and dark.
+    assert "prefers-color-scheme: dark" in style
+
+
+async def test_the_page_has_every_operation_and_type(edge: EdgeStack) -> None:
+    document = (await edge.call("GET", "/openapi.json")).document
+    reader = _Reader()
+    reader.feed((await edge.call("GET", "/docs")).body.decode())
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    assert {each["operationId"] for each in operations} <= set(reader.anchors)
+    types = [anchor for anchor in reader.anchors if anchor.startswith("type-")]
+    assert len(types) == len(document["components"]["schemas"])

@@ -127,7 +127,7 @@ class Count(Answer, frozen=True, kw_only=True):
     count: int
 
 
-class Percentiles(Answer, frozen=True, kw_only=True):
+class SpeedPercentiles(Answer, frozen=True, kw_only=True):
     """Of half an hour: milliseconds to the first token, or tokens per second."""
 
     p50: float
@@ -163,8 +163,8 @@ class Endpoint(Answer, frozen=True, kw_only=True):
     uptime_last_5m: float | None
     uptime_last_30m: float | None
     uptime_last_1d: float | None
-    latency_last_30m: Percentiles | None
-    throughput_last_30m: Percentiles | None
+    latency_last_30m: SpeedPercentiles | None
+    throughput_last_30m: SpeedPercentiles | None
     supports_implicit_caching: bool
     supports_voice_cloning: bool
     supports_diarization: bool

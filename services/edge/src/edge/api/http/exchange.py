@@ -24,11 +24,13 @@ class Exchange:
         error_type: set when the answer is an error, or ends with one.
         error_body: how an error looks at this route.
         more_headers: of the answer, whatever it becomes; set before it is made.
+        cross_origin: headers for the browser of a page of another origin; None where it gets none.
     """
 
     __slots__ = (
         "_principal",
         "address",
+        "cross_origin",
         "error_body",
         "error_type",
         "generation_id",
@@ -52,6 +54,7 @@ class Exchange:
         self.error_type: str | None = None
         self.error_body: ErrorBody = openrouter_error
         self.more_headers: Mapping[str, str] | None = None
+        self.cross_origin: Mapping[str, str] | None = None
         self.streamed = False
         self._principal: Principal | None = None
 
@@ -84,6 +87,8 @@ class Exchange:
             headers["X-Provider-Name"] = self.provider
         if self.more_headers is not None:
             headers.update(self.more_headers)
+        if self.cross_origin is not None:
+            headers.update(self.cross_origin)
         return headers
 
     @property

@@ -12,6 +12,7 @@ from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from edge.api.http.client_address import ClientAddresses
+from edge.api.http.cross_origin import CrossOrigin, preflight_headers
 from edge.api.http.errors import HttpError, Problem, problem_of
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Access, Match, RouteTable
@@ -50,6 +51,7 @@ class Gateway:
         meter: Meter,
         header_limit: int,
         addresses: ClientAddresses,
+        cross_origin: CrossOrigin,
     ) -> None:
         """Make a gateway.
 
@@ -62,6 +64,7 @@ class Gateway:
             meter: of the service.
             header_limit: bytes of all headers together.
             addresses: finds where requests come from.
+            cross_origin: what pages of other origins may do.
         """
         self._routes = routes
         self._authenticator = authenticator
@@ -70,6 +73,7 @@ class Gateway:
         self._tracer = tracer
         self._header_limit = header_limit
         self._addresses = addresses
+        self._cross_origin = cross_origin
         self._active = 0
         self._duration = _DURATION.create(meter)
         _ACTIVE.create(meter, lambda: self._active)
@@ -78,12 +82,17 @@ class Gateway:
         """Answer one request."""
         began = self._clock.monotonic()
         exchange = Exchange(request, f"req-{self._random.getrandbits(_REQUEST_ID_BITS):032x}")
+        exchange.cross_origin = self._cross_origin.headers(request.headers.get("Origin"))
         bind_request(exchange.request_id)
         self._active += 1
         status = CLIENT_GONE
         template = ""
         try:
             try:
+                preflight = self._preflight(exchange)
+                if preflight is not None:
+                    status = preflight.status
+                    return preflight
                 match = self._route(request)
             except HttpError as error:
                 exchange.error_body = self._routes.error_body_at(request.path)
@@ -97,6 +106,17 @@ class Gateway:
         finally:
             self._active -= 1
             self._report(exchange, template, status, self._clock.monotonic() - began)
+
+    def _preflight(self, exchange: Exchange) -> web.Response | None:
+        """Answer the browser of a page of an origin that is allowed; None where there is no such question."""
+        request = exchange.request
+        if request.method != "OPTIONS" or exchange.cross_origin is None:
+            return None
+        methods = self._routes.methods_at(request.path)
+        if "Access-Control-Request-Method" not in request.headers or not methods:
+            return None
+        headers = exchange.headers() | preflight_headers(methods, request.headers.get("Access-Control-Request-Headers"))
+        return web.Response(status=204, headers=headers)
 
     def _route(self, request: web.BaseRequest) -> Match:
         size = 0

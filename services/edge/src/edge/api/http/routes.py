@@ -93,6 +93,11 @@ class RouteTable:
             raise HttpError(404, "Not found: there is nothing at this path", "not_found")
         return _choose(found, method, params)
 
+    def methods_at(self, path: str) -> list[str]:
+        """Which methods there are at a path; none where there is nothing."""
+        found, _ = self._find(path)
+        return [*found, "HEAD"] if "GET" in found else list(found)
+
     def error_body_at(self, path: str) -> ErrorBody:
         """How errors look at a path, whether or not the request fits a route there."""
         found, _ = self._find(path)

@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: the description of the API, made of the same routes that serve it."""
+"""`GET /openapi.json` and the page at `/docs`: the description of the API, made of the same routes that serve it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from edge.api.http.exchange import Exchange
 from edge.api.http.operations import Operation
 from edge.api.http.routes import ROOT, Access, Route
 from edge.api.openapi.document import openapi_document
+from edge.api.openapi.page import CONTENT_SECURITY_POLICY, docs_page
 
 _VERSION: Final = "1.0.0"
 _encode = msgspec.json.Encoder().encode
+
+
+_PAGE: Final = Operation(
+    id="getDocs", tag="Documentation", summary="This API as a page to read", content={"text/html": None}
+)
 
 
 class ApiDescription:
@@ -31,6 +37,7 @@ class ApiDescription:
         """
         self.document = openapi_document([*routes, *self.routes()], _VERSION)
         self._body = _encode(self.document)
+        self._page = docs_page(self.document)
 
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""
@@ -40,8 +47,18 @@ class ApiDescription:
         return (
             Route("GET", "/openapi.json", Access.ANYBODY, self.get, operation),
             Route("GET", "/openapi.json", Access.ANYBODY, self.get, operation, prefixes=ROOT),
+            Route("GET", "/docs", Access.ANYBODY, self.page, _PAGE),
+            Route("GET", "/docs", Access.ANYBODY, self.page, _PAGE, prefixes=ROOT),
         )
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Return the document."""
         return exchange.json(self._body)
+
+    async def page(self, exchange: Exchange) -> web.StreamResponse:
+        """Return the page."""
+        response = exchange.document(self._page, "text/html")
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response

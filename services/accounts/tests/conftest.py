@@ -18,6 +18,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
@@ -117,7 +118,10 @@ async def sql(dsn: str, database: Database) -> AsyncIterator[asyncpg.Connection]
 
 @pytest.fixture
 def identity(database: Database) -> Identity:
-    return Identity(PostgresKeyStore(database), PostgresOrgStore(database), SystemClock(), Random(), PEPPER)
+    audit = PostgresAuditLog(database, PEPPER)
+    return Identity(
+        PostgresKeyStore(database, audit), PostgresOrgStore(database, audit), SystemClock(), Random(), PEPPER
+    )
 
 
 @pytest.fixture

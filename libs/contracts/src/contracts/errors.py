@@ -23,6 +23,7 @@ class ErrorReason(StrEnum):
     CONTENT_POLICY_VIOLATION = "CONTENT_POLICY_VIOLATION"
     INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
     PERMISSION_DENIED = "PERMISSION_DENIED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
     NOT_FOUND = "NOT_FOUND"
     ALREADY_EXISTS = "ALREADY_EXISTS"
     RATE_LIMITED = "RATE_LIMITED"
@@ -53,6 +54,7 @@ TREATMENTS: dict[ErrorReason, ErrorTreatment] = {
     ErrorReason.CONTENT_POLICY_VIOLATION: ErrorTreatment("INVALID_ARGUMENT", 400, "content_policy_violation"),
     ErrorReason.INSUFFICIENT_CREDITS: ErrorTreatment("FAILED_PRECONDITION", 402, "payment_required"),
     ErrorReason.PERMISSION_DENIED: ErrorTreatment("PERMISSION_DENIED", 403, "permission_denied"),
+    ErrorReason.UNAUTHENTICATED: ErrorTreatment("UNAUTHENTICATED", 401, "authentication"),
     ErrorReason.NOT_FOUND: ErrorTreatment("NOT_FOUND", 404, "not_found"),
     ErrorReason.ALREADY_EXISTS: ErrorTreatment("ALREADY_EXISTS", 409, "invalid_request"),
     ErrorReason.RATE_LIMITED: ErrorTreatment("RESOURCE_EXHAUSTED", 429, "rate_limit_exceeded"),

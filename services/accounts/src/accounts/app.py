@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import SystemRandom
 from typing import Final
 
+import aiohttp
 import grpc
 
+from accounts.adapters.oidc_provider import HttpOidcProvider, OidcClient
+from accounts.adapters.passwords import Argon2Passwords
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
+from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_store import PostgresKeyStore
+from accounts.adapters.postgres.member_store import PostgresMemberStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.outbox import PostgresOutbox
 from accounts.adapters.postgres.preset_store import PostgresPresetStore
+from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
-from accounts.api import key_service, org_service, preset_service
+from accounts.adapters.postgres.sign_in_store import PostgresSignInStore
+from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceMemberStore
+from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
+from accounts.api import (
+    audit_service,
+    key_service,
+    member_service,
+    org_service,
+    preset_service,
+    session_service,
+    workspace_service,
+)
+from accounts.auth_codes import AuthCodes
 from accounts.failpoints import POINTS
 from accounts.identity import Identity
+from accounts.members import Members
 from accounts.presets import Presets
 from accounts.publication import Publication
-from accounts.settings import PostgresSettings, Settings
+from accounts.sessions import Sessions
+from accounts.settings import OidcSettings, PostgresSettings, Settings
 from accounts.settlement import Settlement
+from accounts.workspaces import Workspaces
 from contracts.topics import USAGE
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordConsumer, RecordSink
 from servicekit.lifecycle import Runtime, Service
+from turnpike.accounts.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
+from turnpike.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from turnpike.accounts.v1.org_service_pb2_grpc import add_OrgServiceServicer_to_server
 from turnpike.accounts.v1.preset_service_pb2_grpc import add_PresetServiceServicer_to_server
+from turnpike.accounts.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from turnpike.accounts.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
 
 GROUP: Final = "turnpike-accounts"
 
@@ -54,13 +82,10 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     failpoints = Failpoints(POINTS, settings.failpoints)
     store = database(settings.postgres, clock)
     sink = RecordSink(settings.kafka, clock, client_id=settings.instance, meter=runtime.meter)
-    identity = Identity(
-        PostgresKeyStore(store),
-        PostgresOrgStore(store),
-        clock,
-        SystemRandom(),
-        settings.keys.pepper.get_secret_value().encode(),
-    )
+    random, pepper = SystemRandom(), settings.keys.pepper.get_secret_value().encode()
+    audit = PostgresAuditLog(store, audit_secret(pepper))
+    identity = Identity(PostgresKeyStore(store, audit), PostgresOrgStore(store, audit), clock, random, pepper)
+    member_store = PostgresMemberStore(store, audit)
     consumer = RecordConsumer(
         settings.kafka,
         clock,
@@ -87,7 +112,52 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_OrgServiceServicer_to_server(org_service.OrgServicer(identity), server)
         presets = Presets(PostgresPresetStore(store), clock, SystemRandom())
         add_PresetServiceServicer_to_server(preset_service.PresetServicer(presets), server)
-        return [key_service.SERVICE_NAME, org_service.SERVICE_NAME, preset_service.SERVICE_NAME]
+        members = Members(member_store, clock, random, pepper)
+        add_MemberServiceServicer_to_server(member_service.MemberServicer(members, identity), server)
+        workspaces = Workspaces(
+            PostgresWorkspaceStore(store, audit), PostgresWorkspaceMemberStore(store, audit), clock, random
+        )
+        add_WorkspaceServiceServicer_to_server(workspace_service.WorkspaceServicer(workspaces), server)
+        codes = AuthCodes(PostgresAuthCodeStore(store), identity, clock, random, pepper)
+        add_SessionServiceServicer_to_server(session_service.SessionServicer(sessions, codes), server)
+        add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
+        return [
+            service.SERVICE_NAME
+            for service in (
+                key_service, org_service, member_service, workspace_service, session_service, audit_service,
+                preset_service,
+            )
+        ]  # fmt: skip
 
     runtime.readiness.add("postgres", lambda: store.is_ready)
-    yield Service([GrpcServer(settings.grpc, runtime, register), consumer, publication, sink, store])
+    async with _http(settings.oidc) as http:
+        sessions = Sessions(
+            PostgresSessionStore(store),
+            PostgresSignInStore(store),
+            member_store,
+            Argon2Passwords(),
+            _oidc_provider(settings.oidc, http, clock),
+            clock,
+            random,
+            pepper,
+        )
+        yield Service([GrpcServer(settings.grpc, runtime, register), consumer, publication, sink, store])
+
+
+def audit_secret(pepper: bytes) -> bytes:
+    """What audit entries are chained with: of the installation, and another secret than digests of keys are made with."""
+    return hmac.new(pepper, b"turnpike audit log", hashlib.sha256).digest()
+
+
+def _http(settings: OidcSettings) -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=settings.timeout.total_seconds())
+    return aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _oidc_provider(settings: OidcSettings, http: aiohttp.ClientSession, clock: Clock) -> HttpOidcProvider | None:
+    if not settings.issuer:
+        return None
+    client = OidcClient(
+        settings.issuer, settings.client_id, settings.client_secret.get_secret_value(), settings.redirect_url
+    )
+    return HttpOidcProvider(client, http, clock)

@@ -10,6 +10,7 @@ from accounts.domain.accounts import (
     MAX_AMOUNT_NANO,
     ApiKey,
     KeyChanges,
+    KeyFilter,
     KeyKind,
     Org,
     checked_changes,
@@ -22,6 +23,7 @@ from accounts.domain.accounts import (
 )
 from accounts.domain.errors import InvalidFieldError
 from accounts.domain.key_settings import NO_SETTINGS, KeySettings, checked_settings
+from accounts.domain.people import OPERATOR, Actor
 from accounts.domain.ports import KeyStore, OrgStore
 from contracts import api_keys
 from contracts.api_keys import ApiKeyKind
@@ -52,9 +54,10 @@ class Identity:
         self._random = random
         self._pepper = pepper
 
-    async def create_org(self, name: str) -> Org:
-        """Make an organisation without credit."""
-        return await self._orgs.add(self._new_id(), checked_name(name), self._clock.now())
+    async def create_org(self, name: str, founder: str = "", actor: Actor = OPERATOR) -> Org:
+        """Make an organisation without credit; `founder` is the user who owns it, "" for nobody yet."""
+        owner = checked_id("user_id", founder) if founder else None
+        return await self._orgs.add(self._new_id(), checked_name(name), owner, actor, self._clock.now())
 
     async def org(self, org_id: str) -> Org:
         """Return an organisation."""
@@ -82,6 +85,9 @@ class Identity:
         expires_at: datetime | None,
         idempotency_key: str,
         settings: KeySettings = NO_SETTINGS,
+        *,
+        workspace_id: str = "",
+        actor: Actor = OPERATOR,
     ) -> tuple[ApiKey, str]:
         """Make a key. Returns it with the whole key, which exists nowhere else."""
         now = self._clock.now()
@@ -105,29 +111,30 @@ class Identity:
             revision=1,
             settings=checked_settings(settings),
             spend=Spend(now.date()),
+            workspace_id=checked_id("workspace_id", workspace_id) if workspace_id else None,
         )
-        await self._keys.add(key, idempotency_key or None)
+        await self._keys.add(key, idempotency_key or None, actor)
         return key, secret
 
-    async def list_keys(self, org_id: str, offset: int, limit: int, include_disabled: bool) -> tuple[list[ApiKey], int]:
+    async def list_keys(self, org_id: str, offset: int, limit: int, wanted: KeyFilter) -> tuple[list[ApiKey], int]:
         """List keys, newest first, with how many there are in all."""
         offset, limit = checked_page(offset, limit)
         now = self._clock.now()
-        return await self._keys.page(checked_id("org_id", org_id), offset, limit, include_disabled, now)
+        return await self._keys.page(checked_id("org_id", org_id), offset, limit, wanted, now)
 
     async def get_key(self, org_id: str, digest: str) -> ApiKey:
         """Return a key of an organisation and what it spent."""
         return await self._keys.get(checked_id("org_id", org_id), checked_digest(digest), self._clock.now())
 
-    async def update_key(self, org_id: str, digest: str, changes: KeyChanges) -> ApiKey:
+    async def update_key(self, org_id: str, digest: str, changes: KeyChanges, actor: Actor = OPERATOR) -> ApiKey:
         """Change a key of an organisation."""
         return await self._keys.update(
-            checked_id("org_id", org_id), checked_digest(digest), checked_changes(changes), self._clock.now()
+            checked_id("org_id", org_id), checked_digest(digest), checked_changes(changes), actor, self._clock.now()
         )
 
-    async def delete_key(self, org_id: str, digest: str) -> None:
+    async def delete_key(self, org_id: str, digest: str, actor: Actor = OPERATOR) -> None:
         """Delete a key of an organisation."""
-        await self._keys.delete(checked_id("org_id", org_id), checked_digest(digest), self._clock.now())
+        await self._keys.delete(checked_id("org_id", org_id), checked_digest(digest), actor, self._clock.now())
 
     def _new_id(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)

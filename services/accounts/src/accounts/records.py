@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID, uuid5
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from accounts.domain.accounts import ApiKey, Org
+from accounts.domain.budgets import BudgetInterval, BudgetState
 from accounts.domain.ports import OutboxMessage
 from contracts.rate_limits import rate_limits_to_proto
-from contracts.spend import spend_to_proto
+from contracts.spend import SpendInterval, spend_to_proto
 from contracts.topics import KEYS, ORGS, Topic, cloud_event_headers
 from turnpike.accounts.v1 import records_pb2
 
 _SOURCE = "/accounts"
+_EPOCH = date(1970, 1, 1)
 # Makes the event id of a change from what changed and its revision, so that publishing it again repeats the id.
 _CHANGES = UUID("3f9d5d0e-7b53-5d8b-8f5c-0d3e6b6f1a42")
 
@@ -53,6 +55,7 @@ def key_to_proto(key: ApiKey) -> records_pb2.KeyRecord:
         last_used_at=timestamp(key.last_used_at),
         spend=spend_to_proto(key.spend),
         rate_limits=rate_limits_to_proto(key.settings.rate_limits),
+        workspace_id=str(key.workspace_id or key.org_id),
     )
 
 
@@ -65,6 +68,19 @@ def org_to_proto(org: Org) -> records_pb2.OrgRecord:
         balance_nano_usd=org.balance,
         settled_until=timestamp(org.settled_until),
         revision=org.revision,
+        workspace_budgets=[budget_to_proto(budget) for budget in org.budgets],
+    )
+
+
+def budget_to_proto(budget: BudgetState) -> records_pb2.WorkspaceBudget:
+    """Put a budget with what was spent on the wire."""
+    interval = SpendInterval.NEVER if budget.interval is BudgetInterval.LIFETIME else SpendInterval(budget.interval)
+    return records_pb2.WorkspaceBudget(
+        workspace_id=str(budget.workspace_id),
+        interval=records_pb2.SpendInterval.ValueType(interval),
+        limit_nano_usd=budget.limit,
+        spent_nano_usd=budget.spent,
+        day=(budget.day - _EPOCH).days,
     )
 
 

@@ -61,6 +61,31 @@ class KeysSettings(Section):
         return value
 
 
+class OidcSettings(Section):
+    """The OpenID provider that people may sign in with. None without an issuer."""
+
+    issuer: str | None = Field(default=None, description="its address, as its tokens say it; https only")
+    client_id: str = Field(default="", description="what it knows us by")
+    client_secret: SecretStr = Field(default=SecretStr(""), description="what it knows us by")
+    redirect_url: str = Field(
+        default="", description="where it sends browsers back to: .../auth/oidc/callback of the edge"
+    )
+    timeout: Duration = Field(default=parse_duration("5s"), description="of a question to it")
+
+    @field_validator("issuer", "redirect_url")
+    @classmethod
+    def _https(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            raise ValueError("expected https://")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.issuer and not (self.client_id and self.client_secret.get_secret_value() and self.redirect_url):
+            raise ValueError("client_id, client_secret and redirect_url are required with an issuer")
+        return self
+
+
 class SettlementSettings(Section):
     """How usage events are gathered before a transaction."""
 
@@ -84,6 +109,7 @@ class Settings(ServiceSettings):
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings
     keys: KeysSettings
+    oidc: OidcSettings = OidcSettings()
     settlement: SettlementSettings = SettlementSettings()
     outbox: OutboxSettings = OutboxSettings()
     failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from accounts.domain.accounts import KeyChanges, KeyKind
+from accounts.domain.accounts import KeyChanges, KeyFilter, KeyKind
 from accounts.domain.errors import InvalidFieldError
 from accounts.domain.key_settings import KeySettingChanges, KeySettings
 from accounts.identity import Identity
@@ -80,7 +80,7 @@ async def test_what_a_key_spent_comes_by_period_with_every_reading(
     old = usage_event(org_id, key_id, ended_at=now - timedelta(days=40))
     new = usage_event(org_id, key_id, ended_at=now)
     await settlement.handle("c1", TopicPartition(USAGE.name, 0), usage_records([old, new]))
-    (listed,), total = await identity.list_keys(str(org_id), 0, 0, include_disabled=False)
+    (listed,), total = await identity.list_keys(str(org_id), 0, 0, KeyFilter())
     spent = listed.spend.credit
     assert total == 1
     assert spent.total == listed.spent == old.cost_nano_usd + new.cost_nano_usd

@@ -18,9 +18,15 @@ from accounts.domain.errors import PowerfulRoleError, StoreUnavailableError
 from accounts.testing import NewCustomer, serving_dsn
 
 # What belongs to the installation rather than to an organisation. Everything else is a tenant's.
-INSTALLATION_TABLES = {"alembic_version", "consumer_offsets", "outbox", "publication", "quarantine"}
+INSTALLATION_TABLES = {
+    "alembic_version", "consumer_offsets", "outbox", "publication", "quarantine",
+    "oidc_flows", "sessions", "sign_in_failures", "user_identities", "users",
+}  # fmt: skip
 # Modules that may look across organisations: settlement and publication, and where an organisation is not known yet.
-CROSS_TENANT_MODULES = {"database", "key_store", "outbox", "settlement_store"}
+CROSS_TENANT_MODULES = {
+    "auth_code_store", "database", "key_store", "member_store", "outbox", "session_store", "settlement_store",
+    "sign_in_store",
+}  # fmt: skip
 _TABLES = """
 SELECT relname, relrowsecurity, relforcerowsecurity,
        EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = 'org_id' AND attnotnull) AS has_org,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from accounts.domain.accounts import ApiKey, KeyKind, Org, OrgStatus
+from accounts.domain.budgets import BudgetInterval, BudgetState
 from accounts.domain.key_settings import KeySettings
 from accounts.records import key_message, key_to_proto, key_tombstone, org_message, org_to_proto
 from contracts.rate_limits import rate_limits_from_proto
@@ -55,6 +56,7 @@ def example_key(name: str) -> ApiKey:
         ),
         last_used_at=moment(record.last_used_at) if record.HasField("last_used_at") else None,
         spend=spend_from_proto(record.spend),
+        workspace_id=UUID(record.workspace_id),
     )
 
 
@@ -67,6 +69,16 @@ def example_org(name: str) -> Org:
         balance=record.balance_nano_usd,
         credits=10**10,
         usage=10**10 - record.balance_nano_usd,
+        budgets=tuple(
+            BudgetState(
+                UUID(budget.workspace_id),
+                BudgetInterval(budget.interval or BudgetInterval.LIFETIME),
+                budget.limit_nano_usd,
+                budget.spent_nano_usd,
+                date(1970, 1, 1) + timedelta(days=budget.day),
+            )
+            for budget in record.workspace_budgets
+        ),
         settled_until=moment(record.settled_until) if record.HasField("settled_until") else None,
         revision=record.revision,
     )

@@ -91,6 +91,7 @@ class CreateKeyRequest(_message.Message):
     ALLOWED_PROVIDERS_FIELD_NUMBER: _builtins.int
     IP_RANGES_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays for it."""
     name: _builtins.str
@@ -109,6 +110,8 @@ class CreateKeyRequest(_message.Message):
     """Whether what is spent with customers' own provider keys counts towards the limit."""
     creator_user_id: _builtins.str
     """The member who makes it. Empty when not known."""
+    workspace_id: _builtins.str
+    """The workspace that it belongs to. Empty means the default one."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When it stops working. Absent means never."""
@@ -145,10 +148,11 @@ class CreateKeyRequest(_message.Message):
         allowed_providers: _abc.Iterable[_builtins.str] | None = ...,
         ip_ranges: _abc.Iterable[_builtins.str] | None = ...,
         rate_limits: _abc.Iterable[_records_pb2.RateLimit] | None = ...,
+        workspace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "expires_at", b"expires_at", "limit_nano_usd", b"limit_nano_usd"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "creator_user_id", b"creator_user_id", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "kind", b"kind", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "creator_user_id", b"creator_user_id", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "kind", b"kind", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015
@@ -194,6 +198,8 @@ class ListKeysRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     INCLUDE_DISABLED_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    CREATOR_USER_ID_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation."""
     offset: _builtins.int
@@ -202,6 +208,10 @@ class ListKeysRequest(_message.Message):
     """How many to return, 1 to 100; 0 means 100."""
     include_disabled: _builtins.bool
     """Whether to include disabled keys."""
+    workspace_id: _builtins.str
+    """Only keys of this workspace. Empty means all."""
+    creator_user_id: _builtins.str
+    """Only keys of this member. Empty means all."""
     def __init__(
         self,
         *,
@@ -209,10 +219,12 @@ class ListKeysRequest(_message.Message):
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
         include_disabled: _builtins.bool = ...,
+        workspace_id: _builtins.str = ...,
+        creator_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_disabled", b"include_disabled", "limit", b"limit", "offset", b"offset", "org_id", b"org_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["creator_user_id", b"creator_user_id", "include_disabled", b"include_disabled", "limit", b"limit", "offset", b"offset", "org_id", b"org_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,23 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"turnpike/accounts/v1/records.proto\x12\x14turnpike.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n\tRateLimit\x12\x37\n\x08quantity\x18\x01 \x01(\x0e\x32%.turnpike.accounts.v1.LimitedQuantity\x12\x34\n\x08interval\x18\x02 \x01(\x0e\x32\".turnpike.accounts.v1.RateInterval\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\r\n\x05model\x18\x04 \x01(\t\"\x1a\n\x08TextList\x12\x0e\n\x06values\x18\x01 \x03(\t\"\xee\x01\n\x05Spend\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\x05\x12\x16\n\x0etotal_nano_usd\x18\x02 \x01(\x03\x12\x16\n\x0e\x64\x61ily_nano_usd\x18\x03 \x01(\x03\x12\x17\n\x0fweekly_nano_usd\x18\x04 \x01(\x03\x12\x18\n\x10monthly_nano_usd\x18\x05 \x01(\x03\x12\x1b\n\x13\x62yok_total_nano_usd\x18\x06 \x01(\x03\x12\x1b\n\x13\x62yok_daily_nano_usd\x18\x07 \x01(\x03\x12\x1c\n\x14\x62yok_weekly_nano_usd\x18\x08 \x01(\x03\x12\x1d\n\x15\x62yok_monthly_nano_usd\x18\t \x01(\x03\"\xcd\x05\n\tKeyRecord\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05label\x18\x05 \x01(\t\x12+\n\x04kind\x18\x06 \x01(\x0e\x32\x1d.turnpike.accounts.v1.KeyKind\x12\x10\n\x08\x64isabled\x18\x07 \x01(\x08\x12\x1b\n\x0elimit_nano_usd\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\x0espent_nano_usd\x18\t \x01(\x03\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0blimit_reset\x18\x0e \x01(\x0e\x32#.turnpike.accounts.v1.SpendInterval\x12\x1d\n\x15include_byok_in_limit\x18\x0f \x01(\x08\x12\x16\n\x0e\x61llowed_models\x18\x10 \x03(\t\x12\x19\n\x11\x61llowed_providers\x18\x11 \x03(\t\x12\x11\n\tip_ranges\x18\x12 \x03(\t\x12\x17\n\x0f\x63reator_user_id\x18\x13 \x01(\t\x12\x30\n\x0clast_used_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05spend\x18\x15 \x01(\x0b\x32\x1b.turnpike.accounts.v1.Spend\x12\x34\n\x0brate_limits\x18\x16 \x03(\x0b\x32\x1f.turnpike.accounts.v1.RateLimitB\x11\n\x0f_limit_nano_usd\"\xb9\x01\n\tOrgRecord\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x06status\x18\x03 \x01(\x0e\x32\x1f.turnpike.accounts.v1.OrgStatus\x12\x18\n\x10\x62\x61lance_nano_usd\x18\x04 \x01(\x03\x12\x31\n\rsettled_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x06 \x01(\x03*T\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12KEY_KIND_INFERENCE\x10\x01\x12\x17\n\x13KEY_KIND_MANAGEMENT\x10\x02*U\n\tOrgStatus\x12\x1a\n\x16ORG_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11ORG_STATUS_ACTIVE\x10\x01\x12\x15\n\x11ORG_STATUS_FROZEN\x10\x02*\x80\x01\n\rSpendInterval\x12\x1e\n\x1aSPEND_INTERVAL_UNSPECIFIED\x10\x00\x12\x18\n\x14SPEND_INTERVAL_DAILY\x10\x01\x12\x19\n\x15SPEND_INTERVAL_WEEKLY\x10\x02\x12\x1a\n\x16SPEND_INTERVAL_MONTHLY\x10\x03*\xad\x01\n\x0fLimitedQuantity\x12 \n\x1cLIMITED_QUANTITY_UNSPECIFIED\x10\x00\x12\x1d\n\x19LIMITED_QUANTITY_REQUESTS\x10\x01\x12\x1b\n\x17LIMITED_QUANTITY_TOKENS\x10\x02\x12\x1a\n\x16LIMITED_QUANTITY_SPEND\x10\x03\x12 \n\x1cLIMITED_QUANTITY_CONCURRENCY\x10\x04*^\n\x0cRateInterval\x12\x1d\n\x19RATE_INTERVAL_UNSPECIFIED\x10\x00\x12\x18\n\x14RATE_INTERVAL_MINUTE\x10\x01\x12\x15\n\x11RATE_INTERVAL_DAY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"turnpike/accounts/v1/records.proto\x12\x14turnpike.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n\tRateLimit\x12\x37\n\x08quantity\x18\x01 \x01(\x0e\x32%.turnpike.accounts.v1.LimitedQuantity\x12\x34\n\x08interval\x18\x02 \x01(\x0e\x32\".turnpike.accounts.v1.RateInterval\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\r\n\x05model\x18\x04 \x01(\t\"\x1a\n\x08TextList\x12\x0e\n\x06values\x18\x01 \x03(\t\"\xee\x01\n\x05Spend\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\x05\x12\x16\n\x0etotal_nano_usd\x18\x02 \x01(\x03\x12\x16\n\x0e\x64\x61ily_nano_usd\x18\x03 \x01(\x03\x12\x17\n\x0fweekly_nano_usd\x18\x04 \x01(\x03\x12\x18\n\x10monthly_nano_usd\x18\x05 \x01(\x03\x12\x1b\n\x13\x62yok_total_nano_usd\x18\x06 \x01(\x03\x12\x1b\n\x13\x62yok_daily_nano_usd\x18\x07 \x01(\x03\x12\x1c\n\x14\x62yok_weekly_nano_usd\x18\x08 \x01(\x03\x12\x1d\n\x15\x62yok_monthly_nano_usd\x18\t \x01(\x03\"\xe3\x05\n\tKeyRecord\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05label\x18\x05 \x01(\t\x12+\n\x04kind\x18\x06 \x01(\x0e\x32\x1d.turnpike.accounts.v1.KeyKind\x12\x10\n\x08\x64isabled\x18\x07 \x01(\x08\x12\x1b\n\x0elimit_nano_usd\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\x0espent_nano_usd\x18\t \x01(\x03\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0blimit_reset\x18\x0e \x01(\x0e\x32#.turnpike.accounts.v1.SpendInterval\x12\x1d\n\x15include_byok_in_limit\x18\x0f \x01(\x08\x12\x16\n\x0e\x61llowed_models\x18\x10 \x03(\t\x12\x19\n\x11\x61llowed_providers\x18\x11 \x03(\t\x12\x11\n\tip_ranges\x18\x12 \x03(\t\x12\x17\n\x0f\x63reator_user_id\x18\x13 \x01(\t\x12\x30\n\x0clast_used_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05spend\x18\x15 \x01(\x0b\x32\x1b.turnpike.accounts.v1.Spend\x12\x34\n\x0brate_limits\x18\x16 \x03(\x0b\x32\x1f.turnpike.accounts.v1.RateLimit\x12\x14\n\x0cworkspace_id\x18\x1e \x01(\tB\x11\n\x0f_limit_nano_usd\"\xfb\x01\n\tOrgRecord\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x06status\x18\x03 \x01(\x0e\x32\x1f.turnpike.accounts.v1.OrgStatus\x12\x18\n\x10\x62\x61lance_nano_usd\x18\x04 \x01(\x03\x12\x31\n\rsettled_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12@\n\x11workspace_budgets\x18\x14 \x03(\x0b\x32%.turnpike.accounts.v1.WorkspaceBudget\"\x9b\x01\n\x0fWorkspaceBudget\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x35\n\x08interval\x18\x02 \x01(\x0e\x32#.turnpike.accounts.v1.SpendInterval\x12\x16\n\x0elimit_nano_usd\x18\x03 \x01(\x03\x12\x16\n\x0espent_nano_usd\x18\x04 \x01(\x03\x12\x0b\n\x03\x64\x61y\x18\x05 \x01(\x05*T\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12KEY_KIND_INFERENCE\x10\x01\x12\x17\n\x13KEY_KIND_MANAGEMENT\x10\x02*U\n\tOrgStatus\x12\x1a\n\x16ORG_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11ORG_STATUS_ACTIVE\x10\x01\x12\x15\n\x11ORG_STATUS_FROZEN\x10\x02*\x80\x01\n\rSpendInterval\x12\x1e\n\x1aSPEND_INTERVAL_UNSPECIFIED\x10\x00\x12\x18\n\x14SPEND_INTERVAL_DAILY\x10\x01\x12\x19\n\x15SPEND_INTERVAL_WEEKLY\x10\x02\x12\x1a\n\x16SPEND_INTERVAL_MONTHLY\x10\x03*\xad\x01\n\x0fLimitedQuantity\x12 \n\x1cLIMITED_QUANTITY_UNSPECIFIED\x10\x00\x12\x1d\n\x19LIMITED_QUANTITY_REQUESTS\x10\x01\x12\x1b\n\x17LIMITED_QUANTITY_TOKENS\x10\x02\x12\x1a\n\x16LIMITED_QUANTITY_SPEND\x10\x03\x12 \n\x1cLIMITED_QUANTITY_CONCURRENCY\x10\x04*^\n\x0cRateInterval\x12\x1d\n\x19RATE_INTERVAL_UNSPECIFIED\x10\x00\x12\x18\n\x14RATE_INTERVAL_MINUTE\x10\x01\x12\x15\n\x11RATE_INTERVAL_DAY\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'turnpike.accounts.v1.records_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEYKIND']._serialized_start=1426
-  _globals['_KEYKIND']._serialized_end=1510
-  _globals['_ORGSTATUS']._serialized_start=1512
-  _globals['_ORGSTATUS']._serialized_end=1597
-  _globals['_SPENDINTERVAL']._serialized_start=1600
-  _globals['_SPENDINTERVAL']._serialized_end=1728
-  _globals['_LIMITEDQUANTITY']._serialized_start=1731
-  _globals['_LIMITEDQUANTITY']._serialized_end=1904
-  _globals['_RATEINTERVAL']._serialized_start=1906
-  _globals['_RATEINTERVAL']._serialized_end=2000
+  _globals['_KEYKIND']._serialized_start=1672
+  _globals['_KEYKIND']._serialized_end=1756
+  _globals['_ORGSTATUS']._serialized_start=1758
+  _globals['_ORGSTATUS']._serialized_end=1843
+  _globals['_SPENDINTERVAL']._serialized_start=1846
+  _globals['_SPENDINTERVAL']._serialized_end=1974
+  _globals['_LIMITEDQUANTITY']._serialized_start=1977
+  _globals['_LIMITEDQUANTITY']._serialized_end=2150
+  _globals['_RATEINTERVAL']._serialized_start=2152
+  _globals['_RATEINTERVAL']._serialized_end=2246
   _globals['_RATELIMIT']._serialized_start=94
   _globals['_RATELIMIT']._serialized_end=247
   _globals['_TEXTLIST']._serialized_start=249
@@ -49,7 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPEND']._serialized_start=278
   _globals['_SPEND']._serialized_end=516
   _globals['_KEYRECORD']._serialized_start=519
-  _globals['_KEYRECORD']._serialized_end=1236
-  _globals['_ORGRECORD']._serialized_start=1239
-  _globals['_ORGRECORD']._serialized_end=1424
+  _globals['_KEYRECORD']._serialized_end=1258
+  _globals['_ORGRECORD']._serialized_start=1261
+  _globals['_ORGRECORD']._serialized_end=1512
+  _globals['_WORKSPACEBUDGET']._serialized_start=1515
+  _globals['_WORKSPACEBUDGET']._serialized_end=1670
 # @@protoc_insertion_point(module_scope)

@@ -294,6 +294,7 @@ class KeyRecord(_message.Message):
     LAST_USED_AT_FIELD_NUMBER: _builtins.int
     SPEND_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Identifies the key. A version 4 UUID."""
     digest: _builtins.str
@@ -320,6 +321,8 @@ class KeyRecord(_message.Message):
     """Whether what is spent with customers' own provider keys counts towards the limit."""
     creator_user_id: _builtins.str
     """The member who made it. Empty when not known."""
+    workspace_id: _builtins.str
+    """The workspace that it belongs to: the organisation's id for the default one."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -381,10 +384,11 @@ class KeyRecord(_message.Message):
         last_used_at: _timestamp_pb2.Timestamp | None = ...,
         spend: Global___Spend | None = ...,
         rate_limits: _abc.Iterable[Global___RateLimit] | None = ...,
+        workspace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "spend", b"spend", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015
@@ -404,6 +408,7 @@ class OrgRecord(_message.Message):
     BALANCE_NANO_USD_FIELD_NUMBER: _builtins.int
     SETTLED_UNTIL_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    WORKSPACE_BUDGETS_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """Identifies the organisation. A version 4 UUID."""
     name: _builtins.str
@@ -418,6 +423,10 @@ class OrgRecord(_message.Message):
     def settled_until(self) -> _timestamp_pb2.Timestamp:
         """Latest end of a generation that is settled in this balance."""
 
+    @_builtins.property
+    def workspace_budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkspaceBudget]:
+        """Budgets of its workspaces, with what was spent."""
+
     def __init__(
         self,
         *,
@@ -427,11 +436,50 @@ class OrgRecord(_message.Message):
         balance_nano_usd: _builtins.int = ...,
         settled_until: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        workspace_budgets: _abc.Iterable[Global___WorkspaceBudget] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settled_until", b"settled_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_nano_usd", b"balance_nano_usd", "name", b"name", "org_id", b"org_id", "revision", b"revision", "settled_until", b"settled_until", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_nano_usd", b"balance_nano_usd", "name", b"name", "org_id", b"org_id", "revision", b"revision", "settled_until", b"settled_until", "status", b"status", "workspace_budgets", b"workspace_budgets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrgRecord: _TypeAlias = OrgRecord  # noqa: Y015
+
+@_typing.final
+class WorkspaceBudget(_message.Message):
+    """What the keys of a workspace may spend together in an interval, and what they have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    LIMIT_NANO_USD_FIELD_NUMBER: _builtins.int
+    SPENT_NANO_USD_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """The workspace."""
+    interval: Global___SpendInterval.ValueType
+    """How often it is there anew; unspecified means never."""
+    limit_nano_usd: _builtins.int
+    """Most that may be spent, in nano-dollars."""
+    spent_nano_usd: _builtins.int
+    """Spent in the interval that `day` is in, in nano-dollars."""
+    day: _builtins.int
+    """The UTC day that the figure is of, in days since 1970-01-01."""
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        interval: Global___SpendInterval.ValueType = ...,
+        limit_nano_usd: _builtins.int = ...,
+        spent_nano_usd: _builtins.int = ...,
+        day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "interval", b"interval", "limit_nano_usd", b"limit_nano_usd", "spent_nano_usd", b"spent_nano_usd", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkspaceBudget: _TypeAlias = WorkspaceBudget  # noqa: Y015

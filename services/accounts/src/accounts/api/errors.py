@@ -12,10 +12,14 @@ import grpc
 from accounts.domain.errors import (
     AccountsError,
     AlreadyExistsError,
+    ForbiddenError,
     InvalidFieldError,
     NotFoundError,
+    NotSignedInError,
     PowerfulRoleError,
+    ProviderUnavailableError,
     StoreUnavailableError,
+    TooManyAttemptsError,
 )
 from contracts.errors import TREATMENTS, ErrorReason
 from servicekit.grpc_errors import abort
@@ -24,6 +28,10 @@ REASONS: Final[dict[type[AccountsError], tuple[ErrorReason, str]]] = {
     InvalidFieldError: (ErrorReason.INVALID_REQUEST, "{error}"),
     NotFoundError: (ErrorReason.NOT_FOUND, "{error}"),
     AlreadyExistsError: (ErrorReason.ALREADY_EXISTS, "{error}"),
+    ForbiddenError: (ErrorReason.PERMISSION_DENIED, "{error}"),
+    NotSignedInError: (ErrorReason.UNAUTHENTICATED, "{error}"),
+    TooManyAttemptsError: (ErrorReason.RATE_LIMITED, "{error}"),
+    ProviderUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The OpenID provider is not available"),
     StoreUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The accounts database is not available"),
     PowerfulRoleError: (ErrorReason.INTERNAL, "internal error"),
 }
@@ -46,5 +54,11 @@ async def aborting(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator
             message.format(error=error),
             reason=reason.value,
             metadata={"param": error.field} if isinstance(error, InvalidFieldError) else {},
-            retry_after=_RETRY_AFTER if isinstance(error, StoreUnavailableError) else None,
+            retry_after=_retry_after(error),
         )
+
+
+def _retry_after(error: AccountsError) -> timedelta | None:
+    if isinstance(error, TooManyAttemptsError):
+        return timedelta(seconds=error.retry_after_s)
+    return _RETRY_AFTER if isinstance(error, StoreUnavailableError | ProviderUnavailableError) else None

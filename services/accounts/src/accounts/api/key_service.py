@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from accounts.api.actors import actor_of
 from accounts.api.errors import aborting
 from accounts.api.key_fields import changes_from_proto, settings_from_proto
-from accounts.domain.accounts import KeyKind
+from accounts.api.moments import moment_from_proto
+from accounts.domain.accounts import KeyFilter, KeyKind, checked_id
 from accounts.domain.errors import InvalidFieldError
 from accounts.identity import Identity
 from accounts.records import key_to_proto, org_to_proto
@@ -46,18 +46,23 @@ class KeyServicer(stubs.KeyServiceServicer):
                 request.name,
                 kind,
                 request.limit_nano_usd if request.HasField("limit_nano_usd") else None,
-                _moment(request.expires_at) if request.HasField("expires_at") else None,
+                moment_from_proto("expires_at", request.expires_at) if request.HasField("expires_at") else None,
                 request.idempotency_key,
                 settings_from_proto(request),
+                workspace_id=request.workspace_id,
+                actor=actor_of(context),
             )
             return messages.CreateKeyResponse(key=key_to_proto(key), secret=secret)
 
     async def ListKeys(self, request: messages.ListKeysRequest, context: Context) -> messages.ListKeysResponse:  # noqa: N802 - named by the wire
         """List the keys of an organisation."""
         async with aborting(context):
-            keys, total = await self._identity.list_keys(
-                request.org_id, request.offset, request.limit, request.include_disabled
+            wanted = KeyFilter(
+                include_disabled=request.include_disabled,
+                workspace_id=checked_id("workspace_id", request.workspace_id) if request.workspace_id else None,
+                creator_user_id=request.creator_user_id,
             )
+            keys, total = await self._identity.list_keys(request.org_id, request.offset, request.limit, wanted)
             return messages.ListKeysResponse(keys=[key_to_proto(key) for key in keys], total_count=total)
 
     async def GetKey(self, request: messages.GetKeyRequest, context: Context) -> messages.GetKeyResponse:  # noqa: N802 - named by the wire
@@ -75,18 +80,13 @@ class KeyServicer(stubs.KeyServiceServicer):
     async def UpdateKey(self, request: messages.UpdateKeyRequest, context: Context) -> messages.UpdateKeyResponse:  # noqa: N802 - named by the wire
         """Change a key."""
         async with aborting(context):
-            key = await self._identity.update_key(request.org_id, request.digest, changes_from_proto(request))
+            key = await self._identity.update_key(
+                request.org_id, request.digest, changes_from_proto(request), actor_of(context)
+            )
             return messages.UpdateKeyResponse(key=key_to_proto(key))
 
     async def DeleteKey(self, request: messages.DeleteKeyRequest, context: Context) -> messages.DeleteKeyResponse:  # noqa: N802 - named by the wire
         """Delete a key."""
         async with aborting(context):
-            await self._identity.delete_key(request.org_id, request.digest)
+            await self._identity.delete_key(request.org_id, request.digest, actor_of(context))
             return messages.DeleteKeyResponse()
-
-
-def _moment(timestamp: Timestamp) -> datetime:
-    try:
-        return timestamp.ToDatetime(UTC)
-    except ValueError:
-        raise InvalidFieldError("expires_at", "is not a time") from None

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
+from accounts.domain.budgets import BudgetState
 from accounts.domain.errors import InvalidFieldError, NotFoundError
 from accounts.domain.key_settings import KeySettingChanges, KeySettings, checked_setting_changes
 from contracts.spend import Spend
@@ -45,6 +46,7 @@ class Org:
     usage: int
     settled_until: datetime | None
     revision: int
+    budgets: tuple[BudgetState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,17 @@ class ApiKey:
     settings: KeySettings = field(default=KeySettings())
     last_used_at: datetime | None = None
     spend: Spend = field(default=Spend())
+    workspace_id: UUID | None = None
+    """None is the default workspace, whose id is the organisation's."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Which keys to list; `workspace_id` None and `creator_user_id` "" list those of all."""
+
+    include_disabled: bool = False
+    workspace_id: UUID | None = None
+    creator_user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,11 @@
 AccountsError
 ├── InvalidFieldError        a field of the request breaks a rule
 ├── NotFoundError            there is no such thing, or it belongs to somebody else
-├── AlreadyExistsError       it was done before, under the same idempotency key
+├── AlreadyExistsError       it was done before, or the name is taken
+├── ForbiddenError           a rule of the organisation is against it
+├── NotSignedInError         who asks is not who they say, for all that can be told
+├── TooManyAttemptsError     too many failed sign-ins: later
+├── ProviderUnavailableError the OpenID provider does not answer, or not as it should
 ├── StoreUnavailableError    the database cannot be reached or does not answer: try again later
 └── PowerfulRoleError        row-level security does not bind the role that serves: never starts
 """
@@ -32,7 +36,34 @@ class NotFoundError(AccountsError):
 
 
 class AlreadyExistsError(AccountsError):
-    """It was done before, under the same idempotency key."""
+    """It was done before, under the same idempotency key, or the name is taken."""
+
+
+class ForbiddenError(AccountsError):
+    """Who asks may do such things, but a rule of the organisation is against this one."""
+
+
+class NotSignedInError(AccountsError):
+    """Who asks is not established. Always the same text, so that nobody learns which accounts exist (S7)."""
+
+    def __init__(self) -> None:
+        super().__init__("The email address or the password is wrong")
+
+
+class TooManyAttemptsError(AccountsError):
+    """Too many sign-ins failed, for this account or from this address.
+
+    Attributes:
+        retry_after_s: seconds after which trying again makes sense.
+    """
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("Too many failed attempts to sign in: try again later")
+        self.retry_after_s = retry_after_s
+
+
+class ProviderUnavailableError(AccountsError):
+    """The OpenID provider does not answer, or not as it should."""
 
 
 class StoreUnavailableError(AccountsError):

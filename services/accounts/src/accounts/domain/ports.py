@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from accounts.domain.accounts import ApiKey, KeyChanges, Org
+from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
+from accounts.domain.people import Actor
 from accounts.domain.postings import UsageFact
 
 
@@ -64,7 +65,7 @@ class Published:
 class KeyStore(Protocol):
     """API keys."""
 
-    async def add(self, key: ApiKey, idempotency_key: str | None) -> None:
+    async def add(self, key: ApiKey, idempotency_key: str | None, actor: Actor) -> None:
         """Store a new key. Raises NotFoundError for the organisation, AlreadyExistsError for the idempotency key."""
         ...
 
@@ -73,7 +74,7 @@ class KeyStore(Protocol):
         ...
 
     async def page(
-        self, org_id: UUID, offset: int, limit: int, include_disabled: bool, now: datetime
+        self, org_id: UUID, offset: int, limit: int, wanted: KeyFilter, now: datetime
     ) -> tuple[list[ApiKey], int]:
         """Return keys of an organisation, newest first, and how many there are in all."""
         ...
@@ -82,11 +83,11 @@ class KeyStore(Protocol):
         """Return a key and what it spent. Raises NotFoundError."""
         ...
 
-    async def update(self, org_id: UUID, digest: str, changes: KeyChanges, now: datetime) -> ApiKey:
+    async def update(self, org_id: UUID, digest: str, changes: KeyChanges, actor: Actor, now: datetime) -> ApiKey:
         """Change a key. Raises NotFoundError."""
         ...
 
-    async def delete(self, org_id: UUID, digest: str, now: datetime) -> None:
+    async def delete(self, org_id: UUID, digest: str, actor: Actor, now: datetime) -> None:
         """Delete a key. Raises NotFoundError."""
         ...
 
@@ -94,8 +95,8 @@ class KeyStore(Protocol):
 class OrgStore(Protocol):
     """Organisations and their credit."""
 
-    async def add(self, org_id: UUID, name: str, now: datetime) -> Org:
-        """Store a new organisation without credit."""
+    async def add(self, org_id: UUID, name: str, founder: UUID | None, actor: Actor, now: datetime) -> Org:
+        """Store a new organisation without credit, with its default workspace and, where there is one, its owner."""
         ...
 
     async def get(self, org_id: UUID) -> Org:

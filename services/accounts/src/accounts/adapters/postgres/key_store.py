@@ -8,23 +8,32 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, org_from_row, rate_limits_to_json
-from accounts.domain.accounts import ApiKey, KeyChanges, Org
-from accounts.domain.errors import AlreadyExistsError, NotFoundError
+from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
+from accounts.domain.audit import AuditEvent, Values
+from accounts.domain.errors import AlreadyExistsError, InvalidFieldError, NotFoundError
+from accounts.domain.people import Actor
 from accounts.records import key_message, key_tombstone
 
 _INSERT = text(
     """
     INSERT INTO api_keys (key_id, org_id, digest, name, label, kind, disabled, limit_nano, idempotency_key,
                           created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit,
-                          creator_user_id, allowed_models, allowed_providers, ip_ranges, rate_limits)
+                          creator_user_id, allowed_models, allowed_providers, ip_ranges, rate_limits, workspace_id)
     VALUES (:key_id, :org_id, :digest, :name, :label, :kind, :disabled, :limit, :idempotency_key,
             :created_at, :updated_at, :expires_at, :revision, :limit_reset, :include_byok_in_limit,
             :creator_user_id, CAST(:allowed_models AS text[]), CAST(:allowed_providers AS text[]),
-            CAST(:ip_ranges AS text[]), CAST(:rate_limits AS jsonb))
+            CAST(:ip_ranges AS text[]), CAST(:rate_limits AS jsonb), :workspace_id)
+    """
+)
+# Foreign keys look across organisations; this does not. Shared, so that the workspace is not deleted meanwhile.
+_WORKSPACE = text(
+    """
+    SELECT 1 FROM workspaces WHERE org_id = :org_id AND workspace_id = :workspace_id AND deleted_at IS NULL FOR SHARE
     """
 )
 # The columns are constants of this package; every value is a parameter.
@@ -35,10 +44,15 @@ _ORG = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id")  # noqa: S
 _OWN = text(
     f"SELECT {KEY_COLUMNS} FROM api_keys WHERE digest = :digest AND org_id = :org_id AND deleted_at IS NULL"  # noqa: S608 - constant columns
 )
+_LOCK = text(
+    f"SELECT {KEY_COLUMNS} FROM api_keys WHERE digest = :digest AND org_id = :org_id AND deleted_at IS NULL FOR UPDATE"  # noqa: S608 - constant columns
+)
 _PAGE = text(
     f"""
     SELECT {KEY_COLUMNS} FROM api_keys
     WHERE org_id = :org_id AND deleted_at IS NULL AND (:include_disabled OR NOT disabled)
+      AND (CAST(:workspace_id AS uuid) IS NULL OR workspace_id = :workspace_id)
+      AND (:creator = '' OR creator_user_id = :creator)
     ORDER BY created_at DESC, key_id LIMIT :limit OFFSET :offset
     """  # noqa: S608 - constant columns
 )
@@ -46,6 +60,8 @@ _COUNT = text(
     """
     SELECT count(*) FROM api_keys
     WHERE org_id = :org_id AND deleted_at IS NULL AND (:include_disabled OR NOT disabled)
+      AND (CAST(:workspace_id AS uuid) IS NULL OR workspace_id = :workspace_id)
+      AND (:creator = '' OR creator_user_id = :creator)
     """
 )
 _UPDATE = text(
@@ -67,7 +83,7 @@ _DELETE = text(
     """
     UPDATE api_keys SET deleted_at = :now, updated_at = :now, revision = revision + 1
     WHERE digest = :digest AND org_id = :org_id AND deleted_at IS NULL
-    RETURNING key_id, revision
+    RETURNING key_id, revision, name, label
     """
 )
 
@@ -75,17 +91,20 @@ _DELETE = text(
 class PostgresKeyStore:
     """The KeyStore in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: PostgresAuditLog) -> None:
         self._database = database
+        self._audit = audit
 
-    async def add(self, key: ApiKey, idempotency_key: str | None) -> None:
+    async def add(self, key: ApiKey, idempotency_key: str | None, actor: Actor) -> None:
         """Store a new key.
 
         Raises:
             NotFoundError: there is no such organisation.
+            InvalidFieldError: the organisation has no such workspace.
             AlreadyExistsError: the organisation used the idempotency key before.
         """
         values = {
+            "workspace_id": key.workspace_id or key.org_id,
             "key_id": key.key_id,
             "org_id": key.org_id,
             "digest": key.digest,
@@ -109,8 +128,14 @@ class PostgresKeyStore:
         }
         try:
             async with self._database.transaction(key.org_id) as connection:
+                if (await connection.execute(_WORKSPACE, values)).one_or_none() is None:
+                    if key.workspace_id in (None, key.org_id):
+                        raise NotFoundError("no such organisation")
+                    raise InvalidFieldError("workspace_id", "names no workspace of the organisation")
                 await connection.execute(_INSERT, values)
                 await enqueue(connection, [key_message(key, key.created_at)])
+                event = AuditEvent(actor, "key.created", _target(key.key_id), after=_state(key))
+                await self._audit.append(connection, key.org_id, event, key.created_at)
         except IntegrityError as error:
             if "idempotency_key" in str(error.orig):
                 raise AlreadyExistsError("a key was made under this idempotency key") from None
@@ -133,10 +158,15 @@ class PostgresKeyStore:
         return key, org_from_row(org)
 
     async def page(
-        self, org_id: UUID, offset: int, limit: int, include_disabled: bool, now: datetime
+        self, org_id: UUID, offset: int, limit: int, wanted: KeyFilter, now: datetime
     ) -> tuple[list[ApiKey], int]:
         """Return keys of an organisation, newest first, and how many there are in all."""
-        values = {"org_id": org_id, "include_disabled": include_disabled}
+        values = {
+            "org_id": org_id,
+            "include_disabled": wanted.include_disabled,
+            "workspace_id": wanted.workspace_id,
+            "creator": wanted.creator_user_id,
+        }
         async with self._database.transaction(org_id) as connection:
             page = await connection.execute(_PAGE, {**values, "limit": limit, "offset": offset})
             keys = await keys_from_rows(connection, page, now.date())
@@ -156,7 +186,7 @@ class PostgresKeyStore:
             (key,) = await keys_from_rows(connection, [row], now.date())
         return key
 
-    async def update(self, org_id: UUID, digest: str, changes: KeyChanges, now: datetime) -> ApiKey:
+    async def update(self, org_id: UUID, digest: str, changes: KeyChanges, actor: Actor, now: datetime) -> ApiKey:
         """Change a key.
 
         Raises:
@@ -179,14 +209,20 @@ class PostgresKeyStore:
             "now": now,
         }
         async with self._database.transaction(org_id) as connection:
-            row = (await connection.execute(_UPDATE, values)).one_or_none()
-            if row is None:
+            found = (await connection.execute(_LOCK, values)).one_or_none()
+            if found is None:
                 raise NotFoundError("no such key")
-            (key,) = await keys_from_rows(connection, [row], now.date())
-            await enqueue(connection, [key_message(key, now)])
-        return key
+            before, after = await keys_from_rows(
+                connection, [found, (await connection.execute(_UPDATE, values)).one()], now.date()
+            )
+            await enqueue(connection, [key_message(after, now)])
+            event = AuditEvent(
+                actor, "key.changed", _target(after.key_id), *_differences(_state(before), _state(after))
+            )
+            await self._audit.append(connection, org_id, event, now)
+        return after
 
-    async def delete(self, org_id: UUID, digest: str, now: datetime) -> None:
+    async def delete(self, org_id: UUID, digest: str, actor: Actor, now: datetime) -> None:
         """Delete a key.
 
         Raises:
@@ -198,7 +234,39 @@ class PostgresKeyStore:
             if row is None:
                 raise NotFoundError("no such key")
             await enqueue(connection, [key_tombstone(digest, row.key_id, row.revision, now)])
+            event = AuditEvent(actor, "key.deleted", _target(row.key_id), {"name": row.name, "label": row.label})
+            await self._audit.append(connection, org_id, event, now)
 
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | None:
     return None if values is None else list(values)
+
+
+def _target(key_id: UUID) -> str:
+    return f"key/{key_id}"
+
+
+def _state(key: ApiKey) -> Values:
+    """What the audit log says of a key: how it is called and what it may do; neither the key nor its digest."""
+    settings = key.settings
+    return {
+        "name": key.name,
+        "label": key.label,
+        "kind": key.kind.name.lower(),
+        "disabled": key.disabled,
+        "limit_nano_usd": key.limit,
+        "limit_reset": settings.limit_reset.name.lower(),
+        "include_byok_in_limit": settings.include_byok_in_limit,
+        "workspace_id": str(key.workspace_id or key.org_id),
+        "creator_user_id": settings.creator_user_id,
+        "allowed_models": list(settings.allowed_models),
+        "allowed_providers": list(settings.allowed_providers),
+        "ip_ranges": list(settings.ip_ranges),
+        "rate_limits": rate_limits_to_json(settings.rate_limits),
+        "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+    }
+
+
+def _differences(before: Values, after: Values) -> tuple[Values, Values]:
+    changed = [name for name in after if before[name] != after[name]]
+    return {name: before[name] for name in changed}, {name: after[name] for name in changed}

@@ -6,13 +6,19 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.outbox import enqueue
+from accounts.adapters.postgres.people_rows import USER_COLUMNS, add_member, user_from_row
 from accounts.adapters.postgres.rows import ORG_COLUMNS, org_from_row
 from accounts.domain.accounts import Org, OrgStatus
+from accounts.domain.audit import AuditEvent
 from accounts.domain.errors import NotFoundError
+from accounts.domain.people import Actor, Role
 from accounts.domain.postings import PROMO, customer
+from accounts.domain.workspaces import DEFAULT_NAME, DEFAULT_SLUG
 from accounts.records import org_message
 
 _INSERT = text(
@@ -43,17 +49,36 @@ _CREDIT = text(
 )
 
 
+_DEFAULT_WORKSPACE = text(
+    """
+    INSERT INTO workspaces (workspace_id, org_id, name, slug, created_at)
+    VALUES (:org_id, :org_id, :workspace, :slug, :now)
+    """
+)
+_FOUNDER = text(f"SELECT {USER_COLUMNS} FROM users WHERE user_id = :user_id FOR UPDATE")  # noqa: S608 - constant columns
+
+
 class PostgresOrgStore:
     """The OrgStore in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: PostgresAuditLog) -> None:
         self._database = database
+        self._audit = audit
 
-    async def add(self, org_id: UUID, name: str, now: datetime) -> Org:
-        """Store a new organisation without credit."""
+    async def add(self, org_id: UUID, name: str, founder: UUID | None, actor: Actor, now: datetime) -> Org:
+        """Store a new organisation without credit, with its default workspace and, where there is one, its owner.
+
+        Raises:
+            NotFoundError: there is no such user.
+        """
         values = {"org_id": org_id, "name": name, "status": int(OrgStatus.ACTIVE), "now": now}
         async with self._database.transaction(org_id) as connection:
             org = org_from_row((await connection.execute(_INSERT, values)).one())
+            await connection.execute(_DEFAULT_WORKSPACE, values | {"workspace": DEFAULT_NAME, "slug": DEFAULT_SLUG})
+            if founder is not None:
+                await _found(connection, org_id, founder, now)
+            event = AuditEvent(actor, "organization.created", f"organization/{org_id}", after={"name": name})
+            await self._audit.append(connection, org_id, event, now)
             await enqueue(connection, [org_message(org, now)])
         return org
 
@@ -96,3 +121,10 @@ class PostgresOrgStore:
             org = org_from_row((await connection.execute(_CREDIT, {"org_id": org_id, "nano": nano})).one())
             await enqueue(connection, [org_message(org, now)])
         return org
+
+
+async def _found(connection: AsyncConnection, org_id: UUID, user_id: UUID, now: datetime) -> None:
+    row = (await connection.execute(_FOUNDER, {"user_id": user_id})).one_or_none()
+    if row is None:
+        raise NotFoundError("no such user")
+    await add_member(connection, org_id, user_from_row(row), Role.OWNER, now)

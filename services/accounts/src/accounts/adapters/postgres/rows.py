@@ -6,15 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from accounts.adapters.postgres.workspace_rows import BUDGET_STATES, budget_states_from_json
 from accounts.domain.accounts import ApiKey, KeyKind, Org, OrgStatus
 from accounts.domain.key_settings import KeySettings
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
 from contracts.spend import Spend, SpendInterval
 
-ORG_COLUMNS: Final = "org_id, name, status, balance_nano, credits_nano, usage_nano, settled_until, revision"
+ORG_COLUMNS: Final = (
+    f"org_id, name, status, balance_nano, credits_nano, usage_nano, settled_until, revision, {BUDGET_STATES}"
+)
 KEY_COLUMNS: Final = (
     "key_id, org_id, digest, name, label, kind, disabled, limit_nano, spent_nano, "
-    "created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, creator_user_id, "
+    "workspace_id, created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, creator_user_id, "
     "allowed_models, allowed_providers, ip_ranges, CAST(rate_limits AS text) AS rate_limits, byok_spent_nano, last_used_at"
 )
 
@@ -30,6 +33,7 @@ def org_from_row(row: Any) -> Org:
         usage=row.usage_nano,
         settled_until=row.settled_until,
         revision=row.revision,
+        budgets=budget_states_from_json(row.budget_states),
     )
 
 
@@ -59,6 +63,7 @@ def key_from_row(row: Any, spend: Spend) -> ApiKey:
             rate_limits=rate_limits_from_json(row.rate_limits),
         ),
         last_used_at=row.last_used_at,
+        workspace_id=row.workspace_id,
         spend=spend,
     )
 

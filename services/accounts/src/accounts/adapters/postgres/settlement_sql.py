@@ -88,6 +88,27 @@ ADD_DAILY_SPEND = text(
     """
 )
 
+# Before CHARGE_ORGS, which reads what workspaces spent. The rows are safe from others, because their organisations are locked.
+# What an unknown key spent is the default workspace's.
+CHARGE_WORKSPACES = text(
+    """
+    WITH spent AS (
+        SELECT coalesce(key.workspace_id, spend.org_id) AS workspace_id, spend.org_id, spend.day, sum(spend.nano) AS nano
+        FROM unnest(CAST(:key_ids AS uuid[]), CAST(:org_ids AS uuid[]), CAST(:days AS date[]), CAST(:nanos AS bigint[]))
+            AS spend (key_id, org_id, day, nano)
+        LEFT JOIN api_keys AS key ON key.key_id = spend.key_id AND key.org_id = spend.org_id
+        GROUP BY 1, 2, 3
+    ), by_day AS (
+        INSERT INTO workspace_spend_daily (workspace_id, org_id, day, nano)
+        SELECT workspace_id, org_id, day, nano FROM spent
+        ON CONFLICT (workspace_id, day) DO UPDATE SET nano = workspace_spend_daily.nano + excluded.nano
+    )
+    UPDATE workspaces SET spent_nano = spent_nano + total.nano
+    FROM (SELECT workspace_id, sum(nano) AS nano FROM spent GROUP BY 1) AS total
+    WHERE workspaces.workspace_id = total.workspace_id
+    """
+)
+
 QUARANTINE = text(
     """
     INSERT INTO quarantine (cluster_id, topic, partition, record_offset, reason, record_key, record_value,

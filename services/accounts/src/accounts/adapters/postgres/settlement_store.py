@@ -117,6 +117,7 @@ class PostgresSettlementStore:
             await connection.execute(sql.CORRECT_EVENTS, _event_columns(corrected, now))
         if postings.entries:
             await connection.execute(sql.INSERT_ENTRIES, _entry_columns(postings, now))
+        await connection.execute(sql.CHARGE_WORKSPACES, _day_columns(postings))
         await self._write_orgs(connection, postings, now)
         await self._write_keys(connection, postings, now)
 
@@ -146,21 +147,9 @@ class PostgresSettlementStore:
         )
         # Only a limit makes the spend of a key matter to an edge.
         limited = [row for row in charged if row.limit_nano is not None and row.deleted_at is None]
-        await self._write_key_days(connection, postings)
+        await connection.execute(sql.ADD_DAILY_SPEND, _day_columns(postings))
         await enqueue(
             connection, [key_message(key, now) for key in await keys_from_rows(connection, limited, now.date())]
-        )
-
-    async def _write_key_days(self, connection: AsyncConnection, postings: Postings) -> None:
-        days = sorted(postings.key_day_spend)
-        await connection.execute(
-            sql.ADD_DAILY_SPEND,
-            {
-                "key_ids": [key_id for key_id, _ in days],
-                "org_ids": [postings.key_orgs[key_id] for key_id, _ in days],
-                "days": [day for _, day in days],
-                "nanos": [postings.key_day_spend[day] for day in days],
-            },
         )
 
     async def _reject(
@@ -236,6 +225,16 @@ def _event_columns(facts: Sequence[UsageFact], now: datetime) -> dict[str, Any]:
         "hedges": [json.dumps(dict(fact.hedges)) for fact in facts],
         "ended": [fact.ended_at for fact in facts],
         "now": now,
+    }
+
+
+def _day_columns(postings: Postings) -> dict[str, Any]:
+    days = sorted(postings.key_day_spend)
+    return {
+        "key_ids": [key_id for key_id, _ in days],
+        "org_ids": [postings.key_orgs[key_id] for key_id, _ in days],
+        "days": [day for _, day in days],
+        "nanos": [postings.key_day_spend[day] for day in days],
     }
 
 

@@ -71,7 +71,7 @@ def postgres_server() -> Iterator[tuple[int, str]]:
             yield port, password
         finally:
             process.send_signal(postgres.STOP_SIGNAL)
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest_asyncio.fixture

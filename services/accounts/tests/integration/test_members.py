@@ -44,7 +44,7 @@ def audit(database: Database) -> PostgresAuditLog:
 
 
 @pytest.fixture
-def store(database: Database, audit: PostgresAuditLog) -> PostgresMemberStore:
+def member_store(database: Database, audit: PostgresAuditLog) -> PostgresMemberStore:
     return PostgresMemberStore(database, audit)
 
 
@@ -54,8 +54,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def members(store: PostgresMemberStore, clock: ManualClock) -> Members:
-    return Members(store, clock, Random(), PEPPER)
+def members(member_store: PostgresMemberStore, clock: ManualClock) -> Members:
+    return Members(member_store, clock, Random(), PEPPER)
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ class People:
 
 
 @pytest.fixture
-def people(members: Members, store: PostgresMemberStore, identity: Identity) -> People:
-    return People(members, store, identity)
+def people(members: Members, member_store: PostgresMemberStore, identity: Identity) -> People:
+    return People(members, member_store, identity)
 
 
 def as_(user_id: str, role: Role) -> Actor:
@@ -102,7 +102,11 @@ async def intact(audit: PostgresAuditLog, org_id: str) -> AuditFinding:
 
 
 async def test_an_invitation_makes_one_member_once(
-    members: Members, store: PostgresMemberStore, people: People, audit: PostgresAuditLog, sql: asyncpg.Connection
+    members: Members,
+    member_store: PostgresMemberStore,
+    people: People,
+    audit: PostgresAuditLog,
+    sql: asyncpg.Connection,
 ) -> None:
     org_id = await people.org()
     invitation, token = await members.invite(org_id, " Ada@Example.com ", int(Role.DEVELOPER), OPERATOR)
@@ -115,10 +119,10 @@ async def test_an_invitation_makes_one_member_once(
 
     user = User(uuid4(), "", "Ada", None, None, datetime.now(UTC))
     digest = api_keys.digest(token, PEPPER)
-    joined = await store.accept_as_new_user(digest, user, OPERATOR, datetime.now(UTC))
+    joined = await member_store.accept_as_new_user(digest, user, OPERATOR, datetime.now(UTC))
     assert joined.role is Role.DEVELOPER
     assert await members.invitations(org_id) == []
-    for again in (store.accept(digest, joined.user.user_id, OPERATOR, datetime.now(UTC)),):
+    for again in (member_store.accept(digest, joined.user.user_id, OPERATOR, datetime.now(UTC)),):
         with pytest.raises(NotFoundError):
             await again
     with pytest.raises(AlreadyExistsError):
@@ -129,17 +133,17 @@ async def test_an_invitation_makes_one_member_once(
 
 
 async def test_invitations_end_and_can_be_withdrawn(
-    members: Members, store: PostgresMemberStore, people: People, clock: ManualClock
+    members: Members, member_store: PostgresMemberStore, people: People, clock: ManualClock
 ) -> None:
     org_id = await people.org()
     user = User(uuid4(), "", None, None, None, datetime.now(UTC))
     invitation, token = await members.invite(org_id, "a@example.com", int(Role.VIEWER), OPERATOR)
     digest = api_keys.digest(token, PEPPER)
     with pytest.raises(NotFoundError):
-        await store.accept_as_new_user(digest, user, OPERATOR, invitation.expires_at + timedelta(seconds=1))
+        await member_store.accept_as_new_user(digest, user, OPERATOR, invitation.expires_at + timedelta(seconds=1))
     await members.revoke(org_id, str(invitation.invitation_id), OPERATOR)
     with pytest.raises(NotFoundError):
-        await store.accept_as_new_user(digest, user, OPERATOR, clock.now())
+        await member_store.accept_as_new_user(digest, user, OPERATOR, clock.now())
     with pytest.raises(NotFoundError):
         await members.revoke(org_id, str(invitation.invitation_id), OPERATOR)
     # An address whose invitation is over can be invited again.

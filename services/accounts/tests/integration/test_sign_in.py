@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -21,15 +20,12 @@ from argon2 import PasswordHasher
 from accounts.adapters.oidc_provider import HttpOidcProvider, OidcClient
 from accounts.adapters.passwords import Argon2Passwords
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
-from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.member_store import PostgresMemberStore
 from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.sign_in_store import PostgresSignInStore
-from accounts.auth_codes import AuthCodes
 from accounts.domain.errors import (
     AlreadyExistsError,
-    ForbiddenError,
     InvalidFieldError,
     NotFoundError,
     NotSignedInError,
@@ -43,14 +39,12 @@ from accounts.domain.sessions import (
     MAX_IP_FAILURES,
     SESSION_IDLE,
     SESSION_LIFE,
-    challenge_of,
 )
 from accounts.identity import Identity
 from accounts.members import Members
 from accounts.sessions import OpenedSession, Sessions
 from accounts.testing.oidc_provider import CLIENT_ID, CLIENT_SECRET
 from contracts import api_keys
-from contracts.spend import SpendInterval
 from servicekit.clock import SystemClock
 from servicekit.testing import ManualClock
 
@@ -353,74 +347,3 @@ async def test_a_provider_that_is_away_or_somebody_else_is_no_bad_sign_in(
         provider = HttpOidcProvider(OidcClient(wrong, CLIENT_ID, CLIENT_SECRET, CALLBACK), http, SystemClock())
         with pytest.raises(ProviderUnavailableError):
             await provider.authorization_url("state", "nonce", VERIFIER)
-
-
-@pytest.fixture
-def codes(database: Database, identity: Identity, clock: ManualClock) -> AuthCodes:
-    return AuthCodes(PostgresAuthCodeStore(database), identity, clock, Random(), PEPPER)
-
-
-async def make_code(codes: AuthCodes, org_id: str, challenge: str = "", method: str = "") -> str:
-    _, secret = await codes.create(org_id, "", "", (challenge, method), "An application", 5, SpendInterval.DAILY, None)
-    return digest(secret)
-
-
-@pytest.mark.parametrize(
-    ("challenge", "method"), [(challenge_of(VERIFIER), "S256"), (VERIFIER, "plain"), (VERIFIER, "")]
-)
-async def test_a_code_gives_one_key_to_whoever_started_the_flow(
-    codes: AuthCodes, door: Door, identity: Identity, challenge: str, method: str
-) -> None:
-    org_id = await door.org()
-    code = await make_code(codes, org_id, challenge, method)
-    secret, user_id = await codes.exchange(code, VERIFIER, method, OPERATOR)
-    key, _ = await identity.resolve_key(digest(secret))
-    assert (str(key.org_id), key.name, key.limit, key.settings.limit_reset) == (
-        org_id, "An application", 5, SpendInterval.DAILY,
-    )  # fmt: skip
-    assert user_id == ""
-    with pytest.raises(ForbiddenError):
-        await codes.exchange(code, VERIFIER, method, OPERATOR)
-
-
-async def test_a_wrong_verifier_uses_the_code_up_and_codes_end(
-    codes: AuthCodes, door: Door, clock: ManualClock
-) -> None:
-    org_id = await door.org()
-    for verifier in ("w" * 43, "", VERIFIER + "v"):
-        code = await make_code(codes, org_id, challenge_of(VERIFIER), "S256")
-        with pytest.raises(ForbiddenError):
-            await codes.exchange(code, verifier, "S256", OPERATOR)
-        with pytest.raises(ForbiddenError):
-            await codes.exchange(code, VERIFIER, "S256", OPERATOR)
-    downgraded = await make_code(codes, org_id, challenge_of(VERIFIER), "S256")
-    with pytest.raises(InvalidFieldError):
-        await codes.exchange(downgraded, challenge_of(VERIFIER), "plain", OPERATOR)
-    late = await make_code(codes, org_id)
-    await clock.advance(601)
-    with pytest.raises(ForbiddenError):
-        await codes.exchange(late, "", "", OPERATOR)
-
-
-async def test_of_many_who_exchange_a_code_at_once_one_gets_a_key(codes: AuthCodes, door: Door) -> None:
-    code = await make_code(codes, await door.org(), challenge_of(VERIFIER), "S256")
-    results = await asyncio.gather(
-        *(codes.exchange(code, VERIFIER, "S256", OPERATOR) for _ in range(8)), return_exceptions=True
-    )
-    assert [type(each) for each in results].count(tuple) == 1
-
-
-@pytest.mark.parametrize(
-    ("challenge", "method"), [("short", "S256"), (VERIFIER, "S512"), ("", "S256"), ("ü" * 43, "plain")]
-)
-async def test_challenges_that_cannot_be_are_refused(codes: AuthCodes, door: Door, challenge: str, method: str) -> None:
-    with pytest.raises(InvalidFieldError):
-        await make_code(codes, await door.org(), challenge, method)
-
-
-async def test_a_code_is_for_a_workspace_of_the_organisation(codes: AuthCodes, door: Door) -> None:
-    ours, theirs = await door.org(), await door.org()
-    with pytest.raises(InvalidFieldError) as refused:
-        await codes.create(ours, theirs, "", ("", ""), "", None, SpendInterval.NEVER, None)
-    assert refused.value.field == "workspace_id"
-    assert UUID(ours) != UUID(theirs)

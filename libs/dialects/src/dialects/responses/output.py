@@ -90,7 +90,8 @@ class ResponseOutput:
             # Without details, or with those alone that nobody can read, the plain text is all there is.
             details = [{"type": TEXT, "text": reasoning}, *details]
         for detail in details:
-            if detail.get("type") not in TEXT_MEMBERS or (detail.get("type") == ENCRYPTED and not self._encrypted):
+            kind = detail.get("type")
+            if kind not in (TEXT, SUMMARY, ENCRYPTED) or (kind == ENCRYPTED and not self._encrypted):
                 continue
             if self._reasoning is None or not self._reasoning.takes(detail):
                 events += self._end_reasoning() + self._end_message()
@@ -159,8 +160,7 @@ def _logprobs(logprobs: Any) -> list[Any]:
             "bytes": each.get("bytes") or [],
             "top_logprobs": [
                 {"token": top.get("token", ""), "logprob": top.get("logprob", 0), "bytes": top.get("bytes") or []}
-                for top in each.get("top_logprobs") or ()
-                if isinstance(top, dict)
+                for top in _objects(each, "top_logprobs")
             ],
         }
         for each in content

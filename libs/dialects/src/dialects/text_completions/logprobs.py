@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dialects.json_values import objects_in
+
 
 def text_logprobs(logprobs: Any, offset: int) -> tuple[dict[str, Any] | None, int]:
     """Rewrite the log probabilities of a piece of an answer; what has another form counts as absent.
@@ -15,8 +17,7 @@ def text_logprobs(logprobs: Any, offset: int) -> tuple[dict[str, Any] | None, in
     Returns:
         What the piece has, None when it has none; and the characters up to its end, by its tokens.
     """
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    tokens = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+    tokens = objects_in(logprobs, "content") if isinstance(logprobs, dict) else []
     if not tokens:
         return None, offset
     offsets = []
@@ -27,8 +28,7 @@ def text_logprobs(logprobs: Any, offset: int) -> tuple[dict[str, Any] | None, in
         "tokens": [_token(each) for each in tokens],
         "token_logprobs": [each.get("logprob") for each in tokens],
         "top_logprobs": [
-            {_token(top): top.get("logprob") for top in each.get("top_logprobs") or () if isinstance(top, dict)}
-            for each in tokens
+            {_token(top): top.get("logprob") for top in objects_in(each, "top_logprobs")} for each in tokens
         ],
         "text_offset": offsets,
     }, offset

@@ -35,7 +35,7 @@ from turnpike.router.v1 import completion_pb2
 WHOLE = {
     "background", "completed_at", "created_at", "error", "frequency_penalty", "id", "incomplete_details", "instructions",
     "max_output_tokens", "max_tool_calls", "metadata", "model", "object", "output", "parallel_tool_calls",
-    "presence_penalty", "previous_response_id", "prompt_cache_key", "reasoning", "safety_identifier", "service_tier",
+    "presence_penalty", "previous_response_id", "prompt_cache_key", "prompt_cache_options", "reasoning", "safety_identifier", "service_tier",
     "status", "store", "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "usage",
     "output_text", "user", "prompt",
 }  # fmt: skip
@@ -122,7 +122,7 @@ async def test_calls_of_tools(streamed: bool, edge: EdgeStack) -> None:
     look, patch = response["output"]
     assert (look["type"], look["call_id"], look["name"], look["arguments"]) == ("function_call", "a", "look", '{"x":1}')
     assert (patch["type"], patch["call_id"], patch["name"], patch["input"]) == ("custom_tool_call", "b", "patch", "z")
-    assert response["tools"] == [LOOK, {"type": "custom", "name": "patch"}]
+    assert response["tools"] == [{**LOOK, "strict": None}, {"type": "custom", "name": "patch"}]
     sent = json.loads(edge.around.router.requests[0].request_json)
     assert [tool["function"]["name"] for tool in sent["tools"]] == ["look", "patch"]
 

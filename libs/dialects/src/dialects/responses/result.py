@@ -22,6 +22,7 @@ _REPEATED: dict[str, Any] = {
     "previous_response_id": None,
     "prompt": None,
     "prompt_cache_key": None,
+    "prompt_cache_options": None,
     "reasoning": None,
     "safety_identifier": None,
     "service_tier": None,
@@ -79,6 +80,7 @@ class ResponseObject:
         self.model = model
         self._repeated: dict[str, Any] = {"object": "response", "id": response_id, "created_at": created_at}
         self._repeated |= {name: document.get(name, default) for name, default in _REPEATED.items()}
+        self._repeated["tools"] = [_whole_tool(tool) for tool in document.get("tools", ())]
         text = document.get("text")
         if isinstance(text, dict) and text.get("format") is None:
             self._repeated["text"] = {**text, "format": {"type": "text"}}
@@ -108,3 +110,10 @@ class ResponseObject:
         if ending.error_type is not None:
             document["error_type"] = ending.error_type
         return document
+
+
+def _whole_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function says whether it is strict even if its caller did not."""
+    if tool.get("type") != "function":
+        return tool
+    return {"strict": None, "parameters": {"type": "object", "properties": {}}} | tool

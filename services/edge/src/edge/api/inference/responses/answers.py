@@ -92,6 +92,7 @@ class ResponseDocument(Answer, frozen=True, kw_only=True):
     previous_response_id: None
     prompt: None
     prompt_cache_key: str | None
+    prompt_cache_options: dict[str, Any] | None
     reasoning: dict[str, Any] | None
     safety_identifier: str | None
     service_tier: str | None

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from google.protobuf.message import Message
 
-from turnpike.accounts.v1 import records_pb2
+from turnpike.accounts.v1 import guardrail_pb2, records_pb2
 from turnpike.health.v1 import endpoint_verdict_pb2, observation_pb2
 from turnpike.metering.v1 import endpoint_stats_pb2
 from turnpike.usage.v1 import usage_event_pb2
@@ -74,8 +74,15 @@ ENDPOINT_STATS = Topic(
     key="endpoint_id",
     compacted=True,
 )
+GUARDRAILS = Topic(
+    name="turnpike.guardrails.v1",
+    event_type="turnpike.guardrails.changed.v1",
+    message_type=guardrail_pb2.GuardrailRecord,
+    key="guardrail_id",
+    compacted=True,
+)
 
-ALL = (USAGE, HEALTH, OBSERVATIONS, KEYS, ORGS, ENDPOINT_STATS)
+ALL = (USAGE, HEALTH, OBSERVATIONS, KEYS, ORGS, ENDPOINT_STATS, GUARDRAILS)
 
 
 def cloud_event_headers(

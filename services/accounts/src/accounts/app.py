@@ -17,6 +17,7 @@ from accounts.adapters.passwords import Argon2Passwords
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.member_store import PostgresMemberStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
@@ -29,6 +30,7 @@ from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceM
 from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
 from accounts.api import (
     audit_service,
+    guardrail_service,
     key_service,
     member_service,
     org_service,
@@ -38,6 +40,7 @@ from accounts.api import (
 )
 from accounts.auth_codes import AuthCodes
 from accounts.failpoints import POINTS
+from accounts.guardrails import Guardrails
 from accounts.identity import Identity
 from accounts.members import Members
 from accounts.presets import Presets
@@ -53,6 +56,7 @@ from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordConsumer, RecordSink
 from servicekit.lifecycle import Runtime, Service
 from turnpike.accounts.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from turnpike.accounts.v1.guardrail_service_pb2_grpc import add_GuardrailServiceServicer_to_server
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from turnpike.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from turnpike.accounts.v1.org_service_pb2_grpc import add_OrgServiceServicer_to_server
@@ -121,11 +125,13 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         codes = AuthCodes(PostgresAuthCodeStore(store), identity, clock, random, pepper)
         add_SessionServiceServicer_to_server(session_service.SessionServicer(sessions, codes), server)
         add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
+        guardrails = Guardrails(PostgresGuardrailStore(store), clock, random)
+        add_GuardrailServiceServicer_to_server(guardrail_service.GuardrailServicer(guardrails), server)
         return [
             service.SERVICE_NAME
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
-                preset_service,
+                preset_service, guardrail_service,
             )
         ]  # fmt: skip
 

@@ -10,9 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from accounts.domain.accounts import ApiKey, Org
 from accounts.domain.budgets import BudgetInterval, BudgetState
 from accounts.domain.ports import OutboxMessage
+from contracts.guardrails import Guardrail, guardrail_to_proto
 from contracts.rate_limits import rate_limits_to_proto
 from contracts.spend import SpendInterval, spend_to_proto
-from contracts.topics import KEYS, ORGS, Topic, cloud_event_headers
+from contracts.topics import GUARDRAILS, KEYS, ORGS, Topic, cloud_event_headers
 from turnpike.accounts.v1 import records_pb2
 
 _SOURCE = "/accounts"
@@ -56,6 +57,9 @@ def key_to_proto(key: ApiKey) -> records_pb2.KeyRecord:
         spend=spend_to_proto(key.spend),
         rate_limits=rate_limits_to_proto(key.settings.rate_limits),
         workspace_id=str(key.workspace_id or key.org_id),
+        guardrail_id=key.bonds.guardrail_id,
+        member_guardrail_id=key.bonds.member_guardrail_id,
+        creator_spend=None if key.bonds.creator_spend is None else spend_to_proto(key.bonds.creator_spend),
     )
 
 
@@ -105,6 +109,23 @@ def org_message(org: Org, now: datetime) -> OutboxMessage:
     return OutboxMessage(
         ORGS.name, org_id, org_to_proto(org).SerializeToString(), _headers(ORGS, org_id, org.revision, org_id, now)
     )
+
+
+def guardrail_message(guardrail: Guardrail, now: datetime) -> OutboxMessage:
+    """The record that publishes a guardrail."""
+    name = guardrail.guardrail_id
+    return OutboxMessage(
+        GUARDRAILS.name,
+        name,
+        guardrail_to_proto(guardrail).SerializeToString(),
+        _headers(GUARDRAILS, name, guardrail.revision, name, now),
+    )
+
+
+def guardrail_tombstone(guardrail_id: str, revision: int, now: datetime) -> OutboxMessage:
+    """The record that publishes that a guardrail is gone."""
+    headers = _headers(GUARDRAILS, guardrail_id, revision, guardrail_id, now)
+    return OutboxMessage(GUARDRAILS.name, guardrail_id, None, headers)
 
 
 def _headers(topic: Topic, key: str, revision: int, subject: str, now: datetime) -> dict[str, str]:

@@ -9,6 +9,7 @@ from random import Random
 
 from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
 from edge.adapters.endpoint_stats import KafkaEndpointStats
+from edge.adapters.guardrail_client import GrpcGuardrailRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.metering_client import GrpcGenerationRecords
 from edge.adapters.preset_library import GrpcPresetLibrary
@@ -30,6 +31,8 @@ from edge.api.inference.responses.skin import ResponsesSkin
 from edge.api.inference.stream_watch import StreamWatch
 from edge.api.inference.text_completions.skin import TextCompletionsSkin
 from edge.api.management.credits import Credits
+from edge.api.management.guardrail_assignments import GuardrailAssignments
+from edge.api.management.guardrails import Guardrails
 from edge.api.management.keys import Keys
 from edge.api.openapi.handlers import ApiDescription
 from edge.api.presets.handlers import Presets
@@ -37,10 +40,12 @@ from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
 from edge.domain.admission import Admission, Capacity
+from edge.domain.rate_limits import RateLimits
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
 from edge.preset_cache import PresetCache
 from edge.records import Records
+from edge.request_rules import RequestRules
 from edge.response_cache import ResponseCache
 from edge.settings import KeysSettings, Settings
 from servicekit.grpc_client import open_channel
@@ -80,10 +85,12 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         mirror = CatalogMirror(router, clock, random, settings.router.list_interval)
         endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
+        rules = RequestRules(directory, admission, RateLimits(settings.limits.edges))
         generations = Generations(
             router,
             mirror,
             admission,
+            rules,
             clock=clock,
             random=random,
             default_output_tokens=settings.credit.default_output_tokens,
@@ -97,6 +104,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         bodies = JsonBodies(settings.http.body_limit, settings.http.body_timeout)
         watch = StreamWatch(clock, settings.stream.keep_alive, settings.stream.reader_timeout)
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
+        guardrails = GrpcGuardrailRegistry(to_accounts, settings.accounts.timeout)
         skins = (ChatSkin(), ResponsesSkin(clock), MessagesSkin(), TextCompletionsSkin())
         library = GrpcPresetLibrary(to_accounts, settings.accounts.timeout)
         presets = PresetCache(library, clock, fresh=settings.presets.fresh, stale=settings.presets.stale)
@@ -118,6 +126,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             Keys(registry, bodies, clock),
             Credits(registry),
             Presets(skins, library, presets, bodies),
+            Guardrails(guardrails, bodies),
+            GuardrailAssignments(guardrails, bodies),
             ErrorReference(),
         )
         routes = [route for handler in handlers for route in handler.routes()]

@@ -58,6 +58,17 @@ class Catalog:
         """The model of this name with every endpoint, routing suffixes ignored, whether or not it can be served here."""
         return self.listed.get(without_routing_suffixes(slug))
 
+    def names_of(self, slugs: Iterable[str]) -> frozenset[str]:
+        """Every name of every one of these models, routing suffixes left out."""
+        names: set[str] = set()
+        for slug in slugs:
+            name = without_routing_suffixes(slug)
+            names.add(name)
+            model = self.listed.get(name)
+            if model is not None:
+                names.update((model.id, model.canonical_slug))
+        return frozenset(names)
+
     def offers_for(self, slugs: Iterable[str]) -> list[Offer]:
         """What the endpoints of all these models ask; nothing for a model that is not here."""
         return [offer for slug in slugs for offer in self.offers.get(without_routing_suffixes(slug), ())]

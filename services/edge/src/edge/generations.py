@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +16,11 @@ from edge.domain.errors import BrokenAnswerError, EdgeError
 from edge.domain.hold import Demand, dearest_hold
 from edge.domain.principal import Principal
 from edge.domain.prompt_size import estimate_prompt_tokens
+from edge.domain.rate_limits import Claim, Reservation
 from edge.ports import CompletionCall, CompletionRouter
+from edge.request_rules import RequestRules, Ruled
 from servicekit.clock import Clock
-from turnpike.router.v1 import completion_pb2, router_service_pb2
+from turnpike.router.v1 import completion_pb2, policy_pb2, router_service_pb2
 from turnpike.usage.v1 import usage_event_pb2
 
 _CUT_OFF = "The answer was cut off before it was complete."
@@ -65,7 +67,17 @@ class Generation:
         on_message: is told every message as it comes.
     """
 
-    __slots__ = ("_began", "_call", "_on_outcome", "created", "generation_id", "on_message", "outcome", "refused")
+    __slots__ = (
+        "_began",
+        "_call",
+        "_on_outcome",
+        "_stages",
+        "created",
+        "generation_id",
+        "on_message",
+        "outcome",
+        "refused",
+    )
 
     def __init__(
         self,
@@ -73,6 +85,7 @@ class Generation:
         created: int,
         call: CompletionCall,
         on_outcome: Callable[[completion_pb2.Outcome], None],
+        stages: Sequence[policy_pb2.PipelineStage] = (),
     ) -> None:
         self.generation_id = generation_id
         self.created = created
@@ -82,6 +95,7 @@ class Generation:
         self._began = False
         self._call = call
         self._on_outcome = on_outcome
+        self._stages = stages
 
     async def read(self) -> router_service_pb2.CompleteResponse | None:
         """Return the router's next message; None after the one with the outcome.
@@ -100,6 +114,8 @@ class Generation:
             # Only the outcome makes an answer complete; a stream that merely ends was cut.
             raise BrokenAnswerError(_CUT_OFF)
         self._began = True
+        if self._stages and message.HasField("route") and message.route.HasField("metadata"):
+            message.route.metadata.pipeline.MergeFrom(self._stages)
         if self.on_message is not None:
             self.on_message(message)
         if message.HasField("outcome"):
@@ -117,6 +133,7 @@ class Generations:
         router: CompletionRouter,
         catalog: CatalogMirror,
         admission: Admission,
+        rules: RequestRules,
         *,
         clock: Clock,
         random: Random,
@@ -128,6 +145,7 @@ class Generations:
             router: answers.
             catalog: says what a request may cost.
             admission: sets credit aside.
+            rules: of keys and guardrails.
             clock: dates the generations.
             random: names them; need not be secret.
             default_output_tokens: stands in for a limit that a caller does not set.
@@ -135,6 +153,7 @@ class Generations:
         self._router = router
         self._catalog = catalog
         self._admission = admission
+        self._rules = rules
         self._clock = clock
         self._random = random
         self._default_output_tokens = default_output_tokens
@@ -156,13 +175,16 @@ class Generations:
             application: on whose behalf.
 
         Raises:
-            ForbiddenError: the organisation may not spend.
+            ForbiddenError: the organisation may not spend, or a guardrail does not allow it.
+            RateLimitError: a rate limit does not allow it now.
             CreditError: the caller cannot pay.
             DependencyError: the price is not known, because the router has not answered yet.
         """
         principal.org.check_active()
-        request_json = encode_chat_request(request)
-        ticket = await self._admit(principal, request, unix_ms(self._clock.now()))
+        now_ms = unix_ms(self._clock.now())
+        ruled = await self._rules.apply(principal, request, now_ms)
+        request_json = encode_chat_request(ruled.request)
+        ticket, reserved = await self._admit(principal, ruled, now_ms)
         generation_id, created = self.new_id()
         call = self._router.complete(
             router_service_pb2.CompleteRequest(
@@ -177,6 +199,9 @@ class Generations:
                     request_id=application.request_id,
                     app_categories=application.categories,
                     data_region=application.data_region,
+                    policy=ruled.policy,
+                    member_id=principal.key.creator_user_id,
+                    workspace_id=principal.key.workspace_id,
                 ),
                 request_json=request_json,
                 with_metadata=application.wants_metadata,
@@ -186,7 +211,8 @@ class Generations:
             generation_id,
             created,
             call,
-            on_outcome=lambda outcome: ticket.charge(outcome.cost_nano_usd, unix_ms(self._clock.now())),
+            on_outcome=lambda outcome: self._settle(ticket, reserved, outcome),
+            stages=ruled.stages,
         )
         try:
             yield generation
@@ -196,15 +222,28 @@ class Generations:
             call.cancel()
             if generation.refused:
                 ticket.release()
+                reserved.release()
             else:
+                reserved.close()
                 # Without an outcome the caller went away, or the router did: what was generated is billed, and the edge
                 # does not know how much. After an outcome this changes nothing.
                 ticket.charge_estimate(unix_ms(self._clock.now()))
 
-    async def _admit(self, principal: Principal, request: ChatRequest, now_ms: int) -> Ticket:
+    def _settle(self, ticket: Ticket, reserved: Reservation, outcome: completion_pb2.Outcome) -> None:
+        ticket.charge(outcome.cost_nano_usd, unix_ms(self._clock.now()))
+        usage = outcome.usage
+        reserved.settle(usage.prompt_tokens + usage.completion_tokens, outcome.cost_nano_usd)
+
+    async def _admit(self, principal: Principal, ruled: Ruled, now_ms: int) -> tuple[Ticket, Reservation]:
         catalog = await self._catalog.require()
-        body = request.body
+        body = ruled.request.body
         slugs = [slug for slug in (body.model, *(body.models or ())) if slug]
         demand = Demand(estimate_prompt_tokens(body), body.output_limit, body.n or 1)
         hold = dearest_hold(catalog.offers_for(slugs), demand, self._default_output_tokens)
-        return self._admission.admit(principal, hold, now_ms)
+        claim = Claim(catalog.names_of(slugs), demand.prompt_tokens + hold.output_tokens, hold.amount)
+        reserved = self._rules.reserve(ruled, claim, now_ms)
+        try:
+            return self._admission.admit(principal, hold, now_ms), reserved
+        except EdgeError:
+            reserved.release()
+            raise

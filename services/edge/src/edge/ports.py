@@ -10,10 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from contracts.guardrails import Guardrail
 from contracts.rate_limits import RateLimit
 from contracts.spend import SpendInterval
 from edge.domain.principal import Key, Org
-from turnpike.accounts.v1 import key_service_pb2, org_service_pb2, preset_service_pb2
+from turnpike.accounts.v1 import (
+    guardrail_pb2,
+    guardrail_service_pb2,
+    key_service_pb2,
+    org_service_pb2,
+    preset_service_pb2,
+)
 from turnpike.metering.v1 import endpoint_stats_pb2
 from turnpike.router.v1 import router_service_pb2
 from turnpike.usage.v1 import usage_event_pb2
@@ -32,6 +39,18 @@ class KeyDirectory(Protocol):
 
     def age_s(self) -> float:
         """Seconds since the directory was last known to be current."""
+        ...
+
+
+class GuardrailDirectory(Protocol):
+    """Guardrails in memory, as they were last published."""
+
+    def guardrail(self, guardrail_id: str) -> Guardrail | None:
+        """The guardrail, or None."""
+        ...
+
+    def is_deleted(self, guardrail_id: str) -> bool:
+        """Whether it is known to be gone, so that a key that still names it is not bound by it."""
         ...
 
 
@@ -157,6 +176,50 @@ class KeyRegistry(Protocol):
 
     async def credits(self, org_id: str) -> org_service_pb2.GetCreditsResponse:
         """Return what an organisation bought and used."""
+        ...
+
+
+class GuardrailRegistry(Protocol):
+    """Guardrails, as their owner manages them. Every method may raise RefusedError and DependencyError."""
+
+    async def create(
+        self, request: guardrail_service_pb2.CreateGuardrailRequest
+    ) -> guardrail_service_pb2.CreateGuardrailResponse:
+        """Make a guardrail."""
+        ...
+
+    async def list(
+        self, request: guardrail_service_pb2.ListGuardrailsRequest
+    ) -> guardrail_service_pb2.ListGuardrailsResponse:
+        """List the guardrails of a workspace, newest first."""
+        ...
+
+    async def get(self, org_id: str, guardrail_id: str) -> guardrail_pb2.GuardrailRecord:
+        """Return a guardrail. Raises NotFoundError."""
+        ...
+
+    async def update(
+        self, request: guardrail_service_pb2.UpdateGuardrailRequest
+    ) -> guardrail_service_pb2.UpdateGuardrailResponse:
+        """Change a guardrail. Raises NotFoundError, and RefusedError when somebody was faster."""
+        ...
+
+    async def delete(self, org_id: str, guardrail_id: str) -> None:
+        """Delete a guardrail. Raises NotFoundError."""
+        ...
+
+    async def assign(self, request: guardrail_service_pb2.AssignGuardrailRequest) -> int:
+        """Bind keys or members, and return how many. Raises NotFoundError."""
+        ...
+
+    async def unassign(self, request: guardrail_service_pb2.UnassignGuardrailRequest) -> int:
+        """Free keys or members, and return how many were bound. Raises NotFoundError."""
+        ...
+
+    async def assignments(
+        self, request: guardrail_service_pb2.ListAssignmentsRequest
+    ) -> guardrail_service_pb2.ListAssignmentsResponse:
+        """List assignments, newest first. Raises NotFoundError."""
         ...
 
 

@@ -134,6 +134,12 @@ class CreditSettings(Section):
     )
 
 
+class LimitSettings(Section):
+    """Rate limits."""
+
+    edges: int = Field(default=1, ge=1, description="edges that share every rate limit equally")
+
+
 class StateSettings(Section):
     """What outlives a restart."""
 
@@ -155,4 +161,5 @@ class Settings(ServiceSettings):
     cache: CacheSettings = CacheSettings()
     presets: PresetsSettings = Field(default_factory=PresetsSettings)
     credit: CreditSettings = CreditSettings()
+    limits: LimitSettings = LimitSettings()
     state: StateSettings

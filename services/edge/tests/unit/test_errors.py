@@ -19,6 +19,8 @@ EXAMPLES: list[tuple[errors.EdgeError, int, str]] = [
     (errors.ExpiredKeyError(), 401, "authentication"),
     (errors.WrongKeyKindError("no"), 403, "permission_denied"),
     (errors.AddressNotAllowedError(), 403, "permission_denied"),
+    (errors.BudgetExceededError("daily budget of $1", "team"), 403, "permission_denied"),
+    (errors.ContentBlockedError(("email",)), 403, "permission_denied"),
     (errors.FrozenOrgError(), 403, "permission_denied"),
     (errors.InsufficientCreditError(9, 1), 402, "payment_required"),
     (errors.NegativeBalanceError(), 402, "payment_required"),

@@ -24,11 +24,13 @@ from edge.domain.errors import (
 )
 from edge.domain.principal import Principal
 from edge.domain.prompt_size import estimate_prompt_tokens
+from edge.domain.rate_limits import RateLimits
 from edge.domain.slugs import without_routing_suffixes, without_variants
 from edge.generations import Application, Generation, Generations, failure_of
 from edge.records import Records
+from edge.request_rules import RequestRules
 from edge.testing.accounts import USD, MemoryAccounts, known_key, known_org
-from edge.testing.doubles import MemoryGenerationRecords
+from edge.testing.doubles import MemoryGenerationRecords, MemoryKeyDirectory
 from edge.testing.router import Script, ScriptedRouter, break_off, broken, completed, model, refuse, speak
 from servicekit.testing import ManualClock, running
 from turnpike.router.v1 import completion_pb2
@@ -56,6 +58,7 @@ class Bench:
             self.router,
             self.mirror,
             self.admission,
+            RequestRules(MemoryKeyDirectory(), self.admission, RateLimits()),
             clock=self.clock,
             random=Random(1),
             default_output_tokens=1_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from contracts.catalog import Catalog
@@ -99,7 +100,7 @@ class Completions:
         if self.in_flight >= self._most_in_flight:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "This router has no place left", retry_after=1.0)
         task = task_of(command.request, command.caller.data_region)
-        demand = task.demand
+        demand = replace(task.demand, policy=command.caller.policy)
         conversation = self._conversation(task, command.caller.org_id)
         choice = self.choose(demand, conversation=conversation)
         if not choice.candidates:

@@ -20,6 +20,7 @@ FOLDERS = {
     "Observation": "observation",
     "KeyRecord": "key_record",
     "OrgRecord": "org_record",
+    "GuardrailRecord": "guardrail_record",
     "EndpointStats": "endpoint_stats",
 }
 

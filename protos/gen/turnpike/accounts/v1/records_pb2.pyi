@@ -295,6 +295,9 @@ class KeyRecord(_message.Message):
     SPEND_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    GUARDRAIL_ID_FIELD_NUMBER: _builtins.int
+    MEMBER_GUARDRAIL_ID_FIELD_NUMBER: _builtins.int
+    CREATOR_SPEND_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Identifies the key. A version 4 UUID."""
     digest: _builtins.str
@@ -323,6 +326,10 @@ class KeyRecord(_message.Message):
     """The member who made it. Empty when not known."""
     workspace_id: _builtins.str
     """The workspace that it belongs to: the organisation's id for the default one."""
+    guardrail_id: _builtins.str
+    """The guardrail that is assigned to it. Empty for none."""
+    member_guardrail_id: _builtins.str
+    """The guardrail that is assigned to the member who made it. Empty for none."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -359,6 +366,10 @@ class KeyRecord(_message.Message):
     def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
         """Its own rate limits."""
 
+    @_builtins.property
+    def creator_spend(self) -> Global___Spend:
+        """What all keys of the member who made it spent together, as of this record. Absent where no guardrail needs it."""
+
     def __init__(
         self,
         *,
@@ -385,10 +396,13 @@ class KeyRecord(_message.Message):
         spend: Global___Spend | None = ...,
         rate_limits: _abc.Iterable[Global___RateLimit] | None = ...,
         workspace_id: _builtins.str = ...,
+        guardrail_id: _builtins.str = ...,
+        member_guardrail_id: _builtins.str = ...,
+        creator_spend: Global___Spend | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "spend", b"spend", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "creator_spend", b"creator_spend", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "spend", b"spend", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_spend", b"creator_spend", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "guardrail_id", b"guardrail_id", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "member_guardrail_id", b"member_guardrail_id", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from turnpike.router.v1 import policy_pb2 as _policy_pb2
 from turnpike.usage.v1 import token_usage_pb2 as _token_usage_pb2
 from turnpike.usage.v1 import usage_event_pb2 as _usage_event_pb2
 import builtins as _builtins
@@ -40,6 +41,7 @@ class Caller(_message.Message):
     APP_CATEGORIES_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     DATA_REGION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays."""
     key_id: _builtins.str
@@ -66,6 +68,10 @@ class Caller(_message.Message):
     def app_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that the calling application states for itself."""
 
+    @_builtins.property
+    def policy(self) -> _policy_pb2.RoutingPolicy:
+        """Where its requests may go. Absent for anywhere."""
+
     def __init__(
         self,
         *,
@@ -81,10 +87,11 @@ class Caller(_message.Message):
         app_categories: _abc.Iterable[_builtins.str] | None = ...,
         private: _builtins.bool = ...,
         data_region: _builtins.str = ...,
+        policy: _policy_pb2.RoutingPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "policy", b"policy", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -186,6 +193,7 @@ class RouteMetadata(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     ENDPOINTS_TOTAL_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    PIPELINE_FIELD_NUMBER: _builtins.int
     requested_model: _builtins.str
     """The model that the request names first."""
     resolution: _builtins.str
@@ -200,6 +208,10 @@ class RouteMetadata(_message.Message):
     def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteOption]:
         """Endpoints that could serve the request, in the order of attempts."""
 
+    @_builtins.property
+    def pipeline(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.PipelineStage]:
+        """What happened to the request on its way here, in order."""
+
     def __init__(
         self,
         *,
@@ -209,10 +221,11 @@ class RouteMetadata(_message.Message):
         region: _builtins.str = ...,
         endpoints_total: _builtins.int = ...,
         options: _abc.Iterable[Global___RouteOption] | None = ...,
+        pipeline: _abc.Iterable[_policy_pb2.PipelineStage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints_total", b"endpoints_total", "options", b"options", "region", b"region", "requested_model", b"requested_model", "resolution", b"resolution", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints_total", b"endpoints_total", "options", b"options", "pipeline", b"pipeline", "region", b"region", "requested_model", b"requested_model", "resolution", b"resolution", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

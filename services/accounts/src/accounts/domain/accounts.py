@@ -50,6 +50,21 @@ class Org:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyBonds:
+    """What binds a key besides its own settings.
+
+    Attributes:
+        guardrail_id: assigned to the key; empty for none.
+        member_guardrail_id: assigned to the member who made it; empty for none.
+        creator_spend: what all keys of that member spent; None where no guardrail needs it.
+    """
+
+    guardrail_id: str = ""
+    member_guardrail_id: str = ""
+    creator_spend: Spend | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """An API key without the key itself. Amounts in nano-dollars; `limit` None means none.
 
@@ -70,6 +85,7 @@ class ApiKey:
     expires_at: datetime | None
     revision: int
     settings: KeySettings = field(default=KeySettings())
+    bonds: KeyBonds = field(default=KeyBonds())
     last_used_at: datetime | None = None
     spend: Spend = field(default=Spend())
     workspace_id: UUID | None = None

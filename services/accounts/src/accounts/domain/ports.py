@@ -9,8 +9,10 @@ from typing import Protocol
 from uuid import UUID
 
 from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
+from accounts.domain.guardrail_rules import Assignment, AssignmentKind
 from accounts.domain.people import Actor
 from accounts.domain.postings import UsageFact
+from contracts.guardrails import Guardrail
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,46 @@ class KeyStore(Protocol):
 
     async def delete(self, org_id: UUID, digest: str, actor: Actor, now: datetime) -> None:
         """Delete a key. Raises NotFoundError."""
+        ...
+
+
+class GuardrailStore(Protocol):
+    """Guardrails and whom they bind. A guardrail of another organisation is as unknown as one that does not exist."""
+
+    async def add(self, guardrail: Guardrail) -> None:
+        """Store a new guardrail. Raises NotFoundError for the organisation."""
+        ...
+
+    async def page(self, org_id: UUID, workspace_id: UUID, offset: int, limit: int) -> tuple[list[Guardrail], int]:
+        """Return guardrails of a workspace, newest first, and how many there are in all."""
+        ...
+
+    async def get(self, org_id: UUID, guardrail_id: UUID) -> Guardrail:
+        """Return a guardrail. Raises NotFoundError."""
+        ...
+
+    async def replace(self, guardrail: Guardrail) -> None:
+        """Store the next revision of a guardrail. Raises NotFoundError, or AlreadyExistsError when somebody was faster."""
+        ...
+
+    async def delete(self, org_id: UUID, guardrail_id: UUID, now: datetime) -> None:
+        """Delete a guardrail and its assignments. Raises NotFoundError."""
+        ...
+
+    async def assign(self, org_id: UUID, assignments: Sequence[Assignment], now: datetime) -> int:
+        """Bind keys and members, and return how many. Raises NotFoundError for a guardrail or a key."""
+        ...
+
+    async def unassign(
+        self, org_id: UUID, guardrail_id: UUID, digests: Sequence[str], user_ids: Sequence[str], now: datetime
+    ) -> int:
+        """Free keys and members, and return how many were bound. Raises NotFoundError for the guardrail."""
+        ...
+
+    async def assignments(
+        self, org_id: UUID, guardrail_id: UUID | None, kind: AssignmentKind, offset: int, limit: int
+    ) -> tuple[list[Assignment], int]:
+        """Return assignments, newest first, and how many there are. Raises NotFoundError for the guardrail."""
         ...
 
 

@@ -84,17 +84,17 @@ class GrpcKeyRegistry:
         )
         if new.expires_at is not None:
             request.expires_at.FromDatetime(new.expires_at)
-        return await _answer(self._keys.CreateKey(request, timeout=self._timeout_s))
+        return await answered(self._keys.CreateKey(request, timeout=self._timeout_s))
 
     async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
         """List keys, newest first, 100 at most."""
         request = key_service_pb2.ListKeysRequest(org_id=org_id, offset=offset, include_disabled=include_disabled)
-        return await _answer(self._keys.ListKeys(request, timeout=self._timeout_s))
+        return await answered(self._keys.ListKeys(request, timeout=self._timeout_s))
 
     async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:
         """Return one key with what it spent."""
         request = key_service_pb2.GetKeyRequest(org_id=org_id, digest=digest)
-        return await _answer(self._keys.GetKey(request, timeout=self._timeout_s))
+        return await answered(self._keys.GetKey(request, timeout=self._timeout_s))
 
     async def update(self, change: KeyChange) -> key_service_pb2.UpdateKeyResponse:
         """Change a key."""
@@ -108,17 +108,17 @@ class GrpcKeyRegistry:
             include_byok_in_limit=change.fields.include_byok_in_limit,
         )
         _set_fields(request, change.fields)
-        return await _answer(self._keys.UpdateKey(request, timeout=self._timeout_s))
+        return await answered(self._keys.UpdateKey(request, timeout=self._timeout_s))
 
     async def delete(self, org_id: str, digest: str) -> None:
         """Delete a key."""
         request = key_service_pb2.DeleteKeyRequest(org_id=org_id, digest=digest)
-        await _answer(self._keys.DeleteKey(request, timeout=self._timeout_s))
+        await answered(self._keys.DeleteKey(request, timeout=self._timeout_s))
 
     async def credits(self, org_id: str) -> org_service_pb2.GetCreditsResponse:
         """Return what an organisation bought and used."""
         request = org_service_pb2.GetCreditsRequest(org_id=org_id)
-        return await _answer(self._orgs.GetCredits(request, timeout=self._timeout_s))
+        return await answered(self._orgs.GetCredits(request, timeout=self._timeout_s))
 
 
 def _set_fields(request: key_service_pb2.UpdateKeyRequest, fields: KeyFields) -> None:
@@ -136,7 +136,12 @@ def _set_fields(request: key_service_pb2.UpdateKeyRequest, fields: KeyFields) ->
         request.rate_limits.CopyFrom(key_service_pb2.RateLimitList(limits=limits))
 
 
-async def _answer(call: Awaitable[T]) -> T:
+async def answered(call: Awaitable[T]) -> T:
+    """Wait for an answer of accounts.
+
+    Raises:
+        EdgeError: it refused, or did not answer.
+    """
     try:
         return await call
     except grpc.aio.AioRpcError as error:

@@ -50,6 +50,10 @@ def key_from_proto(record: records_pb2.KeyRecord) -> Key:
         ),
         rate_limits=rate_limits_from_proto(record.rate_limits),
         creator_user_id=record.creator_user_id,
+        guardrail_id=record.guardrail_id,
+        member_guardrail_id=record.member_guardrail_id,
+        creator_spend=spend_from_proto(record.creator_spend) if record.HasField("creator_spend") else None,
+        workspace_id=record.workspace_id,
     )
 
 
@@ -72,6 +76,10 @@ def key_to_proto(key: Key) -> records_pb2.KeyRecord:
         ip_ranges=[str(network) for network in key.access.networks],
         rate_limits=rate_limits_to_proto(key.rate_limits),
         creator_user_id=key.creator_user_id,
+        guardrail_id=key.guardrail_id,
+        member_guardrail_id=key.member_guardrail_id,
+        creator_spend=None if key.creator_spend is None else spend_to_proto(key.creator_spend),
+        workspace_id=key.workspace_id,
     )
     if key.expires_at_ms is not None:
         record.expires_at.FromMilliseconds(key.expires_at_ms)

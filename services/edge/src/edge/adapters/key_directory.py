@@ -12,13 +12,14 @@ from google.protobuf.message import DecodeError
 from opentelemetry.metrics import Meter
 
 from contracts import topics
+from contracts.guardrails import Guardrail, guardrail_from_proto, guardrail_to_proto
 from edge.adapters.convert import key_from_proto, key_to_proto, org_from_proto, org_to_proto
 from edge.domain.principal import Key, Org
 from servicekit.clock import Clock
 from servicekit.kafka import CompactedTable
 from servicekit.lifecycle import Component
 from servicekit.settings import KafkaSettings
-from turnpike.accounts.v1 import records_pb2
+from turnpike.accounts.v1 import guardrail_pb2, records_pb2
 
 # Deleted keys that are remembered; a record that comes later than its key's deletion comes within seconds of it.
 _MAX_DELETED: Final = 100_000
@@ -48,8 +49,20 @@ def org_from_bytes(data: bytes) -> Org:
         raise ValueError("not an organisation record") from None
 
 
+def guardrail_from_bytes(data: bytes) -> Guardrail:
+    """Read a guardrail off the wire.
+
+    Raises:
+        ValueError: not a guardrail, or one that cannot be kept.
+    """
+    try:
+        return guardrail_from_proto(guardrail_pb2.GuardrailRecord.FromString(data))
+    except DecodeError:
+        raise ValueError("not a guardrail record") from None
+
+
 class KafkaKeyDirectory:
-    """The two tables as one directory. Nobody is served before both were read to the end that they had at the start."""
+    """The three tables as one directory. Nobody is served before all were read to the end that they had at the start."""
 
     def __init__(
         self,
@@ -102,11 +115,24 @@ class KafkaKeyDirectory:
             on_change=self._org_changed,
             meter=meter,
         )
+        self._deleted_guardrails: OrderedDict[str, None] = OrderedDict()
+        self._guardrails = CompactedTable(
+            settings,
+            clock,
+            topic=topics.GUARDRAILS.name,
+            decode=guardrail_from_bytes,
+            encode=lambda guardrail: guardrail_to_proto(guardrail).SerializeToString(),
+            supersedes=lambda new, old: new.revision >= old.revision,
+            snapshot=folder / f"{topics.GUARDRAILS.name}.snapshot",
+            max_snapshot_age=max_snapshot_age,
+            on_change=self._guardrail_changed,
+            meter=meter,
+        )
 
     @property
-    def tables(self) -> tuple[Component, Component]:
+    def tables(self) -> tuple[Component, ...]:
         """What has to run."""
-        return self._keys, self._orgs
+        return self._keys, self._orgs, self._guardrails
 
     def key(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
@@ -121,6 +147,15 @@ class KafkaKeyDirectory:
         org = self._orgs.get(org_id)
         return org if org is not None and org.org_id == org_id else None
 
+    def guardrail(self, guardrail_id: str) -> Guardrail | None:
+        """The guardrail, or None."""
+        guardrail = self._guardrails.get(guardrail_id)
+        return guardrail if guardrail is not None and guardrail.guardrail_id == guardrail_id else None
+
+    def is_deleted(self, guardrail_id: str) -> bool:
+        """Whether a guardrail is known to be gone."""
+        return guardrail_id in self._deleted_guardrails
+
     def age_s(self) -> float:
         """Seconds since both tables were last known to be current."""
         return max(self._keys.age(), self._orgs.age()).total_seconds()
@@ -131,6 +166,12 @@ class KafkaKeyDirectory:
             if len(self._deleted) > _MAX_DELETED:
                 self._deleted.popitem(last=False)
         self._on_key(digest)
+
+    def _guardrail_changed(self, guardrail_id: str, guardrail: Guardrail | None) -> None:
+        if guardrail is None:
+            self._deleted_guardrails[guardrail_id] = None
+            if len(self._deleted_guardrails) > _MAX_DELETED:
+                self._deleted_guardrails.popitem(last=False)
 
     def _org_changed(self, org_id: str, org: Org | None) -> None:
         if org is not None and org.org_id == org_id:

@@ -114,6 +114,12 @@ class Admission:
         payer = self._payers.get(org_id)
         return payer.org.owed if payer is not None else 0
 
+    def owed_by_key(self, org_id: str, key_id: str) -> int:
+        """Holds and pending costs of a key, in nano-dollars."""
+        payer = self._payers.get(org_id)
+        tab = payer.keys.get(key_id) if payer is not None else None
+        return tab.owed if tab is not None else 0
+
     def sweep(self, org: Org, now_ms: int) -> None:
         """Forget what a new balance of the organisation shows, and the organisation if nothing is left."""
         payer = self._payers.get(org.org_id)

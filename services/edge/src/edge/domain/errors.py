@@ -9,6 +9,8 @@ EdgeError
 ├── ForbiddenError                who calls is known, and may not
 │   ├── WrongKeyKindError
 │   ├── AddressNotAllowedError
+│   ├── BudgetExceededError
+│   ├── ContentBlockedError
 │   └── FrozenOrgError
 ├── CreditError                   who calls is known, and cannot pay
 │   ├── InsufficientCreditError
@@ -81,6 +83,25 @@ class AddressNotAllowedError(ForbiddenError):
 
     def __init__(self) -> None:
         super().__init__("This API key may not be used from this network")
+
+
+class BudgetExceededError(ForbiddenError):
+    """A budget of a guardrail is used up."""
+
+    def __init__(self, budget: str, guardrail: str) -> None:
+        super().__init__(f"The {budget} of the guardrail {guardrail} is exceeded. Contact your organization's admin.")
+
+
+class ContentBlockedError(ForbiddenError):
+    """The request holds what a guardrail blocks.
+
+    Attributes:
+        patterns: names of the filters that found something; never what they found.
+    """
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        super().__init__("Request blocked by a guardrail: it contains " + ", ".join(patterns))
+        self.patterns = patterns
 
 
 class FrozenOrgError(ForbiddenError):

@@ -79,6 +79,10 @@ class Key:
         access: what it may be used for, and from where.
         rate_limits: its own.
         creator_user_id: the member who made it; empty when not known.
+        guardrail_id: assigned to it; empty for none.
+        member_guardrail_id: assigned to the member who made it; empty for none.
+        workspace_id: that it belongs to; empty for the default one.
+        creator_spend: what all keys of that member spent; None where no budget needs it.
     """
 
     key_id: KeyId
@@ -96,6 +100,15 @@ class Key:
     access: KeyAccess = field(default=KeyAccess())
     rate_limits: tuple[RateLimit, ...] = ()
     creator_user_id: str = ""
+    guardrail_id: str = ""
+    member_guardrail_id: str = ""
+    creator_spend: Spend | None = None
+    workspace_id: str = ""
+
+    @property
+    def workspace(self) -> str:
+        """The workspace that it belongs to; the default one has the id of its organisation."""
+        return self.workspace_id or self.org_id
 
     def counted(self, now_ms: int) -> int:
         """What counts towards the limit at a moment, in nano-dollars."""

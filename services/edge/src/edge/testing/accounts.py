@@ -49,6 +49,10 @@ def known_key(record: records_pb2.KeyRecord) -> Key:
         ),
         rate_limits=rate_limits_from_proto(record.rate_limits),
         creator_user_id=record.creator_user_id,
+        guardrail_id=record.guardrail_id,
+        member_guardrail_id=record.member_guardrail_id,
+        creator_spend=spend_from_proto(record.creator_spend) if record.HasField("creator_spend") else None,
+        workspace_id=record.workspace_id,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from contracts.guardrails import Guardrail
 from edge.domain.errors import DependencyError, NotFoundError
 from edge.domain.principal import Key, Org
 from turnpike.metering.v1 import endpoint_stats_pb2
@@ -11,17 +12,21 @@ from turnpike.usage.v1 import usage_event_pb2
 
 
 class MemoryKeyDirectory:
-    """Keys and organisations that a test puts there. Empty and current at first.
+    """Keys, organisations and guardrails that a test puts there. Empty and current at first.
 
     Attributes:
         keys: by digest.
         orgs: by id.
+        guardrails: by id.
+        gone: guardrails that are known to be deleted.
         age: seconds that `age_s` reports.
     """
 
     def __init__(self, keys: Iterable[Key] = (), orgs: Iterable[Org] = ()) -> None:
         self.keys = {key.digest: key for key in keys}
         self.orgs: dict[str, Org] = {org.org_id: org for org in orgs}
+        self.guardrails: dict[str, Guardrail] = {}
+        self.gone: set[str] = set()
         self.age = 0.0
 
     def key(self, digest: str) -> Key | None:
@@ -31,6 +36,14 @@ class MemoryKeyDirectory:
     def org(self, org_id: str) -> Org | None:
         """The organisation, or None."""
         return self.orgs.get(org_id)
+
+    def guardrail(self, guardrail_id: str) -> Guardrail | None:
+        """The guardrail, or None."""
+        return self.guardrails.get(guardrail_id)
+
+    def is_deleted(self, guardrail_id: str) -> bool:
+        """Whether a test said that it is gone."""
+        return guardrail_id in self.gone
 
     def age_s(self) -> float:
         """What a test set."""

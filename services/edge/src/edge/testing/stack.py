@@ -33,6 +33,8 @@ from edge.settings import (
 from edge.testing.accounts import PEPPER, MemoryAccounts
 from edge.testing.conformance import Conformance
 from edge.testing.doubles import MemoryGenerationRecords
+from edge.testing.guardrail_servicer import register_guardrails
+from edge.testing.guardrails import MemoryGuardrails
 from edge.testing.presets import MemoryPresets, register_presets
 from edge.testing.router import ScriptedRouter
 from edge.testing.servicers import register_accounts, register_records, register_router
@@ -41,7 +43,7 @@ from servicekit.grpc_server import GrpcServer
 from servicekit.settings import GrpcServerSettings, KafkaSettings
 from servicekit.testing import RecordingTelemetry, running
 from servicekit.testing.components import make_runtime
-from turnpike.accounts.v1 import records_pb2
+from turnpike.accounts.v1 import guardrail_pb2, records_pb2
 
 _STEP_S = 0.02
 
@@ -59,6 +61,7 @@ class Neighbours:
 
     router: ScriptedRouter = field(default_factory=ScriptedRouter)
     accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
+    guardrails: MemoryGuardrails = field(default_factory=MemoryGuardrails)
     presets: MemoryPresets = field(default_factory=MemoryPresets)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
     targets: dict[str, str] = field(default_factory=dict)
@@ -80,6 +83,7 @@ async def neighbours(around: Neighbours) -> AsyncIterator[Neighbours]:
 
 def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str]:
     register_presets(server, around.presets)
+    register_guardrails(server, around.guardrails)
     return register_accounts(server, around.accounts)
 
 
@@ -89,15 +93,11 @@ class Publisher:
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
 
-    async def publish(self, *records: records_pb2.KeyRecord | records_pb2.OrgRecord) -> None:
+    async def publish(
+        self, *records: records_pb2.KeyRecord | records_pb2.OrgRecord | guardrail_pb2.GuardrailRecord
+    ) -> None:
         """Publish records, in order."""
-        named: list[tuple[str, str, bytes | None]] = [
-            (topics.KEYS.name, record.digest, record.SerializeToString())
-            if isinstance(record, records_pb2.KeyRecord)
-            else (topics.ORGS.name, record.org_id, record.SerializeToString())
-            for record in records
-        ]
-        await self.send(*named)
+        await self.send(*(_named(record) for record in records))
 
     async def bury(self, digest: str) -> None:
         """Publish that a key is gone."""
@@ -112,6 +112,17 @@ class Publisher:
                 await producer.send_and_wait(topic, value, key=key.encode())
         finally:
             await producer.stop()
+
+
+def _named(
+    record: records_pb2.KeyRecord | records_pb2.OrgRecord | guardrail_pb2.GuardrailRecord,
+) -> tuple[str, str, bytes | None]:
+    data = record.SerializeToString()
+    if isinstance(record, records_pb2.KeyRecord):
+        return topics.KEYS.name, record.digest, data
+    if isinstance(record, guardrail_pb2.GuardrailRecord):
+        return topics.GUARDRAILS.name, record.guardrail_id, data
+    return topics.ORGS.name, record.org_id, data
 
 
 @dataclass

@@ -11,12 +11,13 @@ from dialects.answers import ChoiceDelta
 from dialects.chat import decode_chat_request
 from dialects.errors import InvalidRequestError
 from router.domain.demand import Demand
+from router.domain.policy import ANYWHERE, RoutingPolicy
 from router.domain.progress import Command, Ending, Progress, Route
 from router.domain.selection import Choice
 from router.domain.settlement import Caller
 from router.domain.shares import expected_cost
 from router.usage_conversion import STATUSES, attempt_to_proto, tokens_to_proto
-from turnpike.router.v1 import completion_pb2, router_service_pb2
+from turnpike.router.v1 import completion_pb2, policy_pb2, router_service_pb2
 
 _encode = msgspec.json.Encoder().encode
 
@@ -60,6 +61,20 @@ def caller_from_proto(caller: completion_pb2.Caller) -> Caller:
         app_categories=tuple(caller.app_categories),
         private=caller.private,
         data_region=caller.data_region,
+        policy=_policy_from_proto(caller.policy) if caller.HasField("policy") else ANYWHERE,
+    )
+
+
+def _policy_from_proto(message: policy_pb2.RoutingPolicy) -> RoutingPolicy:
+    return RoutingPolicy(
+        allowed_models=tuple(frozenset(each.names) for each in message.allowed_models),
+        ignored_models=frozenset(message.ignored_models),
+        allowed_providers=tuple(frozenset(each.names) for each in message.allowed_providers),
+        ignored_providers=frozenset(message.ignored_providers),
+        zero_retention=frozenset(message.zero_retention_groups),
+        deny_paid_training=message.deny_paid_training,
+        deny_free_training=message.deny_free_training,
+        deny_free_publication=message.deny_free_publication,
     )
 
 

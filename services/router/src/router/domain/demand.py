@@ -26,6 +26,7 @@ from dialects.chat import (
 )
 from dialects.estimates import measure_prompt
 from dialects.parameters import sent_parameters
+from router.domain.policy import ANYWHERE, RoutingPolicy
 
 Sort = Literal["price", "throughput", "latency", "exacto"]
 Strategy = Literal["share", "price2"]
@@ -86,6 +87,7 @@ class Demand:
         min_throughput: tokens per second; max_latency: seconds to the first token; by percentile, all of which should
             hold. Preferences, not demands.
         images, audio_ms, characters, search_units: most of what else is counted; sound in milliseconds.
+        policy: where the caller may go, whatever the request says.
     """
 
     models: tuple[str, ...]
@@ -121,6 +123,7 @@ class Demand:
     audio_ms: int = 0
     characters: int = 0
     search_units: int = 0
+    policy: RoutingPolicy = ANYWHERE
 
     def compresses_for(self, context_length: int) -> bool:
         """Whether a prompt that is too long for a context of this size may be shortened."""

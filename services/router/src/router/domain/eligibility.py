@@ -17,6 +17,8 @@ class ExcludedBy(StrEnum):
     """Why an endpoint cannot serve a request. The public API's words where it has one."""
 
     ALLOWED_PROVIDERS = "allowed_providers"
+    ALLOWED_MODELS = "allowed_models"
+    """Its model is not for this caller."""
     TRAINING = "data_policy:training"
     ZDR = "data_policy:zdr"
     DATA_REGION = "data_region"
@@ -118,6 +120,8 @@ def _prefer(eligible: list[Endpoint], parameter: str, excluded: list[Exclusion])
 def _hard(
     model: Model, endpoint: Endpoint, demand: Demand, credentials: Container[str], at: datetime
 ) -> Exclusion | None:
+    if not demand.policy.allows_model(model):
+        return Exclusion(endpoint, ExcludedBy.ALLOWED_MODELS)
     for check in _CHECKS:
         found = check(endpoint, demand)
         if found is not None:
@@ -146,6 +150,8 @@ def _providers(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | N
         return ExcludedBy.ALLOWED_PROVIDERS, "only"
     if any(names(slug, endpoint) for slug in demand.ignore):
         return ExcludedBy.ALLOWED_PROVIDERS, "ignore"
+    if not demand.policy.allows_provider(endpoint):
+        return ExcludedBy.ALLOWED_PROVIDERS, "policy"
     return None
 
 
@@ -160,9 +166,10 @@ def _service_tier(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] 
 
 
 def _data_policy(endpoint: Endpoint, demand: Demand) -> tuple[ExcludedBy, str] | None:
-    if demand.zero_retention and endpoint.data_policy.retains_prompts:
+    policy, data = demand.policy, endpoint.data_policy
+    if data.retains_prompts and (demand.zero_retention or policy.requires_zero_retention(endpoint)):
         return ExcludedBy.ZDR, ""
-    if demand.deny_training and endpoint.data_policy.trains_on_prompts:
+    if (demand.deny_training and data.trains_on_prompts) or policy.denies_training(endpoint):
         return ExcludedBy.TRAINING, ""
     return None
 

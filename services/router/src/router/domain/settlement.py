@@ -15,6 +15,7 @@ from contracts.operations import Operation
 from dialects.answers import FinishReason
 from dialects.estimates import estimate_text_tokens
 from router.domain.attempts import AttemptRecord
+from router.domain.policy import ANYWHERE, RoutingPolicy
 from router.domain.tokens import CountSource, Tokens
 from router.domain.transcript import Transcript
 
@@ -44,6 +45,8 @@ class Caller:
     app_categories: tuple[str, ...] = ()
     private: bool = False
     data_region: str = ""
+    policy: RoutingPolicy = ANYWHERE
+    """Where its requests may go."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,12 @@ def no_endpoints(choice: Choice, demand: Demand) -> RefusalError:
     reasons = reasons - _OURS or reasons
     if reasons == {ExcludedBy.CONTEXT_LENGTH}:
         return _too_long(choice, demand)
+    if reasons == {ExcludedBy.ALLOWED_MODELS}:
+        return RequestRefusedError(
+            ErrorReason.PERMISSION_DENIED,
+            f"The restrictions of this API key do not allow {_names(choice)}",
+            param="model",
+        )
     if reasons == {ExcludedBy.DATA_REGION}:
         return RequestRefusedError(
             ErrorReason.PERMISSION_DENIED,

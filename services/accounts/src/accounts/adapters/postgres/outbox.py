@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from accounts.adapters.postgres import guardrail_sql
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
-from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, org_from_row
+from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, guardrail_from_row, org_from_row
 from accounts.domain.ports import OutboxMessage, OutboxSender, Published
-from accounts.records import key_message, key_tombstone, org_message
+from accounts.records import guardrail_message, guardrail_tombstone, key_message, key_tombstone, org_message
 from contracts import topics
 from servicekit.failpoints import Failpoints
 
@@ -125,12 +126,22 @@ async def _published_cluster(connection: AsyncConnection) -> str | None:
 
 
 async def _everything(connection: AsyncConnection) -> AsyncIterator[list[OutboxMessage]]:
-    """Every organisation and key, page by page."""
+    """Every organisation, guardrail and key, page by page."""
     now: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
     after = _BEFORE_ALL
     while orgs := list(await connection.execute(_ORGS, {"after": after, "limit": _PAGE})):
         yield [org_message(org_from_row(row), now) for row in orgs]
         after = orgs[-1].org_id
+    after = _BEFORE_ALL
+    # Before the keys that they bind: an edge that meets a guardrail that it does not know refuses the key.
+    while guardrails := list(await connection.execute(guardrail_sql.EVERY, {"after": after, "limit": _PAGE})):
+        yield [
+            guardrail_message(guardrail_from_row(row), now)
+            if row.deleted_at is None
+            else guardrail_tombstone(str(row.guardrail_id), row.revision, now)
+            for row in guardrails
+        ]
+        after = guardrails[-1].guardrail_id
     after = _BEFORE_ALL
     while keys := list(await connection.execute(_KEYS, {"after": after, "limit": _PAGE})):
         kept = await keys_from_rows(connection, (row for row in keys if row.deleted_at is None), now.date())

@@ -6,11 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from google.protobuf import json_format
+
 from accounts.adapters.postgres.workspace_rows import BUDGET_STATES, budget_states_from_json
-from accounts.domain.accounts import ApiKey, KeyKind, Org, OrgStatus
+from accounts.domain.accounts import ApiKey, KeyBonds, KeyKind, Org, OrgStatus
 from accounts.domain.key_settings import KeySettings
+from contracts.guardrails import Guardrail, policy_from_proto
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
 from contracts.spend import Spend, SpendInterval
+from turnpike.accounts.v1 import guardrail_pb2
 
 ORG_COLUMNS: Final = (
     f"org_id, name, status, balance_nano, credits_nano, usage_nano, settled_until, revision, {BUDGET_STATES}"
@@ -37,8 +41,8 @@ def org_from_row(row: Any) -> Org:
     )
 
 
-def key_from_row(row: Any, spend: Spend) -> ApiKey:
-    """Read a row of KEY_COLUMNS, with what the key spent."""
+def key_from_row(row: Any, spend: Spend, bonds: KeyBonds) -> ApiKey:
+    """Read a row of KEY_COLUMNS, with what the key spent and what binds it."""
     return ApiKey(
         key_id=row.key_id,
         org_id=row.org_id,
@@ -62,9 +66,26 @@ def key_from_row(row: Any, spend: Spend) -> ApiKey:
             ip_ranges=tuple(row.ip_ranges),
             rate_limits=rate_limits_from_json(row.rate_limits),
         ),
+        bonds=bonds,
         last_used_at=row.last_used_at,
         workspace_id=row.workspace_id,
         spend=spend,
+    )
+
+
+def guardrail_from_row(row: Any) -> Guardrail:
+    """Read a row of guardrails."""
+    return Guardrail(
+        guardrail_id=str(row.guardrail_id),
+        org_id=str(row.org_id),
+        workspace_id=str(row.workspace_id),
+        name=row.name,
+        policy=policy_from_proto(json_format.Parse(row.policy, guardrail_pb2.GuardrailPolicy())),
+        created_at=row.created_at,
+        description=row.description,
+        is_workspace_default=row.is_workspace_default,
+        updated_at=row.updated_at,
+        revision=row.revision,
     )
 
 

@@ -67,6 +67,22 @@ CHARGE_ORGS = text(
     """  # noqa: S608 - constant columns
 )
 
+# Organisations where a guardrail has a budget: their edges must know what every key spends, and what its maker does.
+BUDGETED_ORGS = text(
+    """
+    SELECT DISTINCT org_id FROM guardrails
+    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) AND limit_nano IS NOT NULL AND deleted_at IS NULL
+    """
+)
+
+KEYS_OF_SAME_CREATORS = text(
+    """
+    SELECT other.key_id FROM api_keys AS used JOIN api_keys AS other USING (org_id, creator_user_id)
+    WHERE used.key_id = ANY(CAST(:key_ids AS uuid[])) AND used.org_id = ANY(CAST(:org_ids AS uuid[]))
+      AND used.creator_user_id <> '' AND other.deleted_at IS NULL
+    """
+)
+
 LOCK_KEYS = text("SELECT key_id FROM api_keys WHERE key_id = ANY(CAST(:key_ids AS uuid[])) ORDER BY key_id FOR UPDATE")
 
 CHARGE_KEYS = text(

@@ -134,7 +134,9 @@ class PostgresSettlementStore:
         await enqueue(connection, [org_message(org_from_row(row), now) for row in changed])
 
     async def _write_keys(self, connection: AsyncConnection, postings: Postings, now: datetime) -> None:
-        key_ids = sorted({*postings.key_spend, *postings.key_used_at})
+        used = {*postings.key_spend, *postings.key_used_at}
+        budgeted = await self._budgeted(connection, postings)
+        key_ids = sorted(used | await self._of_same_creators(connection, used, budgeted))
         await connection.execute(sql.LOCK_KEYS, {"key_ids": key_ids})
         charged = await connection.execute(
             sql.CHARGE_KEYS,
@@ -145,12 +147,27 @@ class PostgresSettlementStore:
                 "used": [postings.key_used_at.get(key_id) for key_id in key_ids],
             },
         )
-        # Only a limit makes the spend of a key matter to an edge.
-        limited = [row for row in charged if row.limit_nano is not None and row.deleted_at is None]
+        # Only a limit or a budget makes the spend of a key matter to an edge.
+        limited = [
+            row for row in charged if row.deleted_at is None and (row.limit_nano is not None or row.org_id in budgeted)
+        ]
         await connection.execute(sql.ADD_DAILY_SPEND, _day_columns(postings))
         await enqueue(
             connection, [key_message(key, now) for key in await keys_from_rows(connection, limited, now.date())]
         )
+
+    async def _budgeted(self, connection: AsyncConnection, postings: Postings) -> set[UUID]:
+        found = await connection.execute(sql.BUDGETED_ORGS, {"org_ids": list(postings.org_usage)})
+        return set(found.scalars())
+
+    async def _of_same_creators(
+        self, connection: AsyncConnection, used: Collection[UUID], budgeted: Collection[UUID]
+    ) -> set[UUID]:
+        """What a member spends counts for each key of the member."""
+        if not budgeted:
+            return set()
+        values = {"key_ids": list(used), "org_ids": list(budgeted)}
+        return set((await connection.execute(sql.KEYS_OF_SAME_CREATORS, values)).scalars())
 
     async def _reject(
         self, connection: AsyncConnection, batch: SettlementBatch, rejected: Sequence[Rejected], now: datetime

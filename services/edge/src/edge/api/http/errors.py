@@ -122,6 +122,8 @@ def problem_of(error: BaseException) -> Problem:
         return _invalid(str(error), error.param)
     if isinstance(error, errors.RateLimitError):
         return _limited(error)
+    if isinstance(error, errors.ContentBlockedError):
+        return Problem(403, "permission_denied", str(error), {"patterns": list(error.patterns)})
     for kind in type(error).__mro__:
         treatment = _PLAIN.get(kind)
         if treatment is not None:

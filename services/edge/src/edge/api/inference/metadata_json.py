@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from turnpike.router.v1 import completion_pb2
+from turnpike.router.v1 import completion_pb2, policy_pb2
 
 _encode = msgspec.json.Encoder().encode
 # What an attempt that failed without an answer is shown as: there was no status.
@@ -49,6 +51,19 @@ def metadata_json(route: completion_pb2.Route) -> bytes | None:
             "endpoints": {"total": metadata.endpoints_total, "available": available},
             "attempts": attempts,
             "params": {"order": metadata.strategy},
-            "pipeline": [],
+            "pipeline": [_stage_json(stage) for stage in metadata.pipeline],
         }
     )
+
+
+def _stage_json(stage: policy_pb2.PipelineStage) -> dict[str, Any]:
+    document: dict[str, Any] = {"type": stage.type, "name": stage.name}
+    for name, value in (
+        ("summary", stage.summary),
+        ("guardrail_id", stage.guardrail_id),
+        ("guardrail_scope", stage.guardrail_scope),
+        ("data", msgspec.Raw(stage.data_json) if stage.data_json else None),
+    ):
+        if value:
+            document[name] = value
+    return document

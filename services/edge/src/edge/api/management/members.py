@@ -128,12 +128,12 @@ class JsonMembers:
             raise self.wrong(name, f"expected one of {', '.join(choices)}")
         return choices[value]
 
-    def texts(self, name: str) -> tuple[str, ...] | None:
-        """Return strings, none of them empty. The list must not be empty: null is what restricts nothing."""
+    def texts(self, name: str, *, may_be_empty: bool = False) -> tuple[str, ...] | None:
+        """Return strings, none of them empty. Where null is what restricts nothing, the list must not be empty."""
         values = self._list(name)
         if values is None:
             return None
-        if not values:
+        if not values and not may_be_empty:
             raise self.wrong(name, "expected at least one entry; null means no restriction")
         for index, value in enumerate(values):
             if not isinstance(value, str) or not value:

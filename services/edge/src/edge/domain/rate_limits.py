@@ -1,0 +1,206 @@
+"""Rate limits at one edge: requests, tokens and spending by minute and day of the clock, and requests in hand.
+
+A request reserves what it could use when it starts, all of its limits or none of them; when it has ended, what it did not use
+is given back. So requests that start together cannot pass a limit together. Each of several edges has its share of a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.money import usd_text
+from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
+from edge.domain.errors import RateLimitError
+
+_WINDOW_MS: Final[Mapping[RateInterval, int]] = {RateInterval.MINUTE: 60_000, RateInterval.DAY: 86_400_000}
+# When a place among the requests in hand is free again, nobody knows.
+_CONCURRENCY_RETRY_MS: Final = 1_000
+
+_Name = tuple[str, LimitedQuantity, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSet:
+    """The limits of one subject: a key, a member, an organisation, an address.
+
+    Attributes:
+        subject: names it among all subjects.
+        noun: what it is, for the caller, such as `this API key`.
+        limits: its limits.
+    """
+
+    subject: str
+    noun: str
+    limits: Collection[RateLimit]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request could use.
+
+    Attributes:
+        models: every name of every model that may answer it.
+        tokens: of prompt and answer.
+        spend: nano-dollars.
+    """
+
+    models: frozenset[str] = frozenset()
+    tokens: int = 0
+    spend: int = 0
+
+    def amount(self, quantity: LimitedQuantity) -> int:
+        """What it could use of a quantity."""
+        match quantity:
+            case LimitedQuantity.TOKENS:
+                return self.tokens
+            case LimitedQuantity.SPEND:
+                return self.spend
+            case _:
+                return 1
+
+
+class _Windows:
+    """Counters of one window, minute or day. Forgotten as a whole when the next one begins, so they stay few."""
+
+    __slots__ = ("length_ms", "number", "used")
+
+    def __init__(self, length_ms: int) -> None:
+        self.length_ms = length_ms
+        self.number = 0
+        self.used: dict[_Name, int] = {}
+
+    def turn(self, now_ms: int) -> None:
+        number = now_ms // self.length_ms
+        if number > self.number:
+            self.number, self.used = number, {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserved:
+    name: _Name
+    interval: RateInterval
+    window: int
+    amount: int
+
+
+class Reservation:
+    """What one request holds of its limits. `settle` once it is known what it used; `close` when it is over."""
+
+    __slots__ = ("_held", "_limits", "_open")
+
+    def __init__(self, limits: RateLimits, held: list[_Reserved]) -> None:
+        self._limits = limits
+        self._held = held
+        self._open = True
+
+    def settle(self, tokens: int, spend: int) -> None:
+        """Say what was used; what was reserved beyond it is given back. A second time changes nothing."""
+        used = {LimitedQuantity.TOKENS: tokens, LimitedQuantity.SPEND: spend}
+        kept = []
+        for each in self._held:
+            if each.name[1] in used:
+                self._limits.give_back(each, each.amount - used[each.name[1]])
+            else:
+                kept.append(each)
+        self._held = kept
+
+    def release(self) -> None:
+        """Nothing was used: everything is given back."""
+        if self._open:
+            self._open = False
+            for each in self._held:
+                self._limits.give_back(each, each.amount)
+            self._held = []
+
+    def close(self) -> None:
+        """The request is over: its place among those in hand is free, and what was not settled stays used."""
+        if self._open:
+            self._open = False
+            for each in self._held:
+                if each.interval is RateInterval.NONE:
+                    self._limits.give_back(each, each.amount)
+            self._held = []
+
+
+class RateLimits:
+    """Counts for every subject."""
+
+    def __init__(self, edges: int = 1) -> None:
+        """Make counters.
+
+        Args:
+            edges: how many edges there are; each has an equal share of every limit, 1 at least.
+        """
+        self._edges = edges
+        self._windows = {interval: _Windows(length) for interval, length in _WINDOW_MS.items()}
+        self._in_hand: dict[_Name, int] = {}
+
+    def reserve(self, sets: Iterable[LimitSet], claim: Claim, now_ms: int) -> Reservation:
+        """Reserve what a request could use.
+
+        A request that could use more than a limit has takes all of it, if nothing is taken yet: otherwise a limit below what
+        one answer may have would refuse everything.
+
+        Args:
+            sets: whose limits hold.
+            claim: what the request could use.
+            now_ms: Unix milliseconds.
+
+        Raises:
+            RateLimitError: a limit does not allow it; nothing is reserved.
+        """
+        held: list[_Reserved] = []
+        for windows in self._windows.values():
+            windows.turn(now_ms)
+        for each in sets:
+            for limit in each.limits:
+                if not limit.model or limit.model in claim.models:
+                    held.append(self._checked(each, limit, claim.amount(limit.quantity), now_ms))
+        for reserved in held:
+            counters = self._counters(reserved.interval)
+            counters[reserved.name] = counters.get(reserved.name, 0) + reserved.amount
+        return Reservation(self, held)
+
+    def give_back(self, reserved: _Reserved, amount: int) -> None:
+        """Take an amount, which may be negative, off a counter whose window is not over."""
+        if reserved.interval is not RateInterval.NONE and self._windows[reserved.interval].number != reserved.window:
+            return
+        counters = self._counters(reserved.interval)
+        left = counters.get(reserved.name, 0) - amount
+        if left > 0:
+            counters[reserved.name] = left
+        else:
+            counters.pop(reserved.name, None)
+
+    def _checked(self, owner: LimitSet, limit: RateLimit, wanted: int, now_ms: int) -> _Reserved:
+        share = max(1, limit.amount // self._edges)
+        name = (owner.subject, limit.quantity, limit.model)
+        used = self._counters(limit.interval).get(name, 0)
+        amount = min(wanted, share)
+        if used + amount > share:
+            raise self._exceeded(owner, limit, share, share - used, now_ms)
+        window = 0 if limit.interval is RateInterval.NONE else self._windows[limit.interval].number
+        return _Reserved(name, limit.interval, window, amount)
+
+    def _counters(self, interval: RateInterval) -> dict[_Name, int]:
+        return self._in_hand if interval is RateInterval.NONE else self._windows[interval].used
+
+    def _exceeded(self, owner: LimitSet, limit: RateLimit, share: int, left: int, now_ms: int) -> RateLimitError:
+        if limit.interval is RateInterval.NONE:
+            reset_ms = now_ms + _CONCURRENCY_RETRY_MS
+            what = f"{limit.amount} requests at the same time"
+        else:
+            reset_ms = (self._windows[limit.interval].number + 1) * _WINDOW_MS[limit.interval]
+            dollars = limit.quantity is LimitedQuantity.SPEND
+            amount = f"${usd_text(limit.amount)}" if dollars else f"{limit.amount} {limit.quantity.value}"
+            what = f"{amount} per {limit.interval.value}"
+        model = f" with {limit.model}" if limit.model else ""
+        return RateLimitError(
+            f"Rate limit exceeded: {what}{model} for {owner.noun}",
+            limit=share,
+            remaining=max(left, 0),
+            reset_ms=reset_ms,
+            retry_after_s=(reset_ms - now_ms) / 1_000,
+        )

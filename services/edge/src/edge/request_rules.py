@@ -1,0 +1,201 @@
+"""What a key and the guardrails that bind it make of a request, before anything is set aside for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from contracts.guardrails import FilterAction, GuardrailPolicy, default_guardrail_id
+from dialects.chat import ChatRequest
+from edge.domain.admission import Admission
+from edge.domain.errors import ContentBlockedError, DependencyError
+from edge.domain.principal import Key, Principal
+from edge.domain.rate_limits import Claim, LimitSet, RateLimits, Reservation
+from edge.guardrails.content_filters import Findings, Passage, PatternError, apply_filters
+from edge.guardrails.rules import BoundGuardrail, GuardrailScope, Rules, rules_of
+from edge.ports import GuardrailDirectory
+from turnpike.router.v1 import policy_pb2
+
+# Combinations of guardrails that are kept ready; each is a handful of compiled expressions.
+_MAX_RULES: Final = 2_000
+# Text that is looked through on the spot. More would hold up everybody else, so it is done aside, a little at a time.
+_PROMPT_BYTES: Final = 64 * 1024
+_ASIDE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A request as it may go on.
+
+    Attributes:
+        request: with everything replaced that is to be.
+        policy: where it may go; None for anywhere.
+        stages: what was done to it, for callers who ask.
+        limits: the rate limits that hold for it.
+    """
+
+    request: ChatRequest = field(repr=False)
+    policy: policy_pb2.RoutingPolicy | None
+    stages: tuple[policy_pb2.PipelineStage, ...]
+    limits: tuple[LimitSet, ...]
+
+
+class RequestRules:
+    """Applies the rules of keys and guardrails."""
+
+    def __init__(self, directory: GuardrailDirectory, admission: Admission, rates: RateLimits) -> None:
+        """Make the use case.
+
+        Args:
+            directory: has the guardrails.
+            admission: knows what keys owe that their spending does not show yet.
+            rates: counts.
+        """
+        self._directory = directory
+        self._admission = admission
+        self._rates = rates
+        self._ready: OrderedDict[tuple[tuple[str, int, str], ...], Rules] = OrderedDict()
+        self._aside = asyncio.Semaphore(_ASIDE)
+
+    async def apply(self, principal: Principal, request: ChatRequest, now_ms: int) -> Ruled:
+        """Apply what binds a caller to a request.
+
+        Raises:
+            BudgetExceededError: a budget is used up.
+            ContentBlockedError: the request holds what a filter blocks.
+            DependencyError: a guardrail that binds the key is not known here, so nothing can be said.
+        """
+        key = principal.key
+        rules = self._rules(key)
+        limits = [LimitSet(f"key/{key.key_id}", "this API key", key.rate_limits)] if key.rate_limits else []
+        stages: tuple[policy_pb2.PipelineStage, ...] = ()
+        if rules is not None:
+            rules.check_budgets(key, self._admission.owed_by_key(key.org_id, key.key_id), now_ms)
+            limits += rules.limit_sets(key)
+            if rules.filters:
+                request, stages = await self._filtered(rules, request)
+        return Ruled(request, _policy(key, rules.policies if rules is not None else ()), stages, tuple(limits))
+
+    def reserve(self, ruled: Ruled, claim: Claim, now_ms: int) -> Reservation:
+        """Reserve what a request could use of its rate limits.
+
+        Raises:
+            RateLimitError: a limit does not allow it.
+        """
+        return self._rates.reserve(ruled.limits, claim, now_ms)
+
+    def _rules(self, key: Key) -> Rules | None:
+        bound = tuple(self._bound(key))
+        if not bound:
+            return None
+        name = tuple((each.guardrail.guardrail_id, each.guardrail.revision, each.scope.value) for each in bound)
+        rules = self._ready.get(name)
+        if rules is None:
+            try:
+                rules = rules_of(bound)
+            except PatternError:
+                # Checked when it was made; an edge that cannot keep it serves nobody whom it binds.
+                raise DependencyError("accounts") from None
+            self._ready[name] = rules
+            if len(self._ready) > _MAX_RULES:
+                self._ready.popitem(last=False)
+        else:
+            self._ready.move_to_end(name)
+        return rules
+
+    def _bound(self, key: Key) -> Iterator[BoundGuardrail]:
+        for guardrail_id, scope in (
+            (key.guardrail_id, GuardrailScope.KEY),
+            (key.member_guardrail_id, GuardrailScope.MEMBER),
+        ):
+            if not guardrail_id or self._directory.is_deleted(guardrail_id):
+                continue
+            guardrail = self._directory.guardrail(guardrail_id)
+            if guardrail is None or guardrail.org_id != key.org_id:
+                raise DependencyError("accounts")
+            yield BoundGuardrail(guardrail, scope)
+        default = self._directory.guardrail(default_guardrail_id(key.workspace))
+        if default is not None and default.org_id == key.org_id:
+            yield BoundGuardrail(default, GuardrailScope.WORKSPACE)
+
+    async def _filtered(
+        self, rules: Rules, request: ChatRequest
+    ) -> tuple[ChatRequest, tuple[policy_pb2.PipelineStage, ...]]:
+        passages = list(_passages(request.document))
+        if sum(len(passage.text) for passage in passages) <= _PROMPT_BYTES:
+            findings = apply_filters(rules.filters, passages)
+        else:
+            async with self._aside:
+                findings = await asyncio.to_thread(apply_filters, rules.filters, passages)
+        if findings.blocked:
+            raise ContentBlockedError(findings.blocked)
+        if findings.redacted:
+            request = request.with_members({"messages": _rewritten(request.document, findings.passages)})
+        return request, tuple(_stages(rules, findings))
+
+
+def _policy(key: Key, policies: Iterable[GuardrailPolicy]) -> policy_pb2.RoutingPolicy | None:
+    message = policy_pb2.RoutingPolicy()
+    if key.access.models:
+        message.allowed_models.add(names=key.access.models)
+    if key.access.providers:
+        message.allowed_providers.add(names=key.access.providers)
+    zero_retention: set[str] = set()
+    for policy in policies:
+        if policy.allowed_models is not None:
+            message.allowed_models.add(names=policy.allowed_models)
+        if policy.allowed_providers is not None:
+            message.allowed_providers.add(names=policy.allowed_providers)
+        message.ignored_models.extend(policy.ignored_models or ())
+        message.ignored_providers.extend(policy.ignored_providers or ())
+        zero_retention.update(group for group, wanted in policy.retention.items() if wanted)
+        message.deny_paid_training |= policy.paid_training is False
+        message.deny_free_training |= policy.free_training is False
+        message.deny_free_publication |= policy.free_publication is False
+    message.zero_retention_groups.extend(sorted(zero_retention))
+    return message if message.ByteSize() else None
+
+
+def _passages(document: Mapping[str, Any]) -> Iterator[Passage]:
+    """The text of the messages, in order."""
+    for message in document["messages"]:
+        by_user = message.get("role") == "user"
+        content = message.get("content")
+        if isinstance(content, str):
+            yield Passage(content, by_user)
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") == "text":
+                yield Passage(part["text"], by_user)
+
+
+def _rewritten(document: Mapping[str, Any], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """The messages with other texts, which come in the order of `_passages`."""
+    left = iter(texts)
+    messages = []
+    for message in document["messages"]:
+        content = message.get("content")
+        if isinstance(content, str):
+            message = {**message, "content": next(left)}
+        elif isinstance(content, list):
+            parts = [{**part, "text": next(left)} if part.get("type") == "text" else part for part in content]
+            message = {**message, "content": parts}
+        messages.append(message)
+    return messages
+
+
+def _stages(rules: Rules, findings: Findings) -> Iterator[policy_pb2.PipelineStage]:
+    for action, found in ((FilterAction.REDACT, findings.redacted), (FilterAction.FLAG, findings.flagged)):
+        if found:
+            bound = rules.bound[0]
+            yield policy_pb2.PipelineStage(
+                type="guardrail",
+                name="content-filter",
+                summary=f"{action.value}: {', '.join(found)}",
+                data_json=json.dumps({"action": action.value, "matches": found}).encode(),
+                guardrail_id=bound.guardrail.guardrail_id if len(rules.bound) == 1 else "",
+                guardrail_scope=bound.scope.value if len(rules.bound) == 1 else "",
+            )

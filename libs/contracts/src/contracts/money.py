@@ -17,6 +17,8 @@ PicoUsd = NewType("PicoUsd", int)
 
 NANO_PER_USD = 10**9
 PICO_PER_USD = 10**12
+# The whole of an amount, in millionths.
+MAX_FEE_PPM = 1_000_000
 _FEMTO_PER_PICO = 1_000
 _FEMTO_PER_NANO = 1_000_000
 
@@ -164,6 +166,13 @@ def cost(price: UnitPrice, tokens: TokenCounts) -> Cost:
     total = _round_half_even(input_femto + output_pico * _FEMTO_PER_PICO)
     prompt = min(_round_half_even(input_femto), total)
     return Cost(total=NanoUsd(total), prompt=NanoUsd(prompt), completion=NanoUsd(total - prompt))
+
+
+def fee(nano: int, ppm: int) -> NanoUsd:
+    """Return a part of an amount in nano-dollars, in millionths, rounded half to even."""
+    quotient, rest = divmod(nano * ppm, MAX_FEE_PPM)
+    half = MAX_FEE_PPM // 2
+    return NanoUsd(quotient + 1 if rest > half or (rest == half and quotient % 2 == 1) else quotient)
 
 
 def _round_half_even(femto: int) -> int:

@@ -98,10 +98,26 @@ def _check_charge(event: usage_event_pb2.UsageEvent) -> None:
         return
     computed = _computed(event.price, event.usage)
     _require(event.provider_cost_nano_usd in (0, computed), "provider cost is not usage x price")
+    if event.is_byok:
+        _check_fee(event)
+        return
+    _require(not event.byok_fee_ppm, "a fee for a provider key that was not used")
     if event.status == usage_event_pb2.GENERATION_STATUS_FAILED:
         _require(event.cost_nano_usd == 0, "a failed generation has a charge")
     else:
         _require(_is_free_of_charge(event) or event.cost_nano_usd == computed, "cost is not usage x price")
+
+
+def _check_fee(event: usage_event_pb2.UsageEvent) -> None:
+    """The organisation pays the provider itself, and us a part of the list price."""
+    _require(0 <= event.byok_fee_ppm <= money.MAX_FEE_PPM, "byok_fee_ppm is out of range")
+    if event.status == usage_event_pb2.GENERATION_STATUS_FAILED:
+        _require(event.cost_nano_usd == 0, "a failed generation has a charge")
+        return
+    fee = money.fee(event.provider_cost_nano_usd, event.byok_fee_ppm)
+    _require(
+        event.cost_nano_usd == fee or _is_free_of_charge(event), "cost is not the fee of what the provider charges"
+    )
 
 
 def _is_free_of_charge(event: usage_event_pb2.UsageEvent) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import SystemRandom
@@ -16,6 +17,7 @@ from accounts.adapters.oidc_provider import HttpOidcProvider, OidcClient
 from accounts.adapters.passwords import Argon2Passwords
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
+from accounts.adapters.postgres.byok_store import PostgresByokStore
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.adapters.postgres.key_store import PostgresKeyStore
@@ -30,6 +32,7 @@ from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceM
 from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
 from accounts.api import (
     audit_service,
+    byok_service,
     guardrail_service,
     key_service,
     member_service,
@@ -39,6 +42,7 @@ from accounts.api import (
     workspace_service,
 )
 from accounts.auth_codes import AuthCodes
+from accounts.byok import Byok
 from accounts.failpoints import POINTS
 from accounts.guardrails import Guardrails
 from accounts.identity import Identity
@@ -49,6 +53,7 @@ from accounts.sessions import Sessions
 from accounts.settings import OidcSettings, PostgresSettings, Settings
 from accounts.settlement import Settlement
 from accounts.workspaces import Workspaces
+from contracts.sealed_secrets import parse_keks
 from contracts.topics import USAGE
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
@@ -56,6 +61,7 @@ from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordConsumer, RecordSink
 from servicekit.lifecycle import Runtime, Service
 from turnpike.accounts.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from turnpike.accounts.v1.byok_service_pb2_grpc import add_ByokServiceServicer_to_server
 from turnpike.accounts.v1.guardrail_service_pb2_grpc import add_GuardrailServiceServicer_to_server
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from turnpike.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
@@ -77,6 +83,16 @@ def database(settings: PostgresSettings, clock: Clock) -> Database:
         statement_timeout=settings.statement_timeout,
         owner_dsn=settings.owner_dsn.get_secret_value() if settings.migrate and settings.owner_dsn else None,
     )
+
+
+def byok_of(settings: Settings, store: Database, clock: Clock) -> Byok:
+    """Make what is done with customers' own provider keys.
+
+    Raises:
+        ValueError: the file of key-encryption keys is not one.
+    """
+    keks = None if settings.byok.keks is None else parse_keks(settings.byok.keks.read_text())
+    return Byok(PostgresByokStore(store), keks, clock, SystemRandom(), secrets.token_bytes)
 
 
 @asynccontextmanager
@@ -125,13 +141,15 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         codes = AuthCodes(PostgresAuthCodeStore(store), identity, clock, random, pepper)
         add_SessionServiceServicer_to_server(session_service.SessionServicer(sessions, codes), server)
         add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
+        byok = byok_of(settings, store, clock)
+        add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
         guardrails = Guardrails(PostgresGuardrailStore(store), clock, random)
         add_GuardrailServiceServicer_to_server(guardrail_service.GuardrailServicer(guardrails), server)
         return [
             service.SERVICE_NAME
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
-                preset_service, guardrail_service,
+                preset_service, guardrail_service, byok_service,
             )
         ]  # fmt: skip
 

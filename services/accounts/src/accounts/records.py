@@ -12,7 +12,7 @@ from accounts.domain.budgets import BudgetInterval, BudgetState
 from accounts.domain.ports import OutboxMessage
 from contracts.guardrails import Guardrail, guardrail_to_proto
 from contracts.rate_limits import rate_limits_to_proto
-from contracts.spend import SpendInterval, spend_to_proto
+from contracts.spend import PeriodSpend, Spend, SpendInterval, spend_to_proto
 from contracts.topics import GUARDRAILS, KEYS, ORGS, Topic, cloud_event_headers
 from turnpike.accounts.v1 import records_pb2
 
@@ -73,6 +73,10 @@ def org_to_proto(org: Org) -> records_pb2.OrgRecord:
         settled_until=timestamp(org.settled_until),
         revision=org.revision,
         workspace_budgets=[budget_to_proto(budget) for budget in org.budgets],
+        byok_revision=org.byok_revision,
+        byok_spend=spend_to_proto(Spend(org.byok_month, byok=PeriodSpend(monthly=org.byok_month_spent)))
+        if org.byok_month_spent
+        else None,
     )
 
 

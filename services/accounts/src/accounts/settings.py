@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -86,6 +87,12 @@ class OidcSettings(Section):
         return self
 
 
+class ByokSettings(Section):
+    """Customers' own provider keys."""
+
+    keks: Path | None = Field(default=None, description="file of key-encryption keys; without it none are stored")
+
+
 class SettlementSettings(Section):
     """How usage events are gathered before a transaction."""
 
@@ -110,6 +117,7 @@ class Settings(ServiceSettings):
     postgres: PostgresSettings
     keys: KeysSettings
     oidc: OidcSettings = OidcSettings()
+    byok: ByokSettings = ByokSettings()
     settlement: SettlementSettings = SettlementSettings()
     outbox: OutboxSettings = OutboxSettings()
     failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")

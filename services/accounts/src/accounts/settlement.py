@@ -170,6 +170,7 @@ def _fact_from_proto(event: usage_event_pb2.UsageEvent) -> UsageFact:
         cost=event.cost_nano_usd,
         provider_cost=event.provider_cost_nano_usd,
         hedges=_hedges(event.attempts),
+        is_byok=event.is_byok,
         ended_at=event.ended_at.ToDatetime(UTC),
     )
 

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from random import Random
 
+from contracts import money
 from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
+from edge.adapters.byok_client import GrpcByokRegistry
 from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.guardrail_client import GrpcGuardrailRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
@@ -30,6 +32,7 @@ from edge.api.inference.preparation import Preparation
 from edge.api.inference.responses.skin import ResponsesSkin
 from edge.api.inference.stream_watch import StreamWatch
 from edge.api.inference.text_completions.skin import TextCompletionsSkin
+from edge.api.management.byok import Byok
 from edge.api.management.credits import Credits
 from edge.api.management.guardrail_assignments import GuardrailAssignments
 from edge.api.management.guardrails import Guardrails
@@ -40,6 +43,7 @@ from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
 from edge.domain.admission import Admission, Capacity
+from edge.domain.byok_fee import ByokFee
 from edge.domain.rate_limits import RateLimits
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
@@ -94,6 +98,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             clock=clock,
             random=random,
             default_output_tokens=settings.credit.default_output_tokens,
+            byok_fee=ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD),
         )
         records = Records(
             GrpcGenerationRecords(to_metering, settings.metering.timeout),
@@ -126,6 +131,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             Keys(registry, bodies, clock),
             Credits(registry),
             Presets(skins, library, presets, bodies),
+            Byok(GrpcByokRegistry(to_accounts, settings.accounts.timeout), bodies),
             Guardrails(guardrails, bodies),
             GuardrailAssignments(guardrails, bodies),
             ErrorReference(),

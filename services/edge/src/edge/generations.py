@@ -12,6 +12,7 @@ from contracts import ids
 from dialects.chat import ChatRequest, encode_chat_request
 from edge.catalog import CatalogMirror
 from edge.domain.admission import Admission, Ticket
+from edge.domain.byok_fee import NO_FEE, ByokFee
 from edge.domain.errors import BrokenAnswerError, EdgeError
 from edge.domain.hold import Demand, dearest_hold
 from edge.domain.principal import Principal
@@ -138,6 +139,7 @@ class Generations:
         clock: Clock,
         random: Random,
         default_output_tokens: int,
+        byok_fee: ByokFee = NO_FEE,
     ) -> None:
         """Make the use case.
 
@@ -149,6 +151,7 @@ class Generations:
             clock: dates the generations.
             random: names them; need not be secret.
             default_output_tokens: stands in for a limit that a caller does not set.
+            byok_fee: what is charged where an organisation's own provider key pays.
         """
         self._router = router
         self._catalog = catalog
@@ -157,6 +160,7 @@ class Generations:
         self._clock = clock
         self._random = random
         self._default_output_tokens = default_output_tokens
+        self._byok_fee = byok_fee
 
     def new_id(self) -> tuple[str, int]:
         """Name a generation that begins now; gives its id, and the Unix seconds in it."""
@@ -202,6 +206,8 @@ class Generations:
                     policy=ruled.policy,
                     member_id=principal.key.creator_user_id,
                     workspace_id=principal.key.workspace_id,
+                    byok_revision=principal.org.byok_revision,
+                    byok_fee_ppm=self._byok_fee.ppm(principal.org, now_ms),
                 ),
                 request_json=request_json,
                 with_metadata=application.wants_metadata,

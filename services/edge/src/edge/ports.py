@@ -15,6 +15,7 @@ from contracts.rate_limits import RateLimit
 from contracts.spend import SpendInterval
 from edge.domain.principal import Key, Org
 from turnpike.accounts.v1 import (
+    byok_service_pb2,
     guardrail_pb2,
     guardrail_service_pb2,
     key_service_pb2,
@@ -220,6 +221,30 @@ class GuardrailRegistry(Protocol):
         self, request: guardrail_service_pb2.ListAssignmentsRequest
     ) -> guardrail_service_pb2.ListAssignmentsResponse:
         """List assignments, newest first. Raises NotFoundError."""
+        ...
+
+
+class ByokRegistry(Protocol):
+    """Customers' own provider keys, as their owner manages them. Every method may raise RefusedError and DependencyError."""
+
+    async def create(self, request: byok_service_pb2.CreateByokKeyRequest) -> byok_service_pb2.ByokKey:
+        """Store a provider key."""
+        ...
+
+    async def list(self, request: byok_service_pb2.ListByokKeysRequest) -> byok_service_pb2.ListByokKeysResponse:
+        """List provider keys, by provider in the order in which they are tried."""
+        ...
+
+    async def get(self, org_id: str, byok_key_id: str) -> byok_service_pb2.ByokKey:
+        """Return a provider key. Raises NotFoundError."""
+        ...
+
+    async def update(self, request: byok_service_pb2.UpdateByokKeyRequest) -> byok_service_pb2.ByokKey:
+        """Change a provider key. Raises NotFoundError."""
+        ...
+
+    async def delete(self, org_id: str, byok_key_id: str) -> None:
+        """Delete a provider key. Raises NotFoundError."""
         ...
 
 

@@ -140,6 +140,13 @@ class LimitSettings(Section):
     edges: int = Field(default=1, ge=1, description="edges that share every rate limit equally")
 
 
+class ByokSettings(Section):
+    """Fee for requests that customers' own provider keys pay for."""
+
+    fee_ppm: int = Field(default=50_000, ge=0, le=1_000_000, description="millionths of the list price")
+    allowance_usd: int = Field(default=25_000, ge=0, description="list price in a month without a fee")
+
+
 class StateSettings(Section):
     """What outlives a restart."""
 
@@ -162,4 +169,5 @@ class Settings(ServiceSettings):
     presets: PresetsSettings = Field(default_factory=PresetsSettings)
     credit: CreditSettings = CreditSettings()
     limits: LimitSettings = LimitSettings()
+    byok: ByokSettings = ByokSettings()
     state: StateSettings

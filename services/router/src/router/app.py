@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -10,6 +10,8 @@ import grpc
 
 from contracts import topics
 from contracts.catalog import Catalog, ProviderCredentials, parse_catalog, parse_credentials
+from contracts.sealed_secrets import KeyEncryptionKeys, parse_keks
+from router.adapters.customer_keys import GrpcCustomerKeys, NoCustomerKeys
 from router.adapters.health_feed import health_table, verdict_about
 from router.adapters.observations import ObservationListener, ObservationPublisher, Observer
 from router.adapters.providers.access import ProviderAccess
@@ -24,11 +26,13 @@ from router.attempt import Patience
 from router.catalog_listing import CatalogListing
 from router.completions import Completions
 from router.domain.health_view import FleetHealth
+from router.domain.ports import CustomerKeys
 from router.domain.retry_budget import RetryBudget
 from router.domain.stickiness import StickyPlaces
 from router.settings import Settings
 from router.surroundings import Surroundings
 from servicekit import Component, Runtime, Service
+from servicekit.grpc_client import open_channel
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordSink, TopicTail
 from servicekit.watched_files import WatchedFiles
@@ -38,6 +42,26 @@ from turnpike.router.v1 import router_service_pb2_grpc
 @asynccontextmanager
 async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     """Make the router."""
+    byok = settings.byok
+    if byok.keks is None:
+        yield _service(settings, runtime, NoCustomerKeys(), [])
+        return
+    keks = WatchedFiles[KeyEncryptionKeys](
+        "keks",
+        [byok.keks],
+        suffix=".yaml",
+        parse=lambda files: parse_keks(files[0][1]),
+        clock=runtime.clock,
+        interval=settings.catalog.interval,
+    )
+    async with open_channel(byok.accounts, runtime) as to_accounts:
+        customer_keys = GrpcCustomerKeys(to_accounts, lambda: keks.value, runtime.clock, byok.timeout)
+        yield _service(settings, runtime, customer_keys, [keks])
+
+
+def _service(
+    settings: Settings, runtime: Runtime, customer_keys: CustomerKeys, watched: Sequence[Component]
+) -> Service:
     # Seeded by the operating system. It shares traffic out and guards no secret, so it may be fast.
     clock, random = runtime.clock, Random()  # noqa: S311 - see above
     health = FleetHealth(random, lambda endpoint_id: verdict_about(verdicts, endpoint_id, settings.region))
@@ -100,7 +124,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     listing = CatalogListing(
         catalog=lambda: access.catalog, credentials=lambda: access.slugs, health=health, clock=clock
     )
-    service = RouterService(completions, listing, clock, settings.timeouts.total.total_seconds(), settings.region)
+    longest = settings.timeouts.total.total_seconds()
+    service = RouterService(completions, listing, customer_keys, clock, longest, settings.region)
 
     def register(server: grpc.aio.Server) -> list[str]:
         router_service_pb2_grpc.add_RouterServiceServicer_to_server(service, server)
@@ -108,7 +133,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
 
     telling, hearing = _observations(settings, runtime, health, access)
     runtime.readiness.add("spool", lambda: spool.accepting)
-    yield Service(
+    return Service(
         components=[
             GrpcServer(settings.grpc, runtime, register),
             providers,
@@ -120,6 +145,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             verdicts,
             credentials,
             catalog,
+            *watched,
         ]
     )
 

@@ -9,6 +9,7 @@ from contracts.catalog import Endpoint
 from dialects.answers import Answer, FinishReason
 from dialects.upstream import UpstreamRequest
 from router.domain.attempts import OUTCOMES, AttemptFailure, AttemptOutcome, AttemptRecord, FailureKind
+from router.domain.customer_keys import CustomerKey
 from router.domain.errors import AttemptFailedError
 from router.domain.health_view import FleetHealth, Showing
 from router.domain.key_pool import KEY_FAILURES, KeyPools
@@ -74,6 +75,7 @@ class Attempt:
         patience: Patience,
         keys: KeyPools,
         key: int = 0,
+        customer_key: CustomerKey | None = None,
         prompt_tokens: int = 0,
         on_end: Callable[[Endpoint], None] = lambda endpoint: None,
     ) -> None:
@@ -86,6 +88,7 @@ class Attempt:
         self._trace = trace
         self._keys = keys
         self._key = key
+        self.customer_key = customer_key
         self._on_end = on_end
         self._clock = clock
         self._prompt_tokens = prompt_tokens
@@ -110,7 +113,12 @@ class Attempt:
             AttemptFailedError: the endpoint gave nothing usable, and nothing was shown yet; another one may do.
         """
         self._call = await self._providers.call(
-            self.endpoint, request, key=self._key, stream=self._stream, within=self._time_left(self._started, deadline)
+            self.endpoint,
+            request,
+            key=self._key,
+            stream=self._stream,
+            within=self._time_left(self._started, deadline),
+            credential=None if self.customer_key is None else self.customer_key.reveal,
         )
         answers: list[Answer] = []
         while True:
@@ -156,7 +164,8 @@ class Attempt:
             self._health.showed_life(
                 self._dispatch, self._progress, seconds if self._stream else None, self._prompt_tokens
             )
-            self._keys.answered(self.endpoint, self._key, self._progress, seconds)
+            if self.customer_key is None:
+                self._keys.answered(self.endpoint, self._key, self._progress, seconds)
             if self._stream:
                 self._trace.first_token(seconds)
         return Step(new)
@@ -203,7 +212,12 @@ class Attempt:
     def _blame(self, failure: AttemptFailure) -> None:
         """Hold the failure against the key where it is the key's, and against the endpoint once it has no other key."""
         now, retry_after = self._clock.monotonic(), failure.retry_after
-        self._keys.failed(self.endpoint, self._key, now, failure.kind, retry_after)
+        if self.customer_key is not None and failure.kind in KEY_FAILURES:
+            # A customer's key that is refused or limited says nothing of what others meet there.
+            self._health.abandoned(self._dispatch)
+            return
+        if self.customer_key is None:
+            self._keys.failed(self.endpoint, self._key, now, failure.kind, retry_after)
         if failure.kind in KEY_FAILURES and self._keys.has_several(self.endpoint):
             wait = self._keys.wait(self.endpoint, now)
             if not wait:
@@ -236,7 +250,8 @@ class Attempt:
             latency_ms=round((until - self._started) * 1000),
             failure=kind,
         )
-        self._keys.release(self.endpoint, self._key)
+        if self.customer_key is None:
+            self._keys.release(self.endpoint, self._key)
         self._on_end(self.endpoint)
         return True
 

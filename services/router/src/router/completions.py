@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
 from contracts.catalog import Catalog
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId, OrgId
+from router.domain.customer_choice import with_customer_keys
+from router.domain.customer_keys import CustomerKey
 from router.domain.demand import Demand, Strategy
 from router.domain.errors import NotAcceptingError
 from router.domain.health_view import EndpointState
@@ -60,10 +62,12 @@ class Completions:
         conversation: Conversation | None = None,
         *,
         complete: bool = False,
+        own: frozenset[str] = frozenset(),
     ) -> Choice:
         """Say where a request would go now; `random` instead of the router's own source makes it repeatable.
 
-        With `complete`, every endpoint is looked at, also those of a model with very many.
+        With `complete`, every endpoint is looked at, also those of a model with very many. `own` has the providers that the
+        caller has keys for.
 
         Raises:
             RefusalError: it names no model, or one that is not on offer.
@@ -80,7 +84,7 @@ class Completions:
         return choose(
             self._catalog(),
             demand,
-            self._credentials(),
+            self._credentials() | own,
             state_of,
             random or self._random,
             at=now,
@@ -89,8 +93,12 @@ class Completions:
             complete=complete,
         )
 
-    def begin(self, command: Command) -> Generation:
+    def begin(self, command: Command, customer_keys: Sequence[CustomerKey] = ()) -> Generation:
         """Take on a completion or another operation. It keeps its place until it is abandoned or its progress has ended.
+
+        Args:
+            command: what to complete.
+            customer_keys: the caller's own provider keys, in the order in which they are tried.
 
         Raises:
             RefusalError: nothing can serve the request, or this router takes no work.
@@ -102,7 +110,9 @@ class Completions:
         task = task_of(command.request, command.caller.data_region)
         demand = replace(task.demand, policy=command.caller.policy)
         conversation = self._conversation(task, command.caller.org_id)
-        choice = self.choose(demand, conversation=conversation)
+        own = frozenset(key.provider for key in customer_keys)
+        choice = self.choose(demand, conversation=conversation, own=own)
+        choice = with_customer_keys(choice, customer_keys, self._credentials(), pooled=demand.pooled)
         if not choice.candidates:
             raise no_endpoints(choice, demand)
         self.in_flight += 1

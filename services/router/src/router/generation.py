@@ -12,7 +12,7 @@ from router.domain.attempts import AttemptFailure
 from router.domain.errors import NotAcceptingError, RefusalError, UsageLogError
 from router.domain.progress import Command, Ending, Interruption, Progress, Route, interruption, interruption_by
 from router.domain.selection import Choice
-from router.domain.settlement import NO_COST, Answered, GenerationRecord, Status, charge, owed
+from router.domain.settlement import NO_COST, Answered, GenerationRecord, Status, charge, fee_of, owed
 from router.domain.stickiness import Conversation
 from router.domain.task import Task
 from router.domain.transcript import output_of, product_of
@@ -75,6 +75,7 @@ class Generation:
                 self._demand.models[0],
                 self._choice if self._command.with_metadata else None,
                 tuple(self._opening.upstream_bodies),
+                is_byok=attempt.customer_key is not None,
             )
             while not step.ended and step.failure is None:
                 deltas = output_of(step.answers, hide_reasoning=self._hides_reasoning)
@@ -143,6 +144,8 @@ class Generation:
             cut,
             transcript.system_fingerprint,
             transcript.service_tier or attempt.endpoint.service_tier,
+            is_byok=bool(answered.byok_key_id),
+            upstream_cost=answered.provider_cost,
         )
 
     def _succeeded(self, attempt: Attempt) -> None:
@@ -181,12 +184,16 @@ class Generation:
         transcript, tokens = attempt.transcript, self._opening.tokens(attempt)
         # Prices may depend on the prompt's length: here it is counted, at the choice it was estimated.
         price = price_for(attempt.endpoint, tokens.counts.prompt, attempt.dispatched_at)
+        cost, provider_cost = charge(status, tokens, price, transcript.finish_reason), owed(status, tokens, price)
+        own = attempt.customer_key
         return Answered(
             endpoint=attempt.endpoint,
             price=price,
             tokens=tokens,
-            cost=charge(status, tokens, price, transcript.finish_reason),
-            provider_cost=owed(status, tokens, price),
+            cost=cost if own is None else fee_of(cost, provider_cost, self._command.caller.byok_fee_ppm),
+            provider_cost=provider_cost,
+            byok_key_id="" if own is None else own.byok_key_id,
+            byok_fee_ppm=0 if own is None else self._command.caller.byok_fee_ppm,
             finish_reason="error" if status is Status.FAILED else transcript.finish_reason or "",
             native_finish_reason=transcript.native_finish_reason,
             upstream_id=transcript.upstream_id,

@@ -113,7 +113,7 @@ class Opening:
 
     def _fail(self, attempt: Attempt, failure: AttemptFailure) -> None:
         self.note(attempt, failure)
-        self.failed.append(FailedAttempt(attempt.endpoint, failure))
+        self.failed.append(FailedAttempt(attempt.endpoint, failure, attempt.customer_key))
 
     def _hedge_after(self, endpoint: Endpoint) -> float | None:
         """After how many seconds of silence a copy is sent; None for no copy."""
@@ -174,7 +174,10 @@ class Opening:
         """End an attempt that another one was faster than. Its provider is owed what it may count; the caller is not charged."""
         attempt.abandoned()
         attempt.close()
-        if attempt.record is not None:
+        if attempt.record is not None and attempt.customer_key is not None:
+            # The customer's provider invoices the customer.
+            self.records.append(attempt.record)
+        elif attempt.record is not None:
             tokens = self.tokens(attempt)
             price = price_for(attempt.endpoint, tokens.counts.prompt, attempt.dispatched_at)
             expense = Expense(price, tokens, money.cost(price, tokens.counts).total)
@@ -227,7 +230,10 @@ class Opening:
             clock=around.clock,
             patience=around.patience,
             keys=around.keys,
-            key=around.keys.take(leg.endpoint, around.clock.monotonic(), around.random),
+            key=0
+            if leg.customer_key is not None
+            else around.keys.take(leg.endpoint, around.clock.monotonic(), around.random),
+            customer_key=leg.customer_key,
             prompt_tokens=self._demand.prompt_tokens,
             on_end=self._attempt_ended,
         )

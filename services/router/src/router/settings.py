@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from servicekit.settings import (
     Duration,
@@ -33,6 +33,20 @@ class ProviderSettings(Section):
     connections: int = Field(default=4000, ge=1, description="to all providers together")
     host_connections: int = Field(default=1000, ge=1, description="to one host")
     answer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="longest answer that is read")
+
+
+class ByokSettings(Section):
+    """Customers' own provider keys. Without both of the first two there are none."""
+
+    accounts: str = Field(default="", description="their owner: host:port, or dns:///host:port for several")
+    keks: Path | None = Field(default=None, description="file of key-encryption keys; read again when it changes")
+    timeout: Duration = Field(default=parse_duration("2s"), description="of a question about them")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.accounts) != (self.keks is not None):
+            raise ValueError("accounts and keks go together")
+        return self
 
 
 class SpoolSettings(Section):
@@ -93,6 +107,7 @@ class Settings(ServiceSettings):
     kafka: KafkaSettings = KafkaSettings()
     catalog: CatalogSettings
     providers: ProviderSettings
+    byok: ByokSettings = ByokSettings()
     spool: SpoolSettings
     limits: LimitSettings = LimitSettings()
     choice: ChoiceSettings = ChoiceSettings()

@@ -423,6 +423,8 @@ class OrgRecord(_message.Message):
     SETTLED_UNTIL_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     WORKSPACE_BUDGETS_FIELD_NUMBER: _builtins.int
+    BYOK_REVISION_FIELD_NUMBER: _builtins.int
+    BYOK_SPEND_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """Identifies the organisation. A version 4 UUID."""
     name: _builtins.str
@@ -433,6 +435,8 @@ class OrgRecord(_message.Message):
     """Credit bought or given, less everything settled, in nano-dollars, as of this record."""
     revision: _builtins.int
     """Counts the changes to the organisation. A record with a lower revision is late."""
+    byok_revision: _builtins.int
+    """Counts the changes to its own provider keys. 0 when it has never had one."""
     @_builtins.property
     def settled_until(self) -> _timestamp_pb2.Timestamp:
         """Latest end of a generation that is settled in this balance."""
@@ -440,6 +444,10 @@ class OrgRecord(_message.Message):
     @_builtins.property
     def workspace_budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkspaceBudget]:
         """Budgets of its workspaces, with what was spent."""
+
+    @_builtins.property
+    def byok_spend(self) -> Global___Spend:
+        """What it spent with them in a month, at list price, as of this record. Absent when it spent nothing."""
 
     def __init__(
         self,
@@ -451,10 +459,12 @@ class OrgRecord(_message.Message):
         settled_until: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
         workspace_budgets: _abc.Iterable[Global___WorkspaceBudget] | None = ...,
+        byok_revision: _builtins.int = ...,
+        byok_spend: Global___Spend | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["settled_until", b"settled_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["byok_spend", b"byok_spend", "settled_until", b"settled_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_nano_usd", b"balance_nano_usd", "name", b"name", "org_id", b"org_id", "revision", b"revision", "settled_until", b"settled_until", "status", b"status", "workspace_budgets", b"workspace_budgets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_nano_usd", b"balance_nano_usd", "byok_revision", b"byok_revision", "byok_spend", b"byok_spend", "name", b"name", "org_id", b"org_id", "revision", b"revision", "settled_until", b"settled_until", "status", b"status", "workspace_budgets", b"workspace_budgets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from turnpike.usage.v1 import token_usage_pb2 as turnpike_dot_usage_dot_v1_dot_t
 from turnpike.usage.v1 import usage_event_pb2 as turnpike_dot_usage_dot_v1_dot_usage__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#turnpike/router/v1/completion.proto\x12\x12turnpike.router.v1\x1a\x1fturnpike/router/v1/policy.proto\x1a#turnpike/usage/v1/token_usage.proto\x1a#turnpike/usage/v1/usage_event.proto\"\xaa\x02\n\x06\x43\x61ller\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rhold_nano_usd\x18\x03 \x01(\x03\x12\x14\n\x0chttp_referer\x18\x04 \x01(\t\x12\x11\n\tapp_title\x18\x05 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x14 \x01(\t\x12\x11\n\tmember_id\x18\x15 \x01(\t\x12\x12\n\nuser_agent\x18\x16 \x01(\t\x12\x12\n\nrequest_id\x18\x17 \x01(\t\x12\x16\n\x0e\x61pp_categories\x18\x18 \x03(\t\x12\x0f\n\x07private\x18\x19 \x01(\x08\x12\x13\n\x0b\x64\x61ta_region\x18\x1e \x01(\t\x12\x31\n\x06policy\x18( \x01(\x0b\x32!.turnpike.router.v1.RoutingPolicy\"\xd7\x01\n\x05Route\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rprovider_name\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x04 \x01(\t\x12\x33\n\x0f\x66\x61iled_attempts\x18\x05 \x03(\x0b\x32\x1a.turnpike.usage.v1.Attempt\x12\x33\n\x08metadata\x18\x06 \x01(\x0b\x32!.turnpike.router.v1.RouteMetadata\x12\x17\n\x0fupstream_bodies\x18\x07 \x03(\x0c\"H\n\x0bRouteOption\x12\x15\n\rprovider_name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x03 \x01(\t\"\xde\x01\n\rRouteMetadata\x12\x17\n\x0frequested_model\x18\x01 \x01(\t\x12\x12\n\nresolution\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x17\n\x0f\x65ndpoints_total\x18\x05 \x01(\x05\x12\x30\n\x07options\x18\x06 \x03(\x0b\x32\x1f.turnpike.router.v1.RouteOption\x12\x33\n\x08pipeline\x18\x14 \x03(\x0b\x32!.turnpike.router.v1.PipelineStage\"Y\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x11\n\targuments\x18\x05 \x01(\t\"\x80\x03\n\x0b\x43hoiceDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\treasoning\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07refusal\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x35\n\ntool_calls\x18\x05 \x03(\x0b\x32!.turnpike.router.v1.ToolCallDelta\x12\x1a\n\rfinish_reason\x18\x06 \x01(\tH\x03\x88\x01\x01\x12!\n\x14native_finish_reason\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x12\n\nextra_json\x18\x08 \x01(\x0c\x12\x15\n\rlogprobs_json\x18\t \x01(\x0c\x12\x1a\n\rstop_sequence\x18\n \x01(\tH\x05\x88\x01\x01\x42\n\n\x08_contentB\x0c\n\n_reasoningB\n\n\x08_refusalB\x10\n\x0e_finish_reasonB\x17\n\x15_native_finish_reasonB\x10\n\x0e_stop_sequence\"G\n\x0bStreamError\x12\x13\n\x0bstatus_code\x18\x01 \x01(\x05\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xa5\x02\n\x07Outcome\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.turnpike.usage.v1.GenerationStatus\x12,\n\x05usage\x18\x02 \x01(\x0b\x32\x1d.turnpike.usage.v1.TokenUsage\x12\x15\n\rcost_nano_usd\x18\x03 \x01(\x03\x12\x1c\n\x14prompt_cost_nano_usd\x18\x04 \x01(\x03\x12 \n\x18\x63ompletion_cost_nano_usd\x18\x05 \x01(\x03\x12.\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1f.turnpike.router.v1.StreamError\x12\x1a\n\x12system_fingerprint\x18\x07 \x01(\t\x12\x14\n\x0cservice_tier\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#turnpike/router/v1/completion.proto\x12\x12turnpike.router.v1\x1a\x1fturnpike/router/v1/policy.proto\x1a#turnpike/usage/v1/token_usage.proto\x1a#turnpike/usage/v1/usage_event.proto\"\xd7\x02\n\x06\x43\x61ller\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x15\n\rhold_nano_usd\x18\x03 \x01(\x03\x12\x14\n\x0chttp_referer\x18\x04 \x01(\t\x12\x11\n\tapp_title\x18\x05 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x14 \x01(\t\x12\x11\n\tmember_id\x18\x15 \x01(\t\x12\x12\n\nuser_agent\x18\x16 \x01(\t\x12\x12\n\nrequest_id\x18\x17 \x01(\t\x12\x16\n\x0e\x61pp_categories\x18\x18 \x03(\t\x12\x0f\n\x07private\x18\x19 \x01(\x08\x12\x13\n\x0b\x64\x61ta_region\x18\x1e \x01(\t\x12\x31\n\x06policy\x18( \x01(\x0b\x32!.turnpike.router.v1.RoutingPolicy\x12\x15\n\rbyok_revision\x18) \x01(\x03\x12\x14\n\x0c\x62yok_fee_ppm\x18* \x01(\x05\"\xe8\x01\n\x05Route\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rprovider_name\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x04 \x01(\t\x12\x33\n\x0f\x66\x61iled_attempts\x18\x05 \x03(\x0b\x32\x1a.turnpike.usage.v1.Attempt\x12\x33\n\x08metadata\x18\x06 \x01(\x0b\x32!.turnpike.router.v1.RouteMetadata\x12\x17\n\x0fupstream_bodies\x18\x07 \x03(\x0c\x12\x0f\n\x07is_byok\x18( \x01(\x08\"H\n\x0bRouteOption\x12\x15\n\rprovider_name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x03 \x01(\t\"\xde\x01\n\rRouteMetadata\x12\x17\n\x0frequested_model\x18\x01 \x01(\t\x12\x12\n\nresolution\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x17\n\x0f\x65ndpoints_total\x18\x05 \x01(\x05\x12\x30\n\x07options\x18\x06 \x03(\x0b\x32\x1f.turnpike.router.v1.RouteOption\x12\x33\n\x08pipeline\x18\x14 \x03(\x0b\x32!.turnpike.router.v1.PipelineStage\"Y\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x11\n\targuments\x18\x05 \x01(\t\"\x80\x03\n\x0b\x43hoiceDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\treasoning\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07refusal\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x35\n\ntool_calls\x18\x05 \x03(\x0b\x32!.turnpike.router.v1.ToolCallDelta\x12\x1a\n\rfinish_reason\x18\x06 \x01(\tH\x03\x88\x01\x01\x12!\n\x14native_finish_reason\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x12\n\nextra_json\x18\x08 \x01(\x0c\x12\x15\n\rlogprobs_json\x18\t \x01(\x0c\x12\x1a\n\rstop_sequence\x18\n \x01(\tH\x05\x88\x01\x01\x42\n\n\x08_contentB\x0c\n\n_reasoningB\n\n\x08_refusalB\x10\n\x0e_finish_reasonB\x17\n\x15_native_finish_reasonB\x10\n\x0e_stop_sequence\"G\n\x0bStreamError\x12\x13\n\x0bstatus_code\x18\x01 \x01(\x05\x12\x12\n\nerror_type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xd6\x02\n\x07Outcome\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.turnpike.usage.v1.GenerationStatus\x12,\n\x05usage\x18\x02 \x01(\x0b\x32\x1d.turnpike.usage.v1.TokenUsage\x12\x15\n\rcost_nano_usd\x18\x03 \x01(\x03\x12\x1c\n\x14prompt_cost_nano_usd\x18\x04 \x01(\x03\x12 \n\x18\x63ompletion_cost_nano_usd\x18\x05 \x01(\x03\x12.\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1f.turnpike.router.v1.StreamError\x12\x1a\n\x12system_fingerprint\x18\x07 \x01(\t\x12\x14\n\x0cservice_tier\x18\x08 \x01(\t\x12\x0f\n\x07is_byok\x18( \x01(\x08\x12\x1e\n\x16upstream_cost_nano_usd\x18) \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'turnpike.router.v1.completi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALLER']._serialized_start=167
-  _globals['_CALLER']._serialized_end=465
-  _globals['_ROUTE']._serialized_start=468
-  _globals['_ROUTE']._serialized_end=683
-  _globals['_ROUTEOPTION']._serialized_start=685
-  _globals['_ROUTEOPTION']._serialized_end=757
-  _globals['_ROUTEMETADATA']._serialized_start=760
-  _globals['_ROUTEMETADATA']._serialized_end=982
-  _globals['_TOOLCALLDELTA']._serialized_start=984
-  _globals['_TOOLCALLDELTA']._serialized_end=1073
-  _globals['_CHOICEDELTA']._serialized_start=1076
-  _globals['_CHOICEDELTA']._serialized_end=1460
-  _globals['_STREAMERROR']._serialized_start=1462
-  _globals['_STREAMERROR']._serialized_end=1533
-  _globals['_OUTCOME']._serialized_start=1536
-  _globals['_OUTCOME']._serialized_end=1829
+  _globals['_CALLER']._serialized_end=510
+  _globals['_ROUTE']._serialized_start=513
+  _globals['_ROUTE']._serialized_end=745
+  _globals['_ROUTEOPTION']._serialized_start=747
+  _globals['_ROUTEOPTION']._serialized_end=819
+  _globals['_ROUTEMETADATA']._serialized_start=822
+  _globals['_ROUTEMETADATA']._serialized_end=1044
+  _globals['_TOOLCALLDELTA']._serialized_start=1046
+  _globals['_TOOLCALLDELTA']._serialized_end=1135
+  _globals['_CHOICEDELTA']._serialized_start=1138
+  _globals['_CHOICEDELTA']._serialized_end=1522
+  _globals['_STREAMERROR']._serialized_start=1524
+  _globals['_STREAMERROR']._serialized_end=1595
+  _globals['_OUTCOME']._serialized_start=1598
+  _globals['_OUTCOME']._serialized_end=1940
 # @@protoc_insertion_point(module_scope)

@@ -42,6 +42,8 @@ class Caller(_message.Message):
     PRIVATE_FIELD_NUMBER: _builtins.int
     DATA_REGION_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    BYOK_REVISION_FIELD_NUMBER: _builtins.int
+    BYOK_FEE_PPM_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays."""
     key_id: _builtins.str
@@ -64,6 +66,10 @@ class Caller(_message.Message):
     """Whether the organisation keeps its traffic out of public figures."""
     data_region: _builtins.str
     """Region that the request must not leave: `eu` or `us`. Empty for none."""
+    byok_revision: _builtins.int
+    """Counts the changes to the organisation's own provider keys. 0 when it has never had one."""
+    byok_fee_ppm: _builtins.int
+    """Fee for using them, in millionths of the list price."""
     @_builtins.property
     def app_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that the calling application states for itself."""
@@ -88,10 +94,12 @@ class Caller(_message.Message):
         private: _builtins.bool = ...,
         data_region: _builtins.str = ...,
         policy: _policy_pb2.RoutingPolicy | None = ...,
+        byok_revision: _builtins.int = ...,
+        byok_fee_ppm: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "policy", b"policy", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "byok_fee_ppm", b"byok_fee_ppm", "byok_revision", b"byok_revision", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "policy", b"policy", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -110,6 +118,7 @@ class Route(_message.Message):
     FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     UPSTREAM_BODIES_FIELD_NUMBER: _builtins.int
+    IS_BYOK_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answers, as author/slug."""
     provider_name: _builtins.str
@@ -118,6 +127,8 @@ class Route(_message.Message):
     """Slug of the provider."""
     endpoint_id: _builtins.str
     """The endpoint."""
+    is_byok: _builtins.bool
+    """Whether the organisation's own key at the provider is used."""
     @_builtins.property
     def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[_usage_event_pb2.Attempt]:
         """Every attempt so far, the current one excluded."""
@@ -142,10 +153,11 @@ class Route(_message.Message):
         failed_attempts: _abc.Iterable[_usage_event_pb2.Attempt] | None = ...,
         metadata: Global___RouteMetadata | None = ...,
         upstream_bodies: _abc.Iterable[_builtins.bytes] | None = ...,
+        is_byok: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "failed_attempts", b"failed_attempts", "metadata", b"metadata", "model", b"model", "provider", b"provider", "provider_name", b"provider_name", "upstream_bodies", b"upstream_bodies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_id", b"endpoint_id", "failed_attempts", b"failed_attempts", "is_byok", b"is_byok", "metadata", b"metadata", "model", b"model", "provider", b"provider", "provider_name", b"provider_name", "upstream_bodies", b"upstream_bodies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,6 +410,8 @@ class Outcome(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _builtins.int
     SERVICE_TIER_FIELD_NUMBER: _builtins.int
+    IS_BYOK_FIELD_NUMBER: _builtins.int
+    UPSTREAM_COST_NANO_USD_FIELD_NUMBER: _builtins.int
     status: _usage_event_pb2.GenerationStatus.ValueType
     """Completed, cancelled or failed."""
     cost_nano_usd: _builtins.int
@@ -410,6 +424,10 @@ class Outcome(_message.Message):
     """The provider's fingerprint of the system that answered."""
     service_tier: _builtins.str
     """Service tier that was served."""
+    is_byok: _builtins.bool
+    """Whether the organisation's own key at the provider paid. The charge is then the fee for that."""
+    upstream_cost_nano_usd: _builtins.int
+    """What the provider charges for the answer, in nano-dollars at list price."""
     @_builtins.property
     def usage(self) -> _token_usage_pb2.TokenUsage:
         """Tokens of the answer."""
@@ -429,10 +447,12 @@ class Outcome(_message.Message):
         error: Global___StreamError | None = ...,
         system_fingerprint: _builtins.str = ...,
         service_tier: _builtins.str = ...,
+        is_byok: _builtins.bool = ...,
+        upstream_cost_nano_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_cost_nano_usd", b"completion_cost_nano_usd", "cost_nano_usd", b"cost_nano_usd", "error", b"error", "prompt_cost_nano_usd", b"prompt_cost_nano_usd", "service_tier", b"service_tier", "status", b"status", "system_fingerprint", b"system_fingerprint", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_cost_nano_usd", b"completion_cost_nano_usd", "cost_nano_usd", b"cost_nano_usd", "error", b"error", "is_byok", b"is_byok", "prompt_cost_nano_usd", b"prompt_cost_nano_usd", "service_tier", b"service_tier", "status", b"status", "system_fingerprint", b"system_fingerprint", "upstream_cost_nano_usd", b"upstream_cost_nano_usd", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

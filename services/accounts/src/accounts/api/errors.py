@@ -15,6 +15,7 @@ from accounts.domain.errors import (
     ForbiddenError,
     InvalidFieldError,
     NotFoundError,
+    NotSetUpError,
     NotSignedInError,
     PowerfulRoleError,
     ProviderUnavailableError,
@@ -32,6 +33,7 @@ REASONS: Final[dict[type[AccountsError], tuple[ErrorReason, str]]] = {
     NotSignedInError: (ErrorReason.UNAUTHENTICATED, "{error}"),
     TooManyAttemptsError: (ErrorReason.RATE_LIMITED, "{error}"),
     ProviderUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The OpenID provider is not available"),
+    NotSetUpError: (ErrorReason.PERMISSION_DENIED, "{error}"),
     StoreUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The accounts database is not available"),
     PowerfulRoleError: (ErrorReason.INTERNAL, "internal error"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
 from uuid import UUID
 
@@ -36,7 +36,11 @@ class OrgStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Org:
-    """An organisation. `balance` is credit less settled usage, in nano-dollars; `revision` counts its changes."""
+    """An organisation. `balance` is credit less settled usage, in nano-dollars; `revision` counts its changes.
+
+    `byok_revision` counts the changes to its own provider keys; `byok_month_spent` is what it spent with them, at list
+    price, in the month of `byok_month`.
+    """
 
     org_id: UUID
     name: str
@@ -47,6 +51,9 @@ class Org:
     settled_until: datetime | None
     revision: int
     budgets: tuple[BudgetState, ...] = ()
+    byok_revision: int = 0
+    byok_month: date = date(1970, 1, 1)
+    byok_month_spent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ AccountsError
 ├── NotSignedInError         who asks is not who they say, for all that can be told
 ├── TooManyAttemptsError     too many failed sign-ins: later
 ├── ProviderUnavailableError the OpenID provider does not answer, or not as it should
+├── NotSetUpError            the installation does not offer it
 ├── StoreUnavailableError    the database cannot be reached or does not answer: try again later
 └── PowerfulRoleError        row-level security does not bind the role that serves: never starts
 """
@@ -64,6 +65,10 @@ class TooManyAttemptsError(AccountsError):
 
 class ProviderUnavailableError(AccountsError):
     """The OpenID provider does not answer, or not as it should."""
+
+
+class NotSetUpError(AccountsError):
+    """The installation does not offer it."""
 
 
 class StoreUnavailableError(AccountsError):

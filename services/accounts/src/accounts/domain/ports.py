@@ -9,10 +9,12 @@ from typing import Protocol
 from uuid import UUID
 
 from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
+from accounts.domain.byok import ByokKey, ResolvedByokKey
 from accounts.domain.guardrail_rules import Assignment, AssignmentKind
 from accounts.domain.people import Actor
 from accounts.domain.postings import UsageFact
 from contracts.guardrails import Guardrail
+from contracts.sealed_secrets import SealedSecret
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,44 @@ class GuardrailStore(Protocol):
         self, org_id: UUID, guardrail_id: UUID | None, kind: AssignmentKind, offset: int, limit: int
     ) -> tuple[list[Assignment], int]:
         """Return assignments, newest first, and how many there are. Raises NotFoundError for the guardrail."""
+        ...
+
+
+class ByokStore(Protocol):
+    """Customers' own provider keys, sealed. A key of another organisation is as unknown as one that does not exist."""
+
+    async def add(self, key: ByokKey, sealed: SealedSecret, now: datetime) -> ByokKey:
+        """Store a key as the last of its provider. Raises NotFoundError for the organisation, InvalidFieldError."""
+        ...
+
+    async def page(
+        self, org_id: UUID, workspace_id: UUID, provider: str, offset: int, limit: int
+    ) -> tuple[list[ByokKey], int]:
+        """Return keys of a workspace by provider, in the order in which they are tried, and how many there are."""
+        ...
+
+    async def get(self, org_id: UUID, byok_key_id: UUID) -> ByokKey:
+        """Return a key. Raises NotFoundError."""
+        ...
+
+    async def replace(self, key: ByokKey, known_version: int, sealed: SealedSecret | None, now: datetime) -> None:
+        """Store what a key is now. Raises AlreadyExistsError when another one took its place, InvalidFieldError."""
+        ...
+
+    async def delete(self, org_id: UUID, byok_key_id: UUID, now: datetime) -> None:
+        """Delete a key and what was stored of it. Raises NotFoundError."""
+        ...
+
+    async def resolve(self, org_id: UUID) -> tuple[list[ResolvedByokKey], int]:
+        """Return every enabled key of an organisation, and the revision of all of them. Raises NotFoundError."""
+        ...
+
+    async def under_other_keks(self, current: str, limit: int) -> Sequence[ResolvedByokKey]:
+        """Return keys whose data key is not under this key-encryption key."""
+        ...
+
+    async def rewrap(self, key: ByokKey, sealed: SealedSecret) -> None:
+        """Store the data key of a key under another key-encryption key."""
         ...
 
 

@@ -7,6 +7,7 @@ Double entry in nano-dollars. Every entry moves a positive amount from a debit t
 | credit given             | `promo`           | `customer:<org>`        |
 | usage, the caller's side | `customer:<org>`  | `revenue:usage`         |
 | usage, our side          | `provider_cost`   | `provider_payable:<provider>` |
+| the same with the organisation's own provider key | none: it pays the provider itself | |
 | a cancelled copy         | `provider_cost`   | `provider_payable:<provider>` |
 
 A copy of a request that was cancelled because another endpoint was faster costs us and not the caller. What one provider
@@ -51,6 +52,7 @@ class UsageFact:
     provider_cost: int
     hedges: Mapping[str, int]
     ended_at: datetime
+    is_byok: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Posted:
     cost: int
     provider_cost: int
     hedges: Mapping[str, int]
+    is_byok: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,9 @@ class Postings:
     key_day_spend: dict[tuple[UUID, date], int] = field(default_factory=lambda: defaultdict(int))
     key_used_at: dict[UUID, datetime] = field(default_factory=dict)
     key_orgs: dict[UUID, UUID] = field(default_factory=dict)
+    key_byok_spend: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    key_day_byok_spend: dict[tuple[UUID, date], int] = field(default_factory=lambda: defaultdict(int))
+    org_month_byok_spend: dict[tuple[UUID, date], int] = field(default_factory=lambda: defaultdict(int))
 
 
 def customer(org_id: UUID) -> str:
@@ -129,16 +135,17 @@ def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
     moves: dict[tuple[str, str], int] = defaultdict(int)
     spend: dict[tuple[UUID, date], int] = defaultdict(int)
     moves[customer(fact.org_id), REVENUE] += fact.cost
-    moves[PROVIDER_COST, provider_payable(fact.provider)] += fact.provider_cost
+    moves[PROVIDER_COST, provider_payable(fact.provider)] += 0 if fact.is_byok else fact.provider_cost
     for provider, nano in fact.hedges.items():
         moves[PROVIDER_COST, provider_payable(provider)] += nano
     spend[fact.key_id, fact.ended_at.date()] += fact.cost
     if before is not None:
         moves[customer(fact.org_id), REVENUE] -= before.cost
-        moves[PROVIDER_COST, provider_payable(before.provider)] -= before.provider_cost
+        moves[PROVIDER_COST, provider_payable(before.provider)] -= 0 if before.is_byok else before.provider_cost
         for provider, nano in before.hedges.items():
             moves[PROVIDER_COST, provider_payable(provider)] -= nano
         spend[before.key_id, before.day] -= before.cost
+    _post_byok(result, fact, before)
     result.facts.append(fact)
     reason = "usage" if before is None else "usage_correction"
     for (debit, credit), nano in moves.items():
@@ -157,4 +164,19 @@ def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
         if nano:
             result.key_spend[key_id] += nano
             result.key_day_spend[key_id, day] += nano
+            result.key_orgs[key_id] = fact.org_id
+
+
+def _post_byok(result: Postings, fact: UsageFact, before: Posted | None) -> None:
+    """What was spent with the organisation's own provider keys is counted, and is nobody's debt here: it pays it itself."""
+    changes: list[tuple[UUID, date, int]] = []
+    if fact.is_byok:
+        changes.append((fact.key_id, fact.ended_at.date(), fact.provider_cost))
+    if before is not None and before.is_byok:
+        changes.append((before.key_id, before.day, -before.provider_cost))
+    for key_id, day, nano in changes:
+        if nano:
+            result.key_byok_spend[key_id] += nano
+            result.key_day_byok_spend[key_id, day] += nano
+            result.org_month_byok_spend[fact.org_id, day.replace(day=1)] += nano
             result.key_orgs[key_id] = fact.org_id

@@ -100,6 +100,8 @@ def org_from_proto(record: records_pb2.OrgRecord) -> Org:
         balance=NanoUsd(record.balance_nano_usd),
         settled_until_ms=_to_ms(record.settled_until) if record.HasField("settled_until") else 0,
         revision=record.revision,
+        byok_revision=record.byok_revision,
+        byok_spend=spend_from_proto(record.byok_spend),
     )
 
 
@@ -110,6 +112,8 @@ def org_to_proto(org: Org) -> records_pb2.OrgRecord:
         status=records_pb2.ORG_STATUS_ACTIVE if org.active else records_pb2.ORG_STATUS_FROZEN,
         balance_nano_usd=org.balance,
         revision=org.revision,
+        byok_revision=org.byok_revision,
+        byok_spend=spend_to_proto(org.byok_spend),
     )
     if org.settled_until_ms:
         record.settled_until.FromMilliseconds(org.settled_until_ms)

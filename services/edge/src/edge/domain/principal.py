@@ -137,6 +137,8 @@ class Org:
         balance: credit less everything settled, when this was written down.
         settled_until_ms: latest end of a generation that is settled in `balance`, in Unix milliseconds; 0 for none.
         revision: grows with every change; a lower one is late.
+        byok_revision: counts the changes to its own provider keys; 0 when it has never had one.
+        byok_spend: what it spent with them in a month, at list price.
     """
 
     org_id: OrgId
@@ -144,6 +146,8 @@ class Org:
     balance: NanoUsd
     settled_until_ms: int
     revision: int
+    byok_revision: int = 0
+    byok_spend: Spend = field(default=Spend())
 
     def check_active(self) -> None:
         """Check that the organisation may spend.

@@ -31,6 +31,7 @@ from edge.settings import (
     StreamSettings,
 )
 from edge.testing.accounts import PEPPER, MemoryAccounts
+from edge.testing.byok import MemoryByok, register_byok
 from edge.testing.conformance import Conformance
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.guardrail_servicer import register_guardrails
@@ -62,6 +63,7 @@ class Neighbours:
     router: ScriptedRouter = field(default_factory=ScriptedRouter)
     accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
     guardrails: MemoryGuardrails = field(default_factory=MemoryGuardrails)
+    byok: MemoryByok = field(default_factory=MemoryByok)
     presets: MemoryPresets = field(default_factory=MemoryPresets)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
     targets: dict[str, str] = field(default_factory=dict)
@@ -84,6 +86,7 @@ async def neighbours(around: Neighbours) -> AsyncIterator[Neighbours]:
 def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str]:
     register_presets(server, around.presets)
     register_guardrails(server, around.guardrails)
+    register_byok(server, around.byok)
     return register_accounts(server, around.accounts)
 
 

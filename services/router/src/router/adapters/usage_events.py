@@ -56,6 +56,9 @@ def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usag
         event.usage.CopyFrom(tokens_to_proto(answered.tokens))
         event.cost_nano_usd = answered.cost.total
         event.provider_cost_nano_usd = answered.provider_cost
+        event.is_byok = bool(answered.byok_key_id)
+        event.byok_key_id = answered.byok_key_id
+        event.byok_fee_ppm = answered.byok_fee_ppm
         event.finish_reason = answered.finish_reason
         event.native_finish_reason = answered.native_finish_reason
         event.upstream_id = answered.upstream_id

@@ -60,6 +60,8 @@ def caller_from_proto(caller: completion_pb2.Caller) -> Caller:
         request_id=caller.request_id,
         app_categories=tuple(caller.app_categories),
         private=caller.private,
+        byok_revision=caller.byok_revision,
+        byok_fee_ppm=caller.byok_fee_ppm,
         data_region=caller.data_region,
         policy=_policy_from_proto(caller.policy) if caller.HasField("policy") else ANYWHERE,
     )
@@ -117,6 +119,7 @@ def route_to_proto(route: Route, region: str) -> completion_pb2.Route:
         provider_name=endpoint.provider.name,
         provider=endpoint.provider.slug,
         endpoint_id=endpoint.id,
+        is_byok=route.is_byok,
         failed_attempts=[attempt_to_proto(attempt) for attempt in route.failed_attempts],
         upstream_bodies=route.upstream_bodies,
     )
@@ -160,6 +163,8 @@ def ending_to_proto(ending: Ending) -> completion_pb2.Outcome:
         completion_cost_nano_usd=ending.cost.completion,
         system_fingerprint=ending.system_fingerprint,
         service_tier=ending.service_tier,
+        is_byok=ending.is_byok,
+        upstream_cost_nano_usd=ending.upstream_cost,
     )
     cut = ending.interruption
     if cut is not None:

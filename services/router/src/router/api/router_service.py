@@ -19,6 +19,7 @@ from router.catalog_listing import CatalogListing
 from router.completions import Completions
 from router.domain.demand import demand_of
 from router.domain.errors import RefusalError
+from router.domain.ports import CustomerKeys
 from servicekit.clock import Clock
 from servicekit.grpc_errors import remaining
 from turnpike.router.v1 import invocation_pb2, router_service_pb2, router_service_pb2_grpc
@@ -35,19 +36,27 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
     """Serves completions, explanations and the catalogue."""
 
     def __init__(
-        self, completions: Completions, listing: CatalogListing, clock: Clock, longest_seconds: float, region: str
+        self,
+        completions: Completions,
+        listing: CatalogListing,
+        customer_keys: CustomerKeys,
+        clock: Clock,
+        longest_seconds: float,
+        region: str,
     ) -> None:
         """Make the service.
 
         Args:
             completions: the use case of answering.
             listing: the use case of listing.
+            customer_keys: the provider keys of callers.
             clock: of this process.
             longest_seconds: how long a generation may take whose caller sets no deadline.
             region: where this router is, for callers who want to know.
         """
         self._completions = completions
         self._listing = listing
+        self._customer_keys = customer_keys
         self._clock = clock
         self._longest_seconds = longest_seconds
         self._region = region
@@ -56,7 +65,8 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
         self, request: router_service_pb2.CompleteRequest, context: _Context
     ) -> AsyncIterator[router_service_pb2.CompleteResponse]:
         try:
-            generation = self._completions.begin(command_from_proto(request, self._deadline(context)))
+            command = command_from_proto(request, self._deadline(context))
+            generation = self._completions.begin(command, await self._customer_keys.of(command.caller))
         except RefusalError as error:
             await refuse(context, error)
         except InvalidRequestError as error:
@@ -75,7 +85,8 @@ class RouterService(router_service_pb2_grpc.RouterServiceServicer):
         self, request: invocation_pb2.InvokeRequest, context: _Context
     ) -> invocation_pb2.InvokeResponse:
         try:
-            generation = self._completions.begin(command_of_invocation(request, self._deadline(context)))
+            command = command_of_invocation(request, self._deadline(context))
+            generation = self._completions.begin(command, await self._customer_keys.of(command.caller))
         except RefusalError as error:
             await refuse(context, error)
         except InvalidRequestError as error:

@@ -12,6 +12,7 @@ from contracts.error_types import AvailabilityCode
 from contracts.errors import ErrorReason
 from router.domain.attempts import AttemptFailure, FailureKind
 from router.domain.availability import availability
+from router.domain.customer_keys import CustomerKey
 from router.domain.demand import Demand
 from router.domain.errors import (
     NoEndpointsError,
@@ -40,6 +41,7 @@ class FailedAttempt:
 
     endpoint: Endpoint
     failure: AttemptFailure
+    customer_key: CustomerKey | None = None
 
 
 _MOVES = {

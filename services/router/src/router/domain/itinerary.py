@@ -8,6 +8,7 @@ from random import Random
 
 from contracts.catalog import Endpoint
 from router.domain.attempts import FailureKind
+from router.domain.customer_keys import CustomerKey
 from router.domain.fallback import FailedAttempt, Move, move_after
 from router.domain.key_pool import KEY_FAILURES
 from router.domain.ranking import Candidate
@@ -28,6 +29,7 @@ class Leg:
     endpoint: Endpoint
     share: float
     pause: float = 0.0
+    customer_key: CustomerKey | None = None
 
 
 class Itinerary:
@@ -64,7 +66,7 @@ class Itinerary:
             candidate = self._candidates[self._visited]
             self._visited += 1
             if self._may_do(candidate.endpoint, failed) and _in_time(candidate, seconds_left):
-                return Leg(candidate.endpoint, candidate.share)
+                return Leg(candidate.endpoint, candidate.share, customer_key=candidate.customer_key)
         return self._again(failed, seconds_left)
 
     def _may_do(self, endpoint: Endpoint, failed: Sequence[FailedAttempt]) -> bool:
@@ -81,22 +83,28 @@ class Itinerary:
         """Ask an endpoint again whose failure may have passed, the one that failed longest ago."""
         for number, each in enumerate(failed):
             model = each.endpoint.model_id
-            other_key = each.failure.kind in KEY_FAILURES and self._has_another_key(each.endpoint)
+            shared = each.customer_key is None
+            other_key = shared and each.failure.kind in KEY_FAILURES and self._has_another_key(each.endpoint)
             if not (other_key or each.failure.kind in _PASSING) or not self._may_do(each.endpoint, failed):
                 continue
             if sum(other.endpoint.model_id == model for other in failed) >= MAX_ATTEMPTS:
                 continue
-            if any(later.endpoint.id == each.endpoint.id for later in failed[number + 1 :]):
+            if any(_is_same(later, each) for later in failed[number + 1 :]):
                 continue
             if other_key:
                 return Leg(each.endpoint, 0.0)
-            tries = sum(other.endpoint.id == each.endpoint.id for other in failed)
+            tries = sum(_is_same(other, each) for other in failed)
             overloaded = each.failure.kind is FailureKind.OVERLOADED
             base = OVERLOADED_BACKOFF_SECONDS if overloaded else BACKOFF_SECONDS
             pause = self._random.random() * min(MOST_BACKOFF_SECONDS, base * 2 ** (tries - 1))
             if pause < seconds_left:
-                return Leg(each.endpoint, 0.0, pause)
+                return Leg(each.endpoint, 0.0, pause, each.customer_key)
         return None
+
+
+def _is_same(one: FailedAttempt, other: FailedAttempt) -> bool:
+    """Whether two attempts went the same way: to one endpoint, with one key of a customer or with the operator's."""
+    return one.endpoint.id == other.endpoint.id and one.customer_key == other.customer_key
 
 
 def _in_time(candidate: Candidate, seconds_left: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,8 @@ from contracts.operations import Operation
 from dialects.answers import Answer
 from dialects.upstream import UpstreamRequest
 from router.domain.attempts import AttemptFailure
-from router.domain.settlement import GenerationRecord
+from router.domain.customer_keys import CustomerKey
+from router.domain.settlement import Caller, GenerationRecord
 from router.domain.tokens import Tokens
 
 
@@ -40,7 +41,14 @@ class Providers(Protocol):
     """The model providers."""
 
     async def call(
-        self, endpoint: Endpoint, request: UpstreamRequest, *, key: int = 0, stream: bool, within: float
+        self,
+        endpoint: Endpoint,
+        request: UpstreamRequest,
+        *,
+        key: int = 0,
+        stream: bool,
+        within: float,
+        credential: Callable[[], str] | None = None,
     ) -> UpstreamCall:
         """Send a request and wait for the start of its answer.
 
@@ -50,10 +58,19 @@ class Providers(Protocol):
             key: place of the credential among the provider's.
             stream: whether it asks for a stream.
             within: seconds to wait at most.
+            credential: gives a customer's key, which is used instead of the provider's.
 
         Raises:
             AttemptFailedError: no answer, or one that says no.
         """
+        ...
+
+
+class CustomerKeys(Protocol):
+    """The customers' own provider keys."""
+
+    async def of(self, caller: Caller) -> tuple[CustomerKey, ...]:
+        """Return those that a caller may use, in the order in which they are tried. Raises NotAcceptingError."""
         ...
 
 

@@ -51,6 +51,7 @@ class Route:
     requested_model: str = ""
     choice: Choice | None = None
     upstream_bodies: tuple[bytes, ...] = field(default=(), repr=False)
+    is_byok: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,9 @@ class Ending:
     interruption: Interruption | None = None
     system_fingerprint: str = ""
     service_tier: str = ""
+    is_byok: bool = False
+    upstream_cost: int = 0
+    """What the provider charges at list price, in nano-dollars."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from random import Random
 
 from contracts.catalog import Endpoint
 from contracts.ids import EndpointId
+from router.domain.customer_keys import CustomerKey
 from router.domain.demand import Demand, Strategy
 from router.domain.eligibility import names
 from router.domain.health_view import EndpointState, Standing
@@ -33,6 +34,8 @@ class Candidate:
     endpoint: Endpoint
     state: EndpointState
     share: float
+    customer_key: CustomerKey | None = None
+    """The key of the caller's organisation that it is called with; None for the operator's."""
 
 
 @dataclass(frozen=True, slots=True)

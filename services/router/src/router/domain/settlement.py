@@ -45,6 +45,10 @@ class Caller:
     app_categories: tuple[str, ...] = ()
     private: bool = False
     data_region: str = ""
+    byok_revision: int = 0
+    """Counts the changes to the organisation's own provider keys; 0 when it has never had one."""
+    byok_fee_ppm: int = 0
+    """Fee for using them, in millionths of the list price."""
     policy: RoutingPolicy = ANYWHERE
     """Where its requests may go."""
 
@@ -66,6 +70,9 @@ class Answered:
     service_tier: str = ""
     tool_calls: int = 0
     bad_tool_calls: int = 0
+    byok_key_id: str = ""
+    """The organisation's own provider key that paid; empty for shared capacity."""
+    byok_fee_ppm: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,15 @@ def charge(status: Status, tokens: Tokens, price: UnitPrice, finish_reason: Fini
     if tokens.counts.completion == 0 and finish_reason is None:
         return NO_COST
     return money.cost(price, tokens.counts)
+
+
+def fee_of(cost: Cost, provider_cost: NanoUsd, fee_ppm: int) -> Cost:
+    """What the caller pays where its own provider key paid the provider: a part of the list price, or nothing for nothing.
+
+    The shares for input and output stay those of the list price.
+    """
+    total = money.fee(provider_cost, fee_ppm) if cost.total else NanoUsd(0)
+    return Cost(total=total, prompt=cost.prompt, completion=cost.completion)
 
 
 def owed(status: Status, tokens: Tokens, price: UnitPrice) -> NanoUsd:

@@ -57,7 +57,14 @@ class TimedProviders:
     sent: list[Sent] = field(default_factory=list)
 
     async def call(
-        self, endpoint: Endpoint, request: UpstreamRequest, *, key: int = 0, stream: bool, within: float
+        self,
+        endpoint: Endpoint,
+        request: UpstreamRequest,
+        *,
+        key: int = 0,
+        stream: bool,
+        within: float,
+        credential: Callable[[], str] | None = None,
     ) -> TimedCall:
         """Wait for the start of an answer. See `router.domain.ports.Providers`."""
         sent = Sent(endpoint.id, key, self.clock.monotonic(), within)

@@ -15,6 +15,7 @@ from dialects.operations.codec import OperationRequest
 from dialects.operations.requests import OperationBody
 from router.attempt import Patience
 from router.completions import Completions
+from router.domain.customer_keys import CustomerKey
 from router.domain.health_view import FleetHealth
 from router.domain.progress import Command, Ending, Interruption, Progress, Route
 from router.domain.settlement import Caller, GenerationRecord
@@ -86,6 +87,8 @@ class Workbench:
     telemetry: SilentTelemetry
     use_credentials: Callable[[Mapping[str, str | tuple[str, ...]]], None]
     event_of: Callable[[GenerationRecord], usage_event_pb2.UsageEvent]
+    caller: Caller = CALLER
+    customer_keys: tuple[CustomerKey, ...] = ()
     _serial: int = field(default=0)
 
     def begin(self, *, stream: bool = True, seconds: float = 30.0, **members: Any) -> Generation:
@@ -100,11 +103,11 @@ class Workbench:
         self._serial += 1
         command = Command(
             generation_id=GenerationId(f"gen-1790000000-{self._serial:020d}"),
-            caller=CALLER,
+            caller=self.caller,
             request=decode_chat_request(json.dumps(document).encode()),
             deadline=SystemClock().monotonic() + seconds,
         )
-        return self.completions.begin(command)
+        return self.completions.begin(command, self.customer_keys)
 
     def begin_operation(self, body: OperationBody, audio: bytes = b"", *, seconds: float = 30.0) -> Generation:
         """Take on an operation."""

@@ -17,7 +17,8 @@ from contracts.spend import Spend, SpendInterval
 from turnpike.accounts.v1 import guardrail_pb2
 
 ORG_COLUMNS: Final = (
-    f"org_id, name, status, balance_nano, credits_nano, usage_nano, settled_until, revision, {BUDGET_STATES}"
+    "org_id, name, status, balance_nano, credits_nano, usage_nano, settled_until, revision, byok_revision, byok_month, "
+    f"byok_month_nano, {BUDGET_STATES}"
 )
 KEY_COLUMNS: Final = (
     "key_id, org_id, digest, name, label, kind, disabled, limit_nano, spent_nano, "
@@ -38,6 +39,9 @@ def org_from_row(row: Any) -> Org:
         settled_until=row.settled_until,
         revision=row.revision,
         budgets=budget_states_from_json(row.budget_states),
+        byok_revision=row.byok_revision,
+        byok_month=row.byok_month,
+        byok_month_spent=row.byok_month_nano,
     )
 
 

@@ -11,7 +11,7 @@ LOCK_ORGS = text("SELECT org_id FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uu
 POSTED = text(
     """
     SELECT event_id, rank, org_id, key_id, provider, ended_at, cost_nano, provider_cost_nano,
-           CAST(hedges AS text) AS hedges
+           CAST(hedges AS text) AS hedges, is_byok
     FROM settled_events
     WHERE event_id = ANY(CAST(:event_ids AS uuid[])) ORDER BY event_id FOR UPDATE
     """
@@ -22,16 +22,19 @@ _EVENTS = """
            CAST(:org_ids AS uuid[]), CAST(:key_ids AS uuid[]), CAST(:models AS text[]), CAST(:providers AS text[]),
            CAST(:endpoint_ids AS text[]), CAST(:price_versions AS text[]), CAST(:prompt_tokens AS bigint[]),
            CAST(:completion_tokens AS bigint[]), CAST(:costs AS bigint[]), CAST(:provider_costs AS bigint[]),
-           CAST(:hedges AS jsonb[]), CAST(:ended AS timestamptz[]))
+           CAST(:hedges AS jsonb[]), CAST(:ended AS timestamptz[]),
+           CAST(:byok AS boolean[]))
     AS event (event_id, rank, generation_id, org_id, key_id, model, provider, endpoint_id, price_version,
-              prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, hedges, ended_at)
+              prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, hedges, ended_at,
+              is_byok)
 """
 
 # The interpolated parts below are constants of this module; every value is a parameter.
 INSERT_EVENTS = text(
     f"""
     INSERT INTO settled_events (event_id, rank, generation_id, org_id, key_id, model, provider, endpoint_id,
-        price_version, prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, hedges, ended_at, settled_at)
+        price_version, prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, hedges, ended_at, is_byok,
+        settled_at)
     SELECT event.*, CAST(:now AS timestamptz) FROM {_EVENTS}
     """  # noqa: S608 - constant columns
 )
@@ -42,6 +45,7 @@ CORRECT_EVENTS = text(
         endpoint_id = event.endpoint_id, price_version = event.price_version, prompt_tokens = event.prompt_tokens,
         completion_tokens = event.completion_tokens, cost_nano = event.cost_nano,
         provider_cost_nano = event.provider_cost_nano, hedges = event.hedges, ended_at = event.ended_at,
+        is_byok = event.is_byok,
         settled_at = CAST(:now AS timestamptz)
     FROM {_EVENTS} WHERE settled.event_id = event.event_id
     """  # noqa: S608 - constant columns
@@ -60,9 +64,14 @@ INSERT_ENTRIES = text(
 CHARGE_ORGS = text(
     f"""
     UPDATE orgs SET balance_nano = balance_nano - charge.nano, usage_nano = usage_nano + charge.nano,
-        settled_until = greatest(settled_until, charge.until), revision = revision + 1
-    FROM unnest(CAST(:org_ids AS uuid[]), CAST(:nanos AS bigint[]), CAST(:untils AS timestamptz[]))
-        AS charge (charged_id, nano, until)
+        settled_until = greatest(settled_until, charge.until), revision = revision + 1,
+        -- The latest month only: what is spent in it decides the fee.
+        byok_month_nano = CASE WHEN byok_month = charge.month THEN greatest(byok_month_nano + charge.byok, 0)
+                               WHEN byok_month > charge.month THEN byok_month_nano ELSE greatest(charge.byok, 0) END,
+        byok_month = greatest(byok_month, charge.month)
+    FROM unnest(CAST(:org_ids AS uuid[]), CAST(:nanos AS bigint[]), CAST(:untils AS timestamptz[]),
+                CAST(:months AS date[]), CAST(:byok AS bigint[]))
+        AS charge (charged_id, nano, until, month, byok)
     WHERE orgs.org_id = charge.charged_id RETURNING {ORG_COLUMNS}
     """  # noqa: S608 - constant columns
 )
@@ -87,20 +96,21 @@ LOCK_KEYS = text("SELECT key_id FROM api_keys WHERE key_id = ANY(CAST(:key_ids A
 
 CHARGE_KEYS = text(
     f"""
-    UPDATE api_keys SET spent_nano = spent_nano + charge.nano, revision = revision + 1,
-        last_used_at = greatest(last_used_at, charge.used_at)
-    FROM unnest(CAST(:key_ids AS uuid[]), CAST(:nanos AS bigint[]), CAST(:used AS timestamptz[]))
-        AS charge (charged_id, nano, used_at)
+    UPDATE api_keys SET spent_nano = spent_nano + charge.nano, byok_spent_nano = byok_spent_nano + charge.byok,
+        revision = revision + 1, last_used_at = greatest(last_used_at, charge.used_at)
+    FROM unnest(CAST(:key_ids AS uuid[]), CAST(:nanos AS bigint[]), CAST(:byok AS bigint[]), CAST(:used AS timestamptz[]))
+        AS charge (charged_id, nano, byok, used_at)
     WHERE api_keys.key_id = charge.charged_id RETURNING {KEY_COLUMNS}, deleted_at
     """  # noqa: S608 - constant columns
 )
 
 ADD_DAILY_SPEND = text(
     """
-    INSERT INTO key_spend_daily (key_id, org_id, day, nano)
+    INSERT INTO key_spend_daily (key_id, org_id, day, nano, byok_nano)
     SELECT * FROM unnest(CAST(:key_ids AS uuid[]), CAST(:org_ids AS uuid[]), CAST(:days AS date[]),
-                         CAST(:nanos AS bigint[]))
-    ON CONFLICT (key_id, day) DO UPDATE SET nano = key_spend_daily.nano + excluded.nano
+                         CAST(:nanos AS bigint[]), CAST(:byok AS bigint[]))
+    ON CONFLICT (key_id, day) DO UPDATE SET nano = key_spend_daily.nano + excluded.nano,
+        byok_nano = key_spend_daily.byok_nano + excluded.byok_nano
     """
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +33,10 @@ _OFFSETS = text(
     WHERE cluster_id = :cluster_id AND topic = :topic AND partition = ANY(CAST(:partitions AS integer[]))
     """
 )
+
+
+# Before every month in which anything was spent.
+_NO_MONTH = date(1970, 1, 1)
 
 
 class PostgresSettlementStore:
@@ -102,6 +106,7 @@ class PostgresSettlementStore:
                 cost=row.cost_nano,
                 provider_cost=row.provider_cost_nano,
                 hedges=json.loads(row.hedges),
+                is_byok=row.is_byok,
             )
             for row in found
         }
@@ -123,18 +128,24 @@ class PostgresSettlementStore:
 
     async def _write_orgs(self, connection: AsyncConnection, postings: Postings, now: datetime) -> None:
         org_ids = list(postings.org_usage)
+        latest: dict[UUID, date] = {}
+        for org_id, month in sorted(postings.org_month_byok_spend, key=lambda each: each[1]):
+            latest[org_id] = month
+        months = [latest.get(org_id, _NO_MONTH) for org_id in org_ids]
         changed = await connection.execute(
             sql.CHARGE_ORGS,
             {
                 "org_ids": org_ids,
                 "nanos": [postings.org_usage[org_id] for org_id in org_ids],
                 "untils": [postings.org_settled_until[org_id] for org_id in org_ids],
+                "months": months,
+                "byok": [postings.org_month_byok_spend.get(each, 0) for each in zip(org_ids, months, strict=True)],
             },
         )
         await enqueue(connection, [org_message(org_from_row(row), now) for row in changed])
 
     async def _write_keys(self, connection: AsyncConnection, postings: Postings, now: datetime) -> None:
-        used = {*postings.key_spend, *postings.key_used_at}
+        used = {*postings.key_spend, *postings.key_byok_spend, *postings.key_used_at}
         budgeted = await self._budgeted(connection, postings)
         key_ids = sorted(used | await self._of_same_creators(connection, used, budgeted))
         await connection.execute(sql.LOCK_KEYS, {"key_ids": key_ids})
@@ -143,6 +154,7 @@ class PostgresSettlementStore:
             {
                 "key_ids": key_ids,
                 "nanos": [postings.key_spend.get(key_id, 0) for key_id in key_ids],
+                "byok": [postings.key_byok_spend.get(key_id, 0) for key_id in key_ids],
                 # A correction may take a charge from a key that is not used by it.
                 "used": [postings.key_used_at.get(key_id) for key_id in key_ids],
             },
@@ -240,18 +252,20 @@ def _event_columns(facts: Sequence[UsageFact], now: datetime) -> dict[str, Any]:
         "costs": [fact.cost for fact in facts],
         "provider_costs": [fact.provider_cost for fact in facts],
         "hedges": [json.dumps(dict(fact.hedges)) for fact in facts],
+        "byok": [fact.is_byok for fact in facts],
         "ended": [fact.ended_at for fact in facts],
         "now": now,
     }
 
 
 def _day_columns(postings: Postings) -> dict[str, Any]:
-    days = sorted(postings.key_day_spend)
+    days = sorted({*postings.key_day_spend, *postings.key_day_byok_spend})
     return {
         "key_ids": [key_id for key_id, _ in days],
         "org_ids": [postings.key_orgs[key_id] for key_id, _ in days],
         "days": [day for _, day in days],
-        "nanos": [postings.key_day_spend[day] for day in days],
+        "nanos": [postings.key_day_spend.get(day, 0) for day in days],
+        "byok": [postings.key_day_byok_spend.get(day, 0) for day in days],
     }
 
 

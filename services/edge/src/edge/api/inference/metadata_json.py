@@ -47,7 +47,7 @@ def metadata_json(route: completion_pb2.Route) -> bytes | None:
             "region": metadata.region or None,
             "summary": f"available={len(available)}, selected={route.provider_name}",
             "attempt": len(attempts),
-            "is_byok": False,
+            "is_byok": route.is_byok,
             "endpoints": {"total": metadata.endpoints_total, "available": available},
             "attempts": attempts,
             "params": {"order": metadata.strategy},

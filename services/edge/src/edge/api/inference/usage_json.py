@@ -13,11 +13,21 @@ def cost_members(outcome: completion_pb2.Outcome) -> str:
     own key was used; clients add it to `cost`.
     """
     return (
-        f'"cost":{money.usd_text(outcome.cost_nano_usd)},"is_byok":false,'
-        f'"cost_details":{{"upstream_inference_cost":null,'
+        f'"cost":{money.usd_text(outcome.cost_nano_usd)},"is_byok":{byok_text(outcome)},'
+        f'"cost_details":{{"upstream_inference_cost":{upstream_text(outcome)},'
         f'"upstream_inference_prompt_cost":{money.usd_text(outcome.prompt_cost_nano_usd)},'
         f'"upstream_inference_completions_cost":{money.usd_text(outcome.completion_cost_nano_usd)}}}'
     )
+
+
+def byok_text(outcome: completion_pb2.Outcome) -> str:
+    """Whether the caller's own key at the provider paid, in JSON."""
+    return "true" if outcome.is_byok else "false"
+
+
+def upstream_text(outcome: completion_pb2.Outcome) -> str:
+    """What the caller owes the provider itself, in JSON."""
+    return money.usd_text(outcome.upstream_cost_nano_usd) if outcome.is_byok else "null"
 
 
 def usage_json(outcome: completion_pb2.Outcome) -> bytes:

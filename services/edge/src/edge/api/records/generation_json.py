@@ -64,9 +64,11 @@ def generation_json(event: usage_event_pb2.UsageEvent, provider_names: Mapping[s
         "web_search_engine": None,
         "usage": cost,
         "total_cost": cost,
-        "upstream_inference_cost": None,
+        "upstream_inference_cost": msgspec.Raw(money.usd_text(event.provider_cost_nano_usd).encode())
+        if event.is_byok
+        else None,
         "cache_discount": None,
-        "is_byok": False,
+        "is_byok": event.is_byok,
         "origin": event.http_referer,
         "http_referer": event.http_referer or None,
         "user_agent": None,

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from contracts.catalog import Endpoint
+from contracts.sealed_secrets import SealError
 from dialects.registry import dialect_named
 from dialects.upstream import UpstreamDialect, UpstreamRequest
 from router.adapters.providers.answers import StreamCall, WholeCall, media_type, read_bounded
@@ -98,13 +99,23 @@ class HttpProviders(Component):
             await self._session.close()
 
     async def call(
-        self, endpoint: Endpoint, request: UpstreamRequest, *, key: int = 0, stream: bool, within: float
+        self,
+        endpoint: Endpoint,
+        request: UpstreamRequest,
+        *,
+        key: int = 0,
+        stream: bool,
+        within: float,
+        credential: Callable[[], str] | None = None,
     ) -> UpstreamCall:
         """Send a request and wait for the start of its answer. See `router.domain.ports.Providers`."""
         if self._session is None:
             raise RuntimeError("not started")
         try:
-            url, headers = self._keys().request_to(endpoint.provider, request, self._clock.now(), key)
+            own = None if credential is None else credential()
+            url, headers = self._keys().request_to(endpoint.provider, request, self._clock.now(), key, own)
+        except SealError:
+            raise AttemptFailedError(AttemptFailure(FailureKind.KEY_REJECTED, detail="unreadable")) from None
         except KeyHostMismatchError as error:
             raise AttemptFailedError(AttemptFailure(FailureKind.CONNECT, detail=str(error))) from None
         except ValueError as error:

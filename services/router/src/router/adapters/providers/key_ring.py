@@ -24,6 +24,8 @@ class KeyRing:
         self.slugs = frozenset(credentials) & called
         self._keys = {slug: credentials.keys_of(slug) for slug in self.slugs}
         self._origins = {slug: URL(catalog.providers[slug].base_url).origin() for slug in self.slugs}
+        # Where a customer's key may go: to the place of its provider in the catalogue, and nowhere else.
+        self._places = {slug: URL(catalog.providers[slug].base_url).origin() for slug in called}
         self._urls: dict[tuple[str, str], URL] = {}
 
     def __repr__(self) -> str:
@@ -34,7 +36,7 @@ class KeyRing:
         return len(self._keys.get(provider.slug, ()))
 
     def request_to(
-        self, provider: Provider, request: UpstreamRequest, now: datetime, key: int = 0
+        self, provider: Provider, request: UpstreamRequest, now: datetime, key: int = 0, own: str | None = None
     ) -> tuple[URL, Mapping[str, str]]:
         """Return the address and the headers of a call, the credential's included.
 
@@ -43,12 +45,13 @@ class KeyRing:
             request: in its dialect.
             now: the time, with a zone; some credentials sign with it.
             key: place of the key among the provider's.
+            own: a customer's key, which is used instead.
 
         Raises:
             KeyHostMismatchError: the provider has no credentials, or its key is bound to another place.
             ValueError: the credential is not of the form that the dialect needs.
         """
-        origin = self._origins.get(provider.slug)
+        origin = (self._origins if own is None else self._places).get(provider.slug)
         name = provider.base_url, request.path
         url = self._urls.get(name)
         if url is None:
@@ -56,9 +59,12 @@ class KeyRing:
             url = self._urls[name] = URL(provider.base_url + request.path, encoded=True)
         if origin is None or url.origin() != origin:
             raise KeyHostMismatchError(f"the key of {provider.slug} is bound to another place")
-        keys = self._keys[provider.slug]
-        # The keys may have become fewer since the place was chosen.
-        credential = keys[key if key < len(keys) else 0]
+        if own is None:
+            keys = self._keys[provider.slug]
+            # The keys may have become fewer since the place was chosen.
+            credential = keys[key if key < len(keys) else 0]
+        else:
+            credential = own
         proof = credential_headers(provider.dialect, credential, url=str(url), body=request.body, now=now)
         return url, {**request.headers, **proof}
 

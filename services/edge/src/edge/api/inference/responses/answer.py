@@ -24,6 +24,7 @@ from edge.api.inference.chat.chunks import DONE, KEEP_ALIVE
 from edge.api.inference.metadata_json import metadata_json
 from edge.api.inference.pieces import choice_delta_from_proto
 from edge.api.inference.skin import Heading
+from edge.api.inference.usage_json import byok_text, upstream_text
 from servicekit.clock import Clock
 from turnpike.router.v1 import completion_pb2
 
@@ -193,8 +194,8 @@ def _usage_json(outcome: completion_pb2.Outcome) -> bytes:
         f'"cache_write_tokens":{usage.cache_write_tokens}}},"output_tokens":{usage.completion_tokens},'
         f'"output_tokens_details":{{"reasoning_tokens":{usage.reasoning_tokens}}},'
         f'"total_tokens":{usage.prompt_tokens + usage.completion_tokens},'
-        f'"cost":{money.usd_text(outcome.cost_nano_usd)},"is_byok":false,"cost_details":{{'
-        f'"upstream_inference_cost":null,'
+        f'"cost":{money.usd_text(outcome.cost_nano_usd)},"is_byok":{byok_text(outcome)},"cost_details":{{'
+        f'"upstream_inference_cost":{upstream_text(outcome)},'
         f'"upstream_inference_input_cost":{money.usd_text(outcome.prompt_cost_nano_usd)},'
         f'"upstream_inference_output_cost":{money.usd_text(outcome.completion_cost_nano_usd)}}}}}'
     ).encode()

@@ -42,6 +42,7 @@ from edge.api.presets.handlers import Presets
 from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
+from edge.domain.address_limits import AddressLimits
 from edge.domain.admission import Admission, Capacity
 from edge.domain.byok_fee import ByokFee
 from edge.domain.rate_limits import RateLimits
@@ -89,7 +90,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         mirror = CatalogMirror(router, clock, random, settings.router.list_interval)
         endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
-        rules = RequestRules(directory, admission, RateLimits(settings.limits.edges))
+        rates = RateLimits(settings.limits.edges)
+        rules = RequestRules(directory, admission, rates)
         generations = Generations(
             router,
             mirror,
@@ -147,6 +149,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             meter=runtime.meter,
             header_limit=settings.http.header_limit,
             addresses=ClientAddresses([ip_network(text) for text in settings.http.trusted_proxies]),
+            limits=AddressLimits(
+                rates, requests=settings.limits.address_requests, failures=settings.limits.address_failures
+            ),
             cross_origin=CrossOrigin(settings.http.cors_origins),
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)

@@ -93,12 +93,13 @@ class Authenticator:
         self._flights: dict[str, _Flight] = {}
         self._quiet_until = 0.0
 
-    async def authenticate(self, authorization: str | None, now_ms: int) -> Principal:
+    async def authenticate(self, authorization: str | None, now_ms: int, *, may_ask: bool = True) -> Principal:
         """Establish who sends a request.
 
         Args:
             authorization: the header of that name.
             now_ms: Unix milliseconds.
+            may_ask: whether the owner of the keys may be asked about a key that is not known; otherwise there is none.
 
         Raises:
             CredentialError: no usable key; for certain.
@@ -111,7 +112,11 @@ class Authenticator:
             # Without any look-up: most of what is tried on the open Internet ends here (S2).
             raise InvalidKeyError from None
         digest = api_keys.digest(token, self._pepper)
-        known = self._published(digest) or await self._confirmed(digest)
+        known = self._published(digest)
+        if known is None:
+            if not may_ask and self._best(digest) is None:
+                raise InvalidKeyError
+            known = await self._confirmed(digest)
         known.key.check_usable(now_ms)
         return Principal(known.key, known.org)
 

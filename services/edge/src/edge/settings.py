@@ -138,6 +138,10 @@ class LimitSettings(Section):
     """Rate limits."""
 
     edges: int = Field(default=1, ge=1, description="edges that share every rate limit equally")
+    address_requests: int = Field(default=0, ge=0, description="of one address a minute, with a key; 0 for any number")
+    address_failures: int = Field(
+        default=300, ge=0, description="of one address a minute, with a key that is good for nothing; 0 for any number"
+    )
 
 
 class ByokSettings(Section):

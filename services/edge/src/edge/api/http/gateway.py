@@ -17,8 +17,9 @@ from edge.api.http.errors import HttpError, Problem, problem_of
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Access, Match, RouteTable
 from edge.authentication import Authenticator
-from edge.domain.errors import CredentialError, DependencyError, ForbiddenError
-from edge.domain.principal import KeyKind
+from edge.domain.address_limits import AddressLimits
+from edge.domain.errors import CredentialError, DependencyError, ForbiddenError, RateLimitError
+from edge.domain.principal import KeyKind, Principal
 from edge.generations import unix_ms
 from servicekit.clock import Clock
 from servicekit.logs import bind_request, get_logger
@@ -51,6 +52,7 @@ class Gateway:
         meter: Meter,
         header_limit: int,
         addresses: ClientAddresses,
+        limits: AddressLimits,
         cross_origin: CrossOrigin,
     ) -> None:
         """Make a gateway.
@@ -64,6 +66,7 @@ class Gateway:
             meter: of the service.
             header_limit: bytes of all headers together.
             addresses: finds where requests come from.
+            limits: how much may come from one address.
             cross_origin: what pages of other origins may do.
         """
         self._routes = routes
@@ -73,6 +76,7 @@ class Gateway:
         self._tracer = tracer
         self._header_limit = header_limit
         self._addresses = addresses
+        self._limits = limits
         self._cross_origin = cross_origin
         self._active = 0
         self._duration = _DURATION.create(meter)
@@ -173,10 +177,10 @@ class Gateway:
         if access is Access.ANYBODY_OR_KEY:
             await self._recognize(exchange, credential)
             return
-        principal = await self._authenticator.authenticate(credential, unix_ms(self._clock.now()))
+        now_ms = unix_ms(self._clock.now())
         exchange.address = self._addresses.of(exchange.request)
-        principal.key.access.check_address(exchange.address)
-        exchange.principal = principal
+        self._limits.count(exchange.address, now_ms)
+        principal = exchange.principal = await self._authenticated(exchange, credential, now_ms)
         if access is Access.INFERENCE_KEY:
             principal.check_kind(KeyKind.INFERENCE)
         elif access is Access.MANAGEMENT_KEY:
@@ -186,12 +190,23 @@ class Gateway:
         """Establish the caller if that is possible. What is for everybody is also for those whose key is good for nothing."""
         if credential is None:
             return
+        exchange.address = self._addresses.of(exchange.request)
         try:
-            principal = await self._authenticator.authenticate(credential, unix_ms(self._clock.now()))
-            principal.key.access.check_address(self._addresses.of(exchange.request))
-        except (CredentialError, ForbiddenError, DependencyError):
+            exchange.principal = await self._authenticated(exchange, credential, unix_ms(self._clock.now()))
+        except (CredentialError, ForbiddenError, DependencyError, RateLimitError):
             return
-        exchange.principal = principal
+
+    async def _authenticated(self, exchange: Exchange, credential: str | None, now_ms: int) -> Principal:
+        """Establish the caller. From an address that has failed enough, only keys that are known are good for anything."""
+        address = exchange.address
+        may_ask = not self._limits.has_failed_enough(address, now_ms)
+        try:
+            principal = await self._authenticator.authenticate(credential, now_ms, may_ask=may_ask)
+        except CredentialError:
+            self._limits.count_failure(address, now_ms)
+            raise
+        principal.key.access.check_address(address)
+        return principal
 
     def _refuse(self, exchange: Exchange, error: Exception) -> web.Response:
         problem = problem_of(error)

@@ -7,7 +7,8 @@ from edge.api.http.routes import Access, Route
 
 # Headers that are no headers, a query or a path that is wrong; a defect; the headers are too large.
 _EVERYWHERE = (400, 431, 500, 503)
-_WITH_A_KEY = (401, 403)
+# No key, one that may not, too much of one address or key.
+_WITH_A_KEY = (401, 403, 429)
 # Slow, too large, of another type or compressed, an expectation.
 _WITH_A_BODY = (408, 413, 415, 417)
 

@@ -1,0 +1,74 @@
+"""Limits by the address of callers: how much comes from it, and how much of that with keys that do not exist (S7, S38)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from typing import Final
+
+from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
+from edge.domain.errors import RateLimitError
+from edge.domain.principal import Address
+from edge.domain.rate_limits import Claim, LimitSet, RateLimits
+
+_NOUN: Final = "this address"
+# One subscriber has a whole network of this many bits, so its addresses count as one.
+_IPV6_HOST_BITS: Final = 64
+
+
+class AddressLimits:
+    """Counts by minute of the clock. An address that is not known counts for nothing, and so does a limit of 0."""
+
+    def __init__(self, rates: RateLimits, *, requests: int, failures: int) -> None:
+        """Make the limits.
+
+        Args:
+            rates: counts.
+            requests: with a key, a minute; 0 for any number.
+            failures: of them with a key that is good for nothing; 0 for any number.
+        """
+        self._rates = rates
+        self._requests = _limits(requests)
+        self._failures = _limits(failures)
+
+    def count(self, address: Address | None, now_ms: int) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimitError: it is one too many.
+        """
+        self._reserve("address", self._requests, address, now_ms)
+
+    def count_failure(self, address: Address | None, now_ms: int) -> None:
+        """Count a request whose key is good for nothing.
+
+        Raises:
+            RateLimitError: it is one too many.
+        """
+        self._reserve("failures", self._failures, address, now_ms)
+
+    def has_failed_enough(self, address: Address | None, now_ms: int) -> bool:
+        """Whether another failure would be one too many, so that no question is worth asking for it."""
+        try:
+            self._reserve("failures", self._failures, address, now_ms, release=True)
+        except RateLimitError:
+            return True
+        return False
+
+    def _reserve(
+        self, kind: str, limits: tuple[RateLimit, ...], address: Address | None, now_ms: int, *, release: bool = False
+    ) -> None:
+        if address is None or not limits:
+            return
+        reserved = self._rates.reserve([LimitSet(f"{kind}/{_name(address)}", _NOUN, limits)], Claim(), now_ms)
+        if release:
+            reserved.release()
+
+
+def _limits(amount: int) -> tuple[RateLimit, ...]:
+    return (RateLimit(LimitedQuantity.REQUESTS, RateInterval.MINUTE, amount),) if amount else ()
+
+
+def _name(address: Address) -> str:
+    if isinstance(address, IPv6Address):
+        return f"{int(address) >> _IPV6_HOST_BITS:x}::/64"
+    return str(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,18 @@ def wait_until(condition: Any, failure: str, limit: float = 60.0) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(failure)
         time.sleep(0.1)
+
+
+async def wait_until_async(condition: Callable[[], Awaitable[bool]], failure: str, limit: float = 60.0) -> None:
+    """Poll a condition that asks over the network."""
+    try:
+        async with asyncio.timeout(limit):
+            while True:
+                if await condition():
+                    return
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(failure) from None
 
 
 @contextmanager

@@ -24,12 +24,16 @@ from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.member_store import PostgresMemberStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.outbox import PostgresOutbox
+from accounts.adapters.postgres.payment_store import PostgresPaymentStore
 from accounts.adapters.postgres.preset_store import PostgresPresetStore
 from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
 from accounts.adapters.postgres.sign_in_store import PostgresSignInStore
+from accounts.adapters.postgres.statement_store import PostgresStatementStore
+from accounts.adapters.postgres.top_up_store import PostgresTopUpStore
 from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceMemberStore
 from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
+from accounts.adapters.stripe_payments import StripePayments
 from accounts.api import (
     audit_service,
     byok_service,
@@ -37,6 +41,7 @@ from accounts.api import (
     key_service,
     member_service,
     org_service,
+    payment_service,
     preset_service,
     session_service,
     workspace_service,
@@ -47,11 +52,13 @@ from accounts.failpoints import POINTS
 from accounts.guardrails import Guardrails
 from accounts.identity import Identity
 from accounts.members import Members
+from accounts.payments import Payments
 from accounts.presets import Presets
 from accounts.publication import Publication
 from accounts.sessions import Sessions
-from accounts.settings import OidcSettings, PostgresSettings, Settings
+from accounts.settings import OidcSettings, PaymentSettings, PostgresSettings, Settings
 from accounts.settlement import Settlement
+from accounts.top_ups import TopUps
 from accounts.workspaces import Workspaces
 from contracts.sealed_secrets import parse_keks
 from contracts.topics import USAGE
@@ -66,6 +73,7 @@ from turnpike.accounts.v1.guardrail_service_pb2_grpc import add_GuardrailService
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from turnpike.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from turnpike.accounts.v1.org_service_pb2_grpc import add_OrgServiceServicer_to_server
+from turnpike.accounts.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
 from turnpike.accounts.v1.preset_service_pb2_grpc import add_PresetServiceServicer_to_server
 from turnpike.accounts.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from turnpike.accounts.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
@@ -93,6 +101,18 @@ def byok_of(settings: Settings, store: Database, clock: Clock) -> Byok:
     """
     keks = None if settings.byok.keks is None else parse_keks(settings.byok.keks.read_text())
     return Byok(PostgresByokStore(store), keks, clock, SystemRandom(), secrets.token_bytes)
+
+
+def payment_provider(settings: PaymentSettings) -> StripePayments | None:
+    """Make the payment provider; None where no credit is sold."""
+    if settings.api_key is None or settings.webhook_secret is None:
+        return None
+    return StripePayments(
+        settings.api_key.get_secret_value(),
+        settings.webhook_secret.get_secret_value(),
+        api_base=settings.api_base or None,
+        timeout=settings.timeout,
+    )
 
 
 @asynccontextmanager
@@ -127,6 +147,13 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         batch=settings.outbox.batch,
     )
 
+    provider = payment_provider(settings.payments)
+    purchases = PostgresPaymentStore(store)
+    payments = Payments(purchases, provider, clock, random, fee_basis_points=settings.payments.fee)
+    top_ups = TopUps(
+        PostgresTopUpStore(store), purchases, payments, provider, clock, interval=settings.payments.look_interval
+    )
+
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_KeyServiceServicer_to_server(key_service.KeyServicer(identity), server)
         add_OrgServiceServicer_to_server(org_service.OrgServicer(identity), server)
@@ -140,6 +167,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_WorkspaceServiceServicer_to_server(workspace_service.WorkspaceServicer(workspaces), server)
         codes = AuthCodes(PostgresAuthCodeStore(store), identity, clock, random, pepper)
         add_SessionServiceServicer_to_server(session_service.SessionServicer(sessions, codes), server)
+        statements = PostgresStatementStore(store)
+        add_PaymentServiceServicer_to_server(payment_service.PaymentServicer(payments, top_ups, statements), server)
         add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
         byok = byok_of(settings, store, clock)
         add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
@@ -149,7 +178,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             service.SERVICE_NAME
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
-                preset_service, guardrail_service, byok_service,
+                preset_service, guardrail_service, byok_service, payment_service,
             )
         ]  # fmt: skip
 
@@ -165,7 +194,11 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             random,
             pepper,
         )
-        yield Service([GrpcServer(settings.grpc, runtime, register), consumer, publication, sink, store])
+        try:
+            yield Service([GrpcServer(settings.grpc, runtime, register), top_ups, consumer, publication, sink, store])
+        finally:
+            if provider is not None:
+                await provider.close()
 
 
 def audit_secret(pepper: bytes) -> bytes:

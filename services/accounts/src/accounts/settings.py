@@ -100,6 +100,31 @@ class SettlementSettings(Section):
     wait: Duration = Field(default=parse_duration("100ms"), description="how long to wait for a record")
 
 
+class PaymentSettings(Section):
+    """How credit is sold. Without an API key it is not."""
+
+    api_key: SecretStr | None = Field(
+        default=None, description="secret key of the Stripe account; without one no credit is sold"
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="signs what Stripe sends; required with the API key"
+    )
+    api_base: str = Field(default="", description="address of Stripe's API; empty for Stripe's own")
+    timeout: Duration = Field(default=parse_duration("10s"), description="of a call to Stripe")
+    fee: int = Field(default=500, ge=0, le=10_000, description="on bought credit, in hundredths of a percent of it")
+    look_interval: Duration = Field(
+        default=parse_duration("30s"), description="between two looks for organisations whose credit runs low"
+    )
+
+    @model_validator(mode="after")
+    def _webhooks_are_signed(self) -> Self:
+        # S43: with an empty secret anybody could sign, and give themselves credit.
+        secret = "" if self.webhook_secret is None else self.webhook_secret.get_secret_value()
+        if self.api_key is not None and not secret.strip():
+            raise ValueError("webhook_secret is required with api_key")
+        return self
+
+
 class OutboxSettings(Section):
     """How changes reach Kafka."""
 
@@ -120,6 +145,7 @@ class Settings(ServiceSettings):
     byok: ByokSettings = ByokSettings()
     settlement: SettlementSettings = SettlementSettings()
     outbox: OutboxSettings = OutboxSettings()
+    payments: PaymentSettings = PaymentSettings()
     failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")
 
     @field_validator("failpoints")

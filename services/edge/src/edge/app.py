@@ -14,8 +14,10 @@ from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.guardrail_client import GrpcGuardrailRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.metering_client import GrpcGenerationRecords
+from edge.adapters.payments_client import GrpcCreditSales
 from edge.adapters.preset_library import GrpcPresetLibrary
 from edge.adapters.router_client import GrpcCompletionRouter
+from edge.api.billing.credit_sales import CreditSales
 from edge.api.catalog.endpoints import Endpoints
 from edge.api.catalog.models import Models
 from edge.api.http.bodies import JsonBodies
@@ -137,6 +139,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             Guardrails(guardrails, bodies),
             GuardrailAssignments(guardrails, bodies),
             ErrorReference(),
+            CreditSales(GrpcCreditSales(to_accounts, settings.accounts.timeout), bodies, random),
         )
         routes = [route for handler in handlers for route in handler.routes()]
         routes += ApiDescription(routes).routes()

@@ -13,13 +13,13 @@ from localstack import postgres, probes
 from localstack.child import ChildSpec
 from localstack.ports import LOOPBACK, free_ports
 from localstack.postgres import PostgresCluster
-from localstack.secret_files import InstallationSecrets, model_key_file
+from localstack.secret_files import InstallationSecrets, model_key_file, webhook_secret_file
 from localstack.state import StateDir
 
 MODEL_SERVERS = ("model-a", "model-b")
 MODEL_ALIAS = "smollm2-135m-instruct"
 SERVICES = ("accounts", "metering", "router", "health-prober", "edge")
-_OTHERS = ("broker", "postgres", "sim")
+_OTHERS = ("broker", "postgres", "sim", "payments")
 _GRPC = ("accounts", "metering", "router")
 
 # A service's own drain takes at most this long: its grace (20 s) and its reserve (2 s) for each of its components.
@@ -33,6 +33,7 @@ _STAGES = {
     "accounts": 2,
     "metering": 2,
     "sim": 2,
+    "payments": 2,
     "broker": 3,
     "postgres": 3,
 }
@@ -130,6 +131,14 @@ class Installation:
             self._postgres(),
             self._server("broker", "localstack.broker"),
             self._server("sim", "sim"),
+            self._server(
+                "payments",
+                "localstack.payments",
+                "--webhook",
+                f"http://{LOOPBACK}:{self.ports.public}/webhooks/payments",
+                "--secret-file",
+                str(webhook_secret_file(self.state.secrets)),
+            ),
             *(self._model_server(name) for name in models),
             *(self._service(name, variables) for name, variables in self._variables().items()),
         ]
@@ -150,8 +159,8 @@ class Installation:
             user=self.database.user,
         )
 
-    def _server(self, name: str, module: str) -> ChildSpec:
-        """A program that needs to know its port only."""
+    def _server(self, name: str, module: str, *arguments: str) -> ChildSpec:
+        """A program that needs to know its port and little else."""
         port = self.ports.main[name]
 
         async def ready() -> bool:
@@ -159,7 +168,7 @@ class Installation:
 
         return ChildSpec(
             name=name,
-            command=_python([module, "--port", str(port)]),
+            command=_python([module, "--port", str(port), *arguments]),
             log=self.state.log(name),
             ready=ready,
             environment=self.inherited,
@@ -235,6 +244,9 @@ class Installation:
                 ),
                 "POSTGRES_OWNER_DSN": self.dsn,
                 "KEYS_PEPPER": self.secrets.pepper,
+                "PAYMENTS_API_KEY": "local",
+                "PAYMENTS_API_BASE": f"http://{self.ports.address('payments')}",
+                "PAYMENTS_WEBHOOK_SECRET": self.secrets.webhook_secret,
             },
             "metering": {"CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}"},
             "router": {

@@ -22,12 +22,14 @@ class InstallationSecrets:
         pepper: under which digests of API keys are made; without it no key is ever recognised again.
         postgres_password: of the database's owner.
         serving_password: of the role that accounts works as in it.
+        webhook_secret: signs what the local payment provider says.
         model_keys: by name of a model server, the API key that it wants.
     """
 
     pepper: str = field(repr=False)
     postgres_password: str = field(repr=False)
     serving_password: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
     model_keys: Mapping[str, str] = field(repr=False)
 
 
@@ -41,8 +43,14 @@ def load_secrets(directory: Path, model_servers: tuple[str, ...]) -> Installatio
         pepper=_secret(directory / "pepper"),
         postgres_password=_secret(directory / "postgres_password"),
         serving_password=_secret(directory / "postgres_serving_password"),
+        webhook_secret=_secret(webhook_secret_file(directory)),
         model_keys={name: _secret(model_key_file(directory, name)) for name in model_servers},
     )
+
+
+def webhook_secret_file(directory: Path) -> Path:
+    """Where the local payment provider finds what it signs with."""
+    return directory / "payment_webhook_secret"
 
 
 def model_key_file(directory: Path, server: str) -> Path:

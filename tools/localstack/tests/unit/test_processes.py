@@ -54,11 +54,11 @@ def by_name(made: Installation) -> dict[str, ChildSpec]:
 
 def test_everything_runs(state: StateDir) -> None:
     specs = by_name(installation(state))
-    assert set(specs) == {*SERVICES, *MODEL_SERVERS, "postgres", "broker", "sim"}
+    assert set(specs) == {*SERVICES, *MODEL_SERVERS, "postgres", "broker", "sim", "payments"}
 
 
 def test_without_weights_no_model_server_runs(state: StateDir) -> None:
-    assert set(by_name(installation(state, weights=None))) == {*SERVICES, "postgres", "broker", "sim"}
+    assert set(by_name(installation(state, weights=None))) == {*SERVICES, "postgres", "broker", "sim", "payments"}
 
 
 def test_only_model_servers_may_be_missing(state: StateDir) -> None:
@@ -104,6 +104,7 @@ def test_no_secret_is_on_a_command_line_or_where_it_is_not_needed(state: StateDi
         secrets.pepper: {"accounts", "edge"},
         secrets.postgres_password: {"accounts"},
         secrets.serving_password: {"accounts"},
+        secrets.webhook_secret: {"accounts"},
         **{key: set[str]() for key in secrets.model_keys.values()},
     }
     for name, spec in by_name(made).items():

@@ -79,7 +79,12 @@ def test_damaged_run_record_is_one_line(tmp_path: Path, text: str) -> None:
 def test_secrets_are_made_once_private_and_different(tmp_path: Path) -> None:
     made = load_secrets(tmp_path, ("model-a", "model-b"))
     assert load_secrets(tmp_path, ("model-a", "model-b")) == made
-    assert len({made.pepper, made.postgres_password, made.serving_password, *made.model_keys.values()}) == 5
+    assert (
+        len(
+            {made.pepper, made.postgres_password, made.serving_password, made.webhook_secret, *made.model_keys.values()}
+        )
+        == 6
+    )
     assert len(made.pepper) >= 32
     assert {mode(path) for path in tmp_path.iterdir()} == {0o600}
     assert model_key_file(tmp_path, "model-a").read_text() == made.model_keys["model-a"]

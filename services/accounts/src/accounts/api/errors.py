@@ -17,10 +17,15 @@ from accounts.domain.errors import (
     NotFoundError,
     NotSetUpError,
     NotSignedInError,
+    PaymentDeclinedError,
+    PaymentProviderError,
+    PaymentsDisabledError,
     PowerfulRoleError,
     ProviderUnavailableError,
     StoreUnavailableError,
+    TooEarlyError,
     TooManyAttemptsError,
+    UntrustedStatementError,
 )
 from contracts.errors import TREATMENTS, ErrorReason
 from servicekit.grpc_errors import abort
@@ -35,6 +40,11 @@ REASONS: Final[dict[type[AccountsError], tuple[ErrorReason, str]]] = {
     ProviderUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The OpenID provider is not available"),
     NotSetUpError: (ErrorReason.PERMISSION_DENIED, "{error}"),
     StoreUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The accounts database is not available"),
+    PaymentsDisabledError: (ErrorReason.INVALID_REQUEST, "{error}"),
+    PaymentProviderError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The payment provider is not available"),
+    PaymentDeclinedError: (ErrorReason.INVALID_REQUEST, "{error}"),
+    UntrustedStatementError: (ErrorReason.INVALID_REQUEST, "{error}"),
+    TooEarlyError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "{error}"),
     PowerfulRoleError: (ErrorReason.INTERNAL, "internal error"),
 }
 """Error to reason and message; `{error}` stands for the error's own text, where that is fit for the caller."""

@@ -10,6 +10,11 @@ AccountsError
 ├── ProviderUnavailableError the OpenID provider does not answer, or not as it should
 ├── NotSetUpError            the installation does not offer it
 ├── StoreUnavailableError    the database cannot be reached or does not answer: try again later
+├── PaymentsDisabledError    the installation does not sell credit
+├── PaymentProviderError     the payment provider does not answer, or refuses
+├── PaymentDeclinedError     a kept means of payment was declined
+├── UntrustedStatementError  what claims to be the payment provider's word is not
+├── TooEarlyError            what must come first is still on its way: send it again
 └── PowerfulRoleError        row-level security does not bind the role that serves: never starts
 """
 
@@ -73,6 +78,26 @@ class NotSetUpError(AccountsError):
 
 class StoreUnavailableError(AccountsError):
     """The database cannot be reached or does not answer. Says nothing about what was asked for."""
+
+
+class PaymentsDisabledError(AccountsError):
+    """The installation does not sell credit."""
+
+
+class PaymentProviderError(AccountsError):
+    """The payment provider does not answer, or refuses. Says nothing about whether money has moved."""
+
+
+class PaymentDeclinedError(AccountsError):
+    """A kept means of payment was declined."""
+
+
+class UntrustedStatementError(AccountsError):
+    """What claims to be the payment provider's word is not signed by it, or is too old."""
+
+
+class TooEarlyError(AccountsError):
+    """What must come first is still on its way: the sender is to send it again."""
 
 
 class PowerfulRoleError(AccountsError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import asyncpg
@@ -15,9 +16,13 @@ SELECT account, sum(nano)::bigint AS nano FROM (
 """
 _ORGS = """
 SELECT org_id, balance_nano, credits_nano, usage_nano,
-       (SELECT coalesce(sum(nano), 0)::bigint FROM grants WHERE grants.org_id = orgs.org_id) AS granted,
+       (SELECT coalesce(sum(nano), 0)::bigint FROM grants WHERE grants.org_id = orgs.org_id)
+       + (SELECT coalesce(sum(nano), 0)::bigint FROM usage_refunds AS r WHERE r.org_id = orgs.org_id) AS granted,
        (SELECT coalesce(sum(cost_nano), 0)::bigint FROM settled_events AS e WHERE e.org_id = orgs.org_id) AS settled
 FROM orgs
+"""
+_PURCHASES = """
+SELECT org_id, credit_nano, fee_nano, refunded_nano + disputed_nano AS returned FROM purchases WHERE status = 2
 """
 _EVENTS = "SELECT event_id, org_id, key_id, cost_nano, ended_at FROM settled_events"
 _OWED = """
@@ -46,12 +51,17 @@ async def check_books(sql: asyncpg.Connection) -> None:
     accounts = await account_balances(sql)
     events = await sql.fetch(_EVENTS)
     assert sum(accounts.values()) == 0, "B1: the accounts do not add up to nothing"
+    purchases = await sql.fetch(_PURCHASES)
+    bought = _sums(purchases, lambda row: row["org_id"], _credit_kept)
     for org in await sql.fetch(_ORGS):
         ledger = accounts.get(f"customer:{org['org_id']}", 0)
-        assert org["balance_nano"] == ledger == org["granted"] - org["settled"], (
-            "B2: a balance is not grants less usage"
+        credit = org["granted"] + bought.get(org["org_id"], 0)
+        assert org["balance_nano"] == ledger == credit - org["settled"], (
+            "B2: a balance is not purchases, grants and refunds less usage"
         )
-        assert (org["credits_nano"], org["usage_nano"]) == (org["granted"], org["settled"])
+        assert (org["credits_nano"], org["usage_nano"]) == (credit, org["settled"])
+    cash = sum(row["credit_nano"] + row["fee_nano"] - row["returned"] for row in purchases)
+    assert -accounts.get("cash", 0) - accounts.get("suspense", 0) == cash, "cash is not what was paid and kept"
     charged = {row["cause_id"]: row["nano"] for row in await sql.fetch(_CHARGED) if row["nano"]}
     assert charged == {row["event_id"]: row["cost_nano"] for row in events if row["cost_nano"]}, "B3: event by event"
     assert accounts.get("revenue:usage", 0) == sum(row["cost_nano"] for row in events), "B3: revenue is not usage"
@@ -66,8 +76,14 @@ async def check_books(sql: asyncpg.Connection) -> None:
     assert {(row["key_id"], row["day"]): row["nano"] for row in await sql.fetch(_DAYS)} == by_day
 
 
-def _sums(rows: list[Mapping[str, Any]], key: Any, column: str) -> dict[Any, int]:
+def _credit_kept(row: Mapping[str, Any]) -> int:
+    """Credit of a purchase less what of it was returned, in proportion to what was paid."""
+    gross = row["credit_nano"] + row["fee_nano"]
+    return int(row["credit_nano"] - round(Fraction(row["credit_nano"] * row["returned"], gross)))
+
+
+def _sums(rows: list[Mapping[str, Any]], key: Any, value: str | Callable[[Mapping[str, Any]], int]) -> dict[Any, int]:
     sums: dict[Any, int] = defaultdict(int)
     for row in rows:
-        sums[key(row)] += row[column]
+        sums[key(row)] += row[value] if isinstance(value, str) else value(row)
     return {name: nano for name, nano in sums.items() if nano}

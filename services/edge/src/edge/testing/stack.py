@@ -36,6 +36,7 @@ from edge.testing.conformance import Conformance
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.guardrail_servicer import register_guardrails
 from edge.testing.guardrails import MemoryGuardrails
+from edge.testing.payments import MemoryCreditSales, register_payments
 from edge.testing.presets import MemoryPresets, register_presets
 from edge.testing.router import ScriptedRouter
 from edge.testing.servicers import register_accounts, register_records, register_router
@@ -66,6 +67,7 @@ class Neighbours:
     byok: MemoryByok = field(default_factory=MemoryByok)
     presets: MemoryPresets = field(default_factory=MemoryPresets)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
+    sales: MemoryCreditSales = field(default_factory=MemoryCreditSales)
     targets: dict[str, str] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str
     register_presets(server, around.presets)
     register_guardrails(server, around.guardrails)
     register_byok(server, around.byok)
+    register_payments(server, around.sales)
     return register_accounts(server, around.accounts)
 
 

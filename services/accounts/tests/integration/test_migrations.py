@@ -34,6 +34,8 @@ TABLES = {
     "invoice_numbers",
     "notices",
     "payment_statements",
+    "preset_versions",
+    "presets",
     "purchases",
     "top_ups",
     "usage_refunds",

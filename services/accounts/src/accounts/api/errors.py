@@ -73,4 +73,8 @@ async def aborting(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator
 def _retry_after(error: AccountsError) -> timedelta | None:
     if isinstance(error, TooManyAttemptsError):
         return timedelta(seconds=error.retry_after_s)
-    return _RETRY_AFTER if isinstance(error, StoreUnavailableError | ProviderUnavailableError) else None
+    return (
+        _RETRY_AFTER
+        if isinstance(error, StoreUnavailableError | ProviderUnavailableError | PaymentProviderError | TooEarlyError)
+        else None
+    )

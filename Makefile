@@ -41,7 +41,7 @@ test-unit: ## run the tests that need no whole system
 	@$(pytest) -m "not e2e" $(ARGS)
 
 e2e: ## run the tests of the whole system only
-	@$(bin)/pytest tests/e2e $(ARGS)
+	@$(bin)/pytest tests/e2e tests/clients $(ARGS)
 
 bench: ## measure CPU per request, added latency and memory (ARGS="--requests 5000")
 	@cd bench && ../$(python) -m turnpike_bench $(ARGS)

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent
-E2E = "tests/e2e"
+# What needs the whole of Turnpike as processes: one stack for all of it.
+WHOLE_SYSTEM = ("tests/e2e/", "tests/clients/")
 ALLOWED_SKIPS = ROOT / "tools" / "checks" / "allowed_skips.txt"
+
+# Two folders share the one stack, so it cannot belong to either.
+pytest_plugins = ["e2e_support.fixtures"]
 
 # No test asserts how fast something is, and an example that takes longer on a busy machine is no failure.
 settings.register_profile("turnpike", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -63,18 +67,18 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if item.nodeid.startswith(E2E + "/"):
+    if item.nodeid.startswith(WHOLE_SYSTEM):
         item.add_marker("e2e")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of the whole system last, after the random order is made."""
-    items.sort(key=lambda item: item.nodeid.startswith(E2E + "/"))
+    items.sort(key=lambda item: item.nodeid.startswith(WHOLE_SYSTEM))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Give each worker one file at a time, and the whole of tests/e2e to the worker that is free first.
+    """Give each worker one file at a time, and all tests of the whole system to the worker that is free first.
 
     A stack of processes is heavy, so two of them never run at once, and it starts when little else is left to do.
     """
@@ -82,7 +86,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
     class FilesThenEndToEnd(LoadFileScheduling):  # type: ignore[misc]  # xdist is published without types
         def _split_scope(self, nodeid: str) -> str:
-            return E2E if nodeid.startswith(E2E + "/") else str(super()._split_scope(nodeid))
+            return "the whole system" if nodeid.startswith(WHOLE_SYSTEM) else str(super()._split_scope(nodeid))
 
     config.option.loadscopereorder = False
     return FilesThenEndToEnd(config, log)

@@ -1,33 +1,16 @@
-"""One stack for all end-to-end tests: they check the running system, and a crash must not need a fresh one."""
+"""What talks to the one stack: the tests check the running system, and a crash must not need a fresh one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import aiohttp
 import asyncpg
-import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI
 
 from e2e_support.books import Books
-from e2e_support.collector import Collector, collecting
-from e2e_support.stack import Stack, running_stack
-
-
-@pytest.fixture(scope="session")
-def collector() -> Iterator[Collector]:
-    with collecting() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
-    state_dir: Path = tmp_path_factory.mktemp("stack") / "state"
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
-    with running_stack(state_dir, "--probe-interval", "1s", environment=environment) as running:
-        yield running
+from e2e_support.stack import Stack
 
 
 @pytest_asyncio.fixture

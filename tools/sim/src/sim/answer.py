@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from sim.agent import Call, calls_for, json_for
 from sim.behaviour import Behaviour, Fault, Text
 
 FINGERPRINT = "simulated"
@@ -36,7 +37,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. Each item of `reasoning` and `content` is one token with the space before it."""
+    """A whole answer. Each item of `reasoning` and `content` is one token with the space before it; calls have their own."""
 
     id: str
     model: str
@@ -45,11 +46,12 @@ class Answer:
     finish_reason: str
     prompt_tokens: int
     cached_tokens: int
+    calls: tuple[Call, ...] = ()
 
     @property
     def completion_tokens(self) -> int:
-        """Reasoning and content."""
-        return len(self.reasoning) + len(self.content)
+        """Reasoning, content and calls."""
+        return len(self.reasoning) + len(self.content) + sum(1 + len(call.arguments) for call in self.calls)
 
     def usage(self) -> Json:
         """The token counts in OpenAI's form."""
@@ -63,13 +65,16 @@ class Answer:
 
     def completion(self, *, with_usage: bool = True) -> Json:
         """The answer as one object."""
-        message: Json = {"role": "assistant", "content": "".join(self.content), "refusal": None}
+        text = "".join(self.content)
+        message: Json = {"role": "assistant", "content": None if self.calls else text, "refusal": None}
+        if self.calls:
+            message["tool_calls"] = [call.document() for call in self.calls]
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
         return self._envelope("chat.completion", [choice]) | ({"usage": self.usage()} if with_usage else {})
 
-    def chunk(self, delta: Mapping[str, str], finish_reason: str | None = None) -> Json:
+    def chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> Json:
         """One piece of a stream."""
         choice = {"index": 0, "delta": dict(delta), "logprobs": None, "finish_reason": finish_reason}
         return self._envelope("chat.completion.chunk", [choice])
@@ -78,11 +83,12 @@ class Answer:
         """The last piece of a stream that was asked to count."""
         return self._envelope("chat.completion.chunk", []) | {"usage": self.usage()}
 
-    def deltas(self) -> list[Mapping[str, str]]:
+    def deltas(self) -> list[Mapping[str, Any]]:
         """The tokens in the order of the stream."""
         return [
             *({"reasoning_content": token} for token in self.reasoning),
             *({"content": token} for token in self.content),
+            *({"tool_calls": [piece]} for index, call in enumerate(self.calls) for piece in call.pieces(index)),
         ]
 
     def _envelope(self, kind: str, choices: list[Json]) -> Json:
@@ -97,13 +103,34 @@ class Answer:
 
 
 def compose_answer(
-    seed: int, model: str, behaviour: Behaviour, messages: Sequence[Json], limit: int | None, *, empty: bool = False
+    seed: int,
+    model: str,
+    behaviour: Behaviour,
+    messages: Sequence[Json],
+    limit: int | None,
+    *,
+    empty: bool = False,
+    request: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """Make up an answer of at most `limit` tokens; `empty` makes one without a token."""
+    """Make up an answer of at most `limit` tokens; `empty` makes one without a token.
+
+    `request` has the members that an agent goes by: tools, the choice among them, and the form of the answer. Calls and JSON are
+    never cut: half of one is of no use to anybody.
+    """
     texts = [text_of(message) for message in messages]
     random = Random(digest(seed, model, *texts))
     reasoning = _tokens(random.choices(_WORDS, k=behaviour.reasoning - 1)) if behaviour.reasoning else ()
-    if behaviour.text is Text.ECHO:
+    id = f"{digest(seed, model, *texts):016x}"
+    calls: tuple[Call, ...] = ()
+    form: str | None = None
+    content: tuple[str, ...]
+    if behaviour.text is Text.AGENT and not empty:
+        calls = calls_for(request or {}, messages, id)
+        form = None if calls else json_for(request or {})
+    if calls or form is not None:
+        content = () if form is None else (form,)
+        limit = None
+    elif behaviour.text is not Text.LOREM:
         content = _tokens(texts[-1].split() if texts else [])
     else:
         content = _tokens(random.choices(_WORDS, k=max(0, behaviour.tokens - 1)))
@@ -115,13 +142,14 @@ def compose_answer(
     cut = len(kept_reasoning) + len(kept) < len(reasoning) + len(content)
     prompt_tokens = sum(1 + len(text.split()) for text in texts)
     return Answer(
-        id=f"chatcmpl-sim-{digest(seed, model, *texts):016x}",
+        id=f"chatcmpl-sim-{id}",
         model=model,
         reasoning=kept_reasoning,
         content=kept,
-        finish_reason="length" if cut else "stop",
+        finish_reason="tool_calls" if calls else "length" if cut else "stop",
         prompt_tokens=prompt_tokens,
         cached_tokens=min(behaviour.cached, prompt_tokens),
+        calls=calls,
     )
 
 

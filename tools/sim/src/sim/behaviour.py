@@ -13,6 +13,7 @@ class Text(StrEnum):
 
     ECHO = "echo"
     LOREM = "lorem"
+    AGENT = "agent"
 
 
 class Fault(StrEnum):
@@ -78,7 +79,7 @@ def parse_behaviour(model: str) -> Behaviour:
     name, _, query = model.partition("?")
     prefix, _, text = name.partition("-")
     if prefix != "sim" or text not in {kind.value for kind in Text}:
-        raise UnknownModelError(f"no model {name!r}; there are sim-echo and sim-lorem")
+        raise UnknownModelError(f"no model {name!r}; there are sim-echo, sim-lorem and sim-agent")
     try:
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
     except ValueError:

@@ -31,6 +31,9 @@ class _Request(msgspec.Struct):
     stream_options: dict[str, Any] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Request)
@@ -112,7 +115,15 @@ class Chat:
         if response := await _fault_instead(request, behaviour, fault):
             return response
         limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-        answer = compose_answer(self._seed, body.model, behaviour, body.messages, limit, empty=fault is Fault.EMPTY)
+        answer = compose_answer(
+            self._seed,
+            body.model,
+            behaviour,
+            body.messages,
+            limit,
+            empty=fault is Fault.EMPTY,
+            request={"tools": body.tools, "tool_choice": body.tool_choice, "response_format": body.response_format},
+        )
         if body.stream:
             counted = bool((body.stream_options or {}).get("include_usage")) and fault is not Fault.MISSING_USAGE
             return await stream_answer(request, answer, behaviour, fault, with_usage=counted)

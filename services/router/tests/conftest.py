@@ -20,7 +20,7 @@ from router.domain.retry_budget import RetryBudget
 from router.domain.stickiness import StickyPlaces
 from router.surroundings import Surroundings
 from router.testing.catalogs import Offer, catalog_of
-from router.testing.doubles import MemoryUsageLog, SilentTelemetry
+from router.testing.doubles import MemoryUsageLog, ReadyTokenizers, SilentTelemetry
 from router.testing.loopback import LoopbackResolver
 from router.testing.scripted_provider import Script, ScriptedProvider
 from router.testing.workbench import PATIENCE, OpenBench, OpenWorkbench, Workbench
@@ -64,6 +64,7 @@ def workbench() -> OpenWorkbench:
                 RetryBudget(),
                 StickyPlaces(),
                 Random(1),
+                ReadyTokenizers(),
             ),
             catalog=lambda: access.catalog,
             credentials=lambda: access.slugs,

@@ -29,6 +29,7 @@ from edge.api.http.http_server import HttpServer
 from edge.api.http.routes import RouteTable
 from edge.api.inference.chat.skin import ChatSkin
 from edge.api.inference.inference import Inference
+from edge.api.inference.messages.count_tokens import CountTokens
 from edge.api.inference.messages.skin import MessagesSkin
 from edge.api.inference.preparation import Preparation
 from edge.api.inference.responses.skin import ResponsesSkin
@@ -55,6 +56,7 @@ from edge.records import Records
 from edge.request_rules import RequestRules
 from edge.response_cache import ResponseCache
 from edge.settings import KeysSettings, Settings
+from edge.token_counts import TokenCounts
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Runtime, Service
 
@@ -117,18 +119,20 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         skins = (ChatSkin(), ResponsesSkin(clock), MessagesSkin(), TextCompletionsSkin())
         library = GrpcPresetLibrary(to_accounts, settings.accounts.timeout)
         presets = PresetCache(library, clock, fresh=settings.presets.fresh, stale=settings.presets.stale)
+        capacity, rate = Capacity(settings.http.max_in_flight), RequestRate(settings.http.key_rate)
         handlers = (
             Inference(
                 skins,
                 generations,
                 bodies,
-                Capacity(settings.http.max_in_flight),
+                capacity,
                 watch,
-                RequestRate(settings.http.key_rate),
+                rate,
                 Preparation(presets),
                 ResponseCache(clock, runtime.meter, settings.cache.bytes),
                 clock,
             ),
+            CountTokens(TokenCounts(mirror), bodies, capacity, rate, clock),
             Models(mirror, endpoint_stats, clock),
             Endpoints(mirror, endpoint_stats),
             GenerationRecord(records, mirror),

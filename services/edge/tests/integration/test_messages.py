@@ -19,6 +19,7 @@ from edge.testing.router import (
     broken,
     completed,
     explained,
+    model,
     piece,
     refuse,
     route,
@@ -210,6 +211,34 @@ async def test_a_slow_stream_is_kept_alive_by_pings(open_edge: OpenEdge, around:
         stall.go_on.set()
         rest = await response.content.read()
     assert b"event: message_stop" in rest
+
+
+async def test_tokens_are_counted_by_the_tokenizer_where_it_is_known(edge: EdgeStack) -> None:
+    gpt = model("openai/gpt-4o")
+    gpt.tokenizer = "GPT"
+    edge.around.router.models.append(gpt)
+    edge.around.router.version = "2"
+
+    async def counted(name: str, **members: Any) -> dict[str, Any]:
+        answer = await send(edge, "/messages/count_tokens", model=name, **members)
+        assert answer.status == 200, answer.body
+        document: dict[str, Any] = answer.document
+        return document
+
+    async def known() -> bool:
+        return bool((await counted("openai/gpt-4o"))["source"] == "tokenizer")
+
+    await eventually(known)
+    # Two tokens of text, three around the message and three before the answer.
+    assert await counted("openai/gpt-4o") == {"input_tokens": 8, "source": "tokenizer"}
+    # "Say something" has 13 bytes; the estimate is four to a token and four a message.
+    assert await counted("acme/one") == {"input_tokens": 8, "source": "estimate"}
+    assert await counted("acme/unheard-of") == {"input_tokens": 8, "source": "estimate"}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    with_image = await counted("openai/gpt-4o", messages=[{"role": "user", "content": [image]}])
+    assert with_image["source"] == "estimate"
+    assert edge.around.router.requests == []
+    assert error_of(await send(edge, "/messages/count_tokens", messages=[]), 400)["message"].startswith("messages")
 
 
 async def test_a_caller_that_leaves_stops_the_work(edge: EdgeStack) -> None:

@@ -18,6 +18,7 @@ from router.adapters.providers.access import ProviderAccess
 from router.adapters.providers.http import HttpLimits, HttpProviders
 from router.adapters.spool_writer import SpoolLimits
 from router.adapters.telemetry import GenerationTelemetry
+from router.adapters.tokenizers import LoadedTokenizers
 from router.adapters.usage_events import spool_entries
 from router.adapters.usage_publisher import UsagePublisher
 from router.adapters.usage_spool import UsageSpool
@@ -100,6 +101,7 @@ def _service(
     )
     sink = RecordSink(settings.kafka, clock, f"router-{settings.instance}", meter=runtime.meter)
     publisher = UsagePublisher(spool, sink, clock, runtime.meter)
+    tokenizers = LoadedTokenizers()
     around = Surroundings(
         providers=providers,
         health=health,
@@ -111,6 +113,7 @@ def _service(
         retries=RetryBudget(),
         places=StickyPlaces(),
         random=random,
+        tokenizers=tokenizers,
         hedges=settings.choice.hedge,
     )
     completions = Completions(
@@ -138,6 +141,7 @@ def _service(
             GrpcServer(settings.grpc, runtime, register),
             providers,
             publisher,
+            tokenizers,
             *telling,
             spool,
             sink,

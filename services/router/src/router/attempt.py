@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from contracts.catalog import Endpoint
 from dialects.answers import Answer, FinishReason
+from dialects.tokenizers import encoding_of
 from dialects.upstream import UpstreamRequest
 from router.domain.attempts import OUTCOMES, AttemptFailure, AttemptOutcome, AttemptRecord, FailureKind
 from router.domain.customer_keys import CustomerKey
@@ -80,7 +81,7 @@ class Attempt:
         on_end: Callable[[Endpoint], None] = lambda endpoint: None,
     ) -> None:
         self.endpoint = endpoint
-        self.transcript = Transcript()
+        self.transcript = Transcript(keeps_text=encoding_of(endpoint.model_id, endpoint.tokenizer) is not None)
         self.record: AttemptRecord | None = None
         self._stream = stream
         self._providers = providers

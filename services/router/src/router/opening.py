@@ -97,7 +97,7 @@ class Opening:
 
     def tokens(self, attempt: Attempt) -> Tokens:
         """What an attempt has used so far, as counted or estimated."""
-        return self._task.count(attempt.transcript, attempt.endpoint)
+        return self._task.count(attempt.transcript, attempt.endpoint, self._around.tokenizers.of(attempt.endpoint))
 
     def abandon_rival(self) -> None:
         """End the second of two attempts that race, if there is one. May be repeated."""
@@ -221,6 +221,8 @@ class Opening:
             operation=self._demand.operation,
         )
         around.retries.began(leg.endpoint.model_id)
+        # Asked for now, so that it is at hand when it is needed.
+        around.tokenizers.of(leg.endpoint)
         return Attempt(
             leg.endpoint,
             stream=self._stream,

@@ -9,7 +9,7 @@ from router.attempt import Patience
 from router.domain.health_view import FleetHealth
 from router.domain.hedging import HedgeBudget
 from router.domain.key_pool import KeyPools
-from router.domain.ports import Providers, Telemetry, UsageLog
+from router.domain.ports import Providers, Telemetry, Tokenizers, UsageLog
 from router.domain.retry_budget import RetryBudget
 from router.domain.stickiness import StickyPlaces
 from servicekit.clock import Clock
@@ -29,5 +29,6 @@ class Surroundings:
     retries: RetryBudget
     places: StickyPlaces
     random: Random
+    tokenizers: Tokenizers
     hedges: bool = False
     hedge_budget: HedgeBudget = field(default_factory=HedgeBudget)

@@ -23,6 +23,7 @@ _OUTCOMES = {
 }
 _SOURCES = {
     CountSource.PROVIDER: token_usage_pb2.TOKEN_COUNT_SOURCE_PROVIDER,
+    CountSource.TOKENIZER: token_usage_pb2.TOKEN_COUNT_SOURCE_TOKENIZER,
     CountSource.ESTIMATE: token_usage_pb2.TOKEN_COUNT_SOURCE_ESTIMATE,
     CountSource.MEASURED: token_usage_pb2.TOKEN_COUNT_SOURCE_MEASURED,
 }

@@ -53,6 +53,29 @@ async def test_the_providers_call_ends_with_the_callers(workbench: OpenWorkbench
         assert record.answered.cost.total == record.answered.tokens.counts.prompt * 1000 + 5 * 2000
 
 
+async def test_what_was_generated_is_counted_by_the_models_tokenizer_where_it_is_known(
+    workbench: OpenWorkbench,
+) -> None:
+    async def endless(exchange: Any) -> None:
+        await exchange.begin_stream()
+        await exchange.event(delta("Once upon a time, "))
+        await exchange.gone()
+
+    async with (
+        ScriptedProvider(endless) as provider,
+        workbench(Offer("a", url=provider.url, tokenizer="GPT")) as router,
+    ):
+        async with aclosing(router.begin().progress()) as progress:
+            async for _ in progress:
+                break
+        record = router.only_record()
+        assert record.answered is not None
+        assert record.answered.tokens.source is CountSource.TOKENIZER
+        # "Once", " upon", " a", " time", ",", " ": one more than an estimate by the length.
+        assert record.answered.tokens.counts.completion == 6
+        assert record.answered.cost.total == record.answered.tokens.counts.prompt * 1000 + 6 * 2000
+
+
 @pytest.mark.parametrize("dialect", NAMES)
 @pytest.mark.parametrize("when", ["before the first token", "within the answer"])
 async def test_the_providers_call_ends_with_the_callers_in_every_framing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contracts.catalog import Endpoint
 from contracts.ids import EndpointId
 from dialects.answers import Answer, ChoiceDelta, FinishReason, ToolCallPiece, Usage
+from dialects.tokenizers import O200K, TextCount, load_tokenizer
 from router.domain.settlement import NO_COST, Status, charge, count_tokens, owed
 from router.domain.tokens import CountSource
 from router.domain.transcript import Transcript
@@ -74,3 +75,42 @@ def test_whole_cut_and_empty_answers_are_told_apart() -> None:
     assert not transcript(END, usage=Usage(3, 1)).is_empty
     assert not transcript(ChoiceDelta(0, finish_reason=FinishReason.CONTENT_FILTER)).is_empty
     assert not transcript(TEXT, END).is_empty
+
+
+def test_what_the_provider_has_not_counted_is_counted_by_the_models_tokenizer() -> None:
+    tokenizer = load_tokenizer(O200K)
+    kept = Transcript(keeps_text=True)
+    kept.add(
+        Answer(
+            choices=(ChoiceDelta(0, content="hello", reasoning="The quick brown fox"), ChoiceDelta(0, content=" world"))
+        )
+    )
+    tokens = count_tokens(kept, 99, endpoint(), tokenizer, lambda _: TextCount(7, exact=True))
+    assert tokens.source is CountSource.TOKENIZER
+    assert (tokens.counts.prompt, tokens.counts.completion, tokens.counts.reasoning) == (7, 6, 4)
+    partly = count_tokens(kept, 99, endpoint(), tokenizer, lambda _: TextCount(7, exact=False))
+    assert partly.source is CountSource.ESTIMATE
+    # The provider's own count wins, and a failure that it has not counted is owed by nobody.
+    kept.add(Answer(usage=Usage(3, 2)))
+    assert (
+        count_tokens(kept, 99, endpoint(), tokenizer, lambda _: TextCount(7, exact=True)).source is CountSource.PROVIDER
+    )
+    assert owed(Status.FAILED, tokens, endpoint().price) == 0
+
+
+def test_of_a_very_long_answer_a_part_is_kept() -> None:
+    tokenizer = load_tokenizer(O200K)
+    kept = Transcript(keeps_text=True)
+    for _ in range(400):
+        kept.add(Answer(choices=(ChoiceDelta(0, content="Every token counts, and each has its price. " * 20),)))
+    everything, _ = kept.count(tokenizer)
+    assert not everything.exact
+    exact = tokenizer.count("Every token counts, and each has its price. " * 20) * 400
+    assert abs(everything.tokens - exact) < exact // 50
+
+
+def test_text_is_not_kept_where_there_is_no_tokenizer() -> None:
+    forgotten = transcript(TEXT)
+    everything, reasoning = forgotten.count(load_tokenizer(O200K))
+    assert (everything.tokens, everything.exact) == (15, False)
+    assert reasoning.tokens == 5

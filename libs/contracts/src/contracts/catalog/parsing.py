@@ -65,6 +65,7 @@ class _EndpointDefaults:
     expiration_date: date | None
     quirks: frozenset[Quirk]
     """For the endpoints whose dialect knows them."""
+    tokenizer: str
 
 
 class _Reader:
@@ -133,6 +134,7 @@ class _Reader:
                 supported_parameters=_parameters(fields),
                 expiration_date=fields.day("expiration_date", required=False),
                 quirks=read_quirks(fields, Dialect),
+                tokenizer=fields.text("tokenizer", default="Other"),
             )
             offers = [*fields.items("endpoints", required=True), *self._further.pop(model_id, ())]
             model = Model(
@@ -145,7 +147,7 @@ class _Reader:
                 created=datetime.combine(created, time(), UTC) if created else datetime.min.replace(tzinfo=UTC),
                 input_modalities=fields.texts("input_modalities", allowed=words.MODALITIES, required=True),
                 output_modalities=fields.texts("output_modalities", allowed=words.MODALITIES, required=True),
-                tokenizer=fields.text("tokenizer", default="Other"),
+                tokenizer=defaults.tokenizer,
                 hugging_face_id=fields.text("hugging_face_id", default=""),
                 aliases=fields.texts("aliases", pattern=words.ALIAS, form=words.ALIAS_FORM),
                 endpoints=tuple(self._endpoint(model_id, offer, defaults) for offer in offers),
@@ -216,6 +218,7 @@ class _Reader:
                     else provider.datacenters
                 ),
                 expiration_date=fields.day("expiration_date", required=False) or defaults.expiration_date,
+                tokenizer=defaults.tokenizer,
             )
         if endpoint_id in self._endpoints:
             row.problem(f"tag: endpoint {endpoint_id!r} is defined twice; give one a tag of its own", "tag")

@@ -87,6 +87,8 @@ class Endpoint:
     """ISO 3166 codes of the countries where it runs, empty when not known."""
     expiration_date: date | None = None
     """Its last day in UTC: afterwards the provider may have switched it off. None when none is announced."""
+    tokenizer: str = "Other"
+    """The family of its model's tokenizer."""
 
     def is_expired(self, day: date) -> bool:
         """Say whether its last day is over on this day, which is in UTC."""

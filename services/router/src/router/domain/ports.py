@@ -9,6 +9,7 @@ from typing import Protocol
 from contracts.catalog import Endpoint
 from contracts.operations import Operation
 from dialects.answers import Answer
+from dialects.tokenizers import Tokenizer
 from dialects.upstream import UpstreamRequest
 from router.domain.attempts import AttemptFailure
 from router.domain.customer_keys import CustomerKey
@@ -71,6 +72,14 @@ class CustomerKeys(Protocol):
 
     async def of(self, caller: Caller) -> tuple[CustomerKey, ...]:
         """Return those that a caller may use, in the order in which they are tried. Raises NotAcceptingError."""
+        ...
+
+
+class Tokenizers(Protocol):
+    """The tokenizers of models, for answers that nobody has counted."""
+
+    def of(self, endpoint: Endpoint) -> Tokenizer | None:
+        """The tokenizer of an endpoint's model; None when it is not known, or not at hand yet."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from contracts.money import Cost, NanoUsd, TokenCounts, UnitPrice
 from contracts.operations import Operation
 from dialects.answers import FinishReason
 from dialects.estimates import estimate_text_tokens
+from dialects.tokenizers import TextCount, Tokenizer
 from router.domain.attempts import AttemptRecord
 from router.domain.policy import ANYWHERE, RoutingPolicy
 from router.domain.tokens import CountSource, Tokens
@@ -96,10 +97,17 @@ class GenerationRecord:
     operation: Operation = Operation.COMPLETION
 
 
-def count_tokens(transcript: Transcript, prompt_estimate: int, endpoint: Endpoint) -> Tokens:
-    """Take the provider's counts when they are possible, else estimate them from lengths.
+def count_tokens(
+    transcript: Transcript,
+    prompt_estimate: int,
+    endpoint: Endpoint,
+    tokenizer: Tokenizer | None = None,
+    count_prompt: Callable[[Tokenizer], TextCount] | None = None,
+) -> Tokens:
+    """Take the provider's counts when they are possible, else count with the model's tokenizer, else estimate from lengths.
 
-    Impossible are: more than the endpoint's context holds, none for text that is there.
+    Impossible are: more than the endpoint's context holds, none for text that is there. What a tokenizer could count only a part of
+    is an estimate.
     """
     usage = transcript.usage
     possible = (
@@ -116,6 +124,12 @@ def count_tokens(transcript: Transcript, prompt_estimate: int, endpoint: Endpoin
             cache_write=usage.cache_write,
         )
         return Tokens(counts, CountSource.PROVIDER)
+    if tokenizer is not None and count_prompt is not None:
+        prompt = count_prompt(tokenizer)
+        completion, reasoning = transcript.count(tokenizer)
+        counts = TokenCounts(prompt=prompt.tokens, completion=completion.tokens, reasoning=reasoning.tokens)
+        exact = prompt.exact and completion.exact
+        return Tokens(counts, CountSource.TOKENIZER if exact else CountSource.ESTIMATE)
     counts = TokenCounts(
         prompt=prompt_estimate,
         completion=estimate_text_tokens(transcript.generated_bytes),
@@ -143,7 +157,7 @@ def fee_of(cost: Cost, provider_cost: NanoUsd, fee_ppm: int) -> Cost:
 
 
 def owed(status: Status, tokens: Tokens, price: UnitPrice) -> NanoUsd:
-    """What the provider is owed. A failure's estimate is nobody's invoice."""
+    """What the provider is owed. A failure that the provider has not counted is nobody's invoice."""
     if status is Status.FAILED and tokens.source is not CountSource.PROVIDER:
         return NanoUsd(0)
     return money.cost(price, tokens.counts).total

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.catalog import Endpoint
-from contracts.ids import OrgId
+from contracts.ids import EndpointId, OrgId
 from dialects.chat import ChatRequest
 from dialects.compression import compress_middle
 from dialects.operations.codec import OperationRequest
 from dialects.operations.registry import operation_request
+from dialects.prompt_counts import count_prompt
 from dialects.registry import dialect_named
+from dialects.tokenizers import TextCount, Tokenizer
 from dialects.upstream import Target, UpstreamRequest
 from router.domain.demand import Demand, demand_of
 from router.domain.operation_demand import operation_demand_of
@@ -82,8 +84,8 @@ class Task(Protocol):
         """
         ...
 
-    def count(self, transcript: Transcript, endpoint: Endpoint) -> Tokens:
-        """What was used for an answer, as counted or estimated."""
+    def count(self, transcript: Transcript, endpoint: Endpoint, tokenizer: Tokenizer | None) -> Tokens:
+        """What was used for an answer, as counted or estimated; with the model's tokenizer, where there is one."""
         ...
 
     def count_bad_calls(self, transcript: Transcript) -> int:
@@ -97,6 +99,8 @@ class ChatTask:
     def __init__(self, request: ChatRequest, data_region: str = "") -> None:
         body = request.body
         self._request = request
+        self._shortened: set[EndpointId] = set()
+        self._prompt_counts: dict[int, TextCount] = {}
         self.demand = demand_of(request, data_region)
         self.stream = bool(body.stream)
         self.hides_reasoning = body.include_reasoning is False or (
@@ -125,11 +129,20 @@ class ChatTask:
         room = endpoint.context_length - (self.demand.output_limit or 0)
         if self.demand.prompt_tokens > room > 0 and self.demand.compresses_for(endpoint.context_length):
             request = compress_middle(request, room)
+            self._shortened.add(endpoint.id)
         return dialect_named(endpoint.provider.dialect).request(request, target)
 
-    def count(self, transcript: Transcript, endpoint: Endpoint) -> Tokens:
-        """Count tokens."""
-        return count_tokens(transcript, self.demand.prompt_tokens, endpoint)
+    def count(self, transcript: Transcript, endpoint: Endpoint, tokenizer: Tokenizer | None) -> Tokens:
+        """Count tokens. Of a shortened prompt only the estimate is known, which is what it was shortened by."""
+        tokenizer = None if endpoint.id in self._shortened else tokenizer
+        return count_tokens(transcript, self.demand.prompt_tokens, endpoint, tokenizer, self._count_prompt)
+
+    def _count_prompt(self, tokenizer: Tokenizer) -> TextCount:
+        """Count the prompt, once for each tokenizer."""
+        counted = self._prompt_counts.get(id(tokenizer))
+        if counted is None:
+            counted = self._prompt_counts[id(tokenizer)] = count_prompt(self._request.body, tokenizer)
+        return counted
 
     def count_bad_calls(self, transcript: Transcript) -> int:
         """Count calls that break the schema of their tool, or that name none."""
@@ -168,7 +181,7 @@ class OperationTask:
         )
         return operation_request(endpoint.provider.dialect, self._request, target)
 
-    def count(self, transcript: Transcript, endpoint: Endpoint) -> Tokens:
+    def count(self, transcript: Transcript, endpoint: Endpoint, tokenizer: Tokenizer | None) -> Tokens:
         """Count everything that operations are paid by."""
         return count_usage(self._request, self.demand, transcript, endpoint)
 

@@ -12,6 +12,7 @@ class CountSource(StrEnum):
     """Where token counts come from, in the words of the usage event."""
 
     PROVIDER = "provider"
+    TOKENIZER = "tokenizer"
     ESTIMATE = "estimate"
     MEASURED = "measured"
     """Told from what was sent and received: characters, seconds of sound, pictures."""

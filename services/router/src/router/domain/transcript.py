@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from dialects.answers import Answer, ChoiceDelta, FinishReason, Usage
-from dialects.estimates import text_bytes
 from dialects.operations.products import Product
+from dialects.tokenizers import TextCount, Tokenizer
+from router.domain.kept_text import KeptText
 from router.domain.tool_review import ToolCallText
 
 
 class Transcript:
-    """The running record of one attempt's answer. Holds sizes, and text only of calls of tools, which are looked at in the end."""
+    """The running record of one attempt's answer. Holds sizes; text only of calls of tools, which are looked at in the end, and
+    where it may have to be counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_text: bool = False) -> None:
+        """Start a record; `keeps_text` where the model has a tokenizer, should its provider send no counts."""
         self.upstream_id = ""
         self.system_fingerprint = ""
         self.service_tier = ""
@@ -24,8 +27,8 @@ class Transcript:
         self.native_finish_reason = ""
         self.has_output = False
         self.tool_calls: dict[tuple[int, int], ToolCallText] = {}
-        self._content_bytes = 0
-        self._reasoning_bytes = 0
+        self._content = KeptText(keeps=keeps_text)
+        self._reasoning = KeptText(keeps=keeps_text)
         self._open: set[int] = set()
         self._closed: set[int] = set()
 
@@ -60,13 +63,13 @@ class Transcript:
 
     def _take(self, delta: ChoiceDelta) -> None:
         if delta.content:
-            self._content_bytes += text_bytes(delta.content)
+            self._content.add(delta.content)
         if delta.reasoning:
-            self._reasoning_bytes += text_bytes(delta.reasoning)
+            self._reasoning.add(delta.reasoning)
         if delta.refusal:
-            self._content_bytes += text_bytes(delta.refusal)
+            self._content.add(delta.refusal)
         for piece in delta.tool_calls:
-            self._content_bytes += text_bytes(piece.name) + text_bytes(piece.arguments)
+            self._content.add(piece.name + piece.arguments)
             self.tool_calls.setdefault((delta.index, piece.index), ToolCallText()).add(piece)
         if not self.has_output:
             self.has_output = delta.has_output
@@ -81,12 +84,17 @@ class Transcript:
     @property
     def generated_bytes(self) -> int:
         """Bytes of UTF-8 that the model has generated, reasoning included."""
-        return self._content_bytes + self._reasoning_bytes
+        return self._content.size + self._reasoning.size
 
     @property
     def reasoning_bytes(self) -> int:
         """Bytes of UTF-8 of reasoning."""
-        return self._reasoning_bytes
+        return self._reasoning.size
+
+    def count(self, tokenizer: Tokenizer) -> tuple[TextCount, TextCount]:
+        """Count the tokens of what was generated: of everything, and of the reasoning in it."""
+        content, reasoning = self._content.count(tokenizer), self._reasoning.count(tokenizer)
+        return TextCount(content.tokens + reasoning.tokens, content.exact and reasoning.exact), reasoning
 
     @property
     def is_whole(self) -> bool:

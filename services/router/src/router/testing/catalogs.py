@@ -52,6 +52,8 @@ class Offer:
     output_modalities: Sequence[str] = ("text",)
     prices: Mapping[str, str] = field(default_factory=dict)
     """Of other kinds than tokens, by kind."""
+    tokenizer: str = "Other"
+    """Of its model; the first offer of a model counts."""
 
 
 def catalog_text(offers: Sequence[Offer], modalities: Sequence[str] = ("text",)) -> str:
@@ -78,6 +80,7 @@ def catalog_text(offers: Sequence[Offer], modalities: Sequence[str] = ("text",))
                 "created": "2026-01-01",
                 "input_modalities": list(offer.input_modalities or modalities),
                 "output_modalities": list(offer.output_modalities),
+                "tokenizer": offer.tokenizer,
                 "endpoints": [],
             },
         )

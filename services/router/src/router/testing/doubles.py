@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 
 from contracts.catalog import Endpoint
+from dialects.tokenizers import Tokenizer, encoding_of, load_tokenizer
 from router.domain.attempts import AttemptFailure
 from router.domain.errors import UsageLogError
 from router.domain.ports import AttemptFacts
@@ -31,6 +32,15 @@ class MemoryUsageLog:
             self.records.append(record)
             future.set_result(None)
         return future
+
+
+class ReadyTokenizers:
+    """Has every tokenizer that is known at hand."""
+
+    def of(self, endpoint: Endpoint) -> Tokenizer | None:
+        """The tokenizer of an endpoint's model; None when it is not known."""
+        encoding = encoding_of(endpoint.model_id, endpoint.tokenizer)
+        return None if encoding is None else load_tokenizer(encoding)
 
 
 class SilentTelemetry:

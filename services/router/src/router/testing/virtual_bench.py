@@ -24,7 +24,7 @@ from router.domain.stickiness import StickyPlaces
 from router.domain.tokens import Tokens
 from router.surroundings import Surroundings
 from router.testing.catalogs import Offer, catalog_of
-from router.testing.doubles import MemoryUsageLog, SilentTelemetry, SilentTrace
+from router.testing.doubles import MemoryUsageLog, ReadyTokenizers, SilentTelemetry, SilentTrace
 from router.testing.timed_providers import Play, Sent, TimedProviders
 from router.testing.workbench import CALLER, Outcome
 from servicekit.testing import ManualClock
@@ -156,6 +156,7 @@ class VirtualBench:
                 retries=RetryBudget(),
                 places=self.places,
                 random=random,
+                tokenizers=ReadyTokenizers(),
                 hedge_budget=self.hedge_budget,
             ),
             catalog=lambda: self.catalog,

@@ -88,6 +88,15 @@ def test_a_client_that_leaves_stops_the_provider(client: str, told: Tell, stack:
         assert 0 < record["tokens_completion"] < 100
 
 
+@pytest.mark.parametrize("client", ["openai", "npm openai"])
+def test_responses_whole_and_streamed(client: str, told: Tell) -> None:
+    facts = told(client)["responses"]
+    assert facts["text"]
+    assert facts["pieces"] > 1
+    assert facts["streamed"] == facts["whole"]
+    assert facts["output_tokens"] > 0
+
+
 @pytest.mark.parametrize("client", ["openai", "openrouter", "npm openai", "npm @openrouter/sdk"])
 def test_models_are_listed(client: str, told: Tell) -> None:
     assert SMOLLM2 in told(client)["models"]["ids"]

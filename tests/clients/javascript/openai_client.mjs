@@ -60,6 +60,19 @@ const broken = await scenes.failure(async () => {
 });
 tell("broken", { kind: broken.constructor.name });
 
+const told = await client.responses.create({ model: SMOLLM2, input: scenes.QUESTION, max_output_tokens: 32, temperature: 0 });
+const spoken = client.responses.stream({ model: SMOLLM2, input: scenes.QUESTION, max_output_tokens: 32, temperature: 0 });
+const deltas = [];
+spoken.on("response.output_text.delta", (event) => deltas.push(event.delta));
+const response = await spoken.finalResponse();
+tell("responses", {
+  text: told.output_text,
+  pieces: deltas.length,
+  streamed: deltas.join(""),
+  whole: response.output_text,
+  output_tokens: response.usage.output_tokens,
+});
+
 const running = await client.chat.completions.create({ model: scenes.LOREM, messages: asked, stream: true });
 let number = 0;
 for await (const chunk of running) {

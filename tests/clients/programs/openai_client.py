@@ -72,6 +72,13 @@ try:
 except openai.APIError as error:
     tell("broken", kind=type(error).__name__)
 
+told = client.responses.create(model=SMOLLM2, input=QUESTION, max_output_tokens=32, temperature=0)
+with client.responses.stream(model=SMOLLM2, input=QUESTION, max_output_tokens=32, temperature=0) as stream:
+    pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+    final = stream.get_final_response()
+tell("responses", text=told.output_text, pieces=len(pieces), streamed="".join(pieces), whole=final.output_text,
+     output_tokens=final.usage.output_tokens)  # fmt: skip
+
 running = client.chat.completions.create(model=LOREM, messages=asked, stream=True)
 for number, chunk in enumerate(running):
     if number == PIECES_BEFORE_LEAVING:

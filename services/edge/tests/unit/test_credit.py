@@ -60,8 +60,11 @@ class TestDearestHold:
 
     def test_an_endpoint_does_not_answer_beyond_its_own_limits(self) -> None:
         assert dearest_hold([Offer(price(), 0, 50)], Demand(0, 100), 4_096).output_tokens == 50
-        assert dearest_hold([Offer(price(), 1_000, 0)], Demand(980, 100), 4_096).output_tokens == 20
-        assert dearest_hold([Offer(price(), 1_000, 0)], Demand(2_000, 100), 4_096).output_tokens == 0
+        assert dearest_hold([Offer(price(), 1_000, 0)], Demand(0, 2_000), 4_096).output_tokens == 1_000
+
+    def test_an_endpoint_does_not_read_beyond_its_context_and_the_estimate_leaves_the_answer_its_room(self) -> None:
+        held = dearest_hold([Offer(price(1_000, 1_000), 1_000, 0)], Demand(5_000, 100), 4_096)
+        assert (held.amount, held.output_tokens) == (1_100, 100)
 
     def test_every_choice_counts(self) -> None:
         assert dearest_hold([Offer(price(0, 1_000), 0, 0)], Demand(0, 10, 3), 4_096).amount == 30

@@ -270,7 +270,7 @@ def test_an_estimate_counts_every_part_of_a_prompt() -> None:
     picture = {"type": "image_url", "image_url": {"url": "https://x.example/y.png"}}
     parts = [{"type": "text", "text": "x" * 400}, picture, {"type": "file", "file": {"file_data": "x" * 400_000}}]
     assert (
-        estimate_prompt_tokens(request(messages=[{"role": "user", "content": parts}]).body) == 4 + 100 + 1_600 + 10_000
+        estimate_prompt_tokens(request(messages=[{"role": "user", "content": parts}]).body) == 4 + 300 + 1_600 + 10_000
     )
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     assert estimate_prompt_tokens(request(tools=[tool]).body) > plain

@@ -85,15 +85,18 @@ def dearest_hold(offers: Iterable[Offer], demand: Demand, default_output_tokens:
 
 def _hold(offer: Offer, demand: Demand, default_output_tokens: int) -> Hold:
     price = offer.price
+    # A provider cannot be sent, nor bill, more of a prompt than its context holds.
+    prompt = min(demand.prompt_tokens, offer.context_length) if offer.context_length else demand.prompt_tokens
     output = demand.output_tokens if demand.output_tokens is not None else default_output_tokens
     if offer.max_completion_tokens:
         output = min(output, offer.max_completion_tokens)
     if offer.context_length:
-        output = min(output, max(offer.context_length - demand.prompt_tokens, 0))
+        # The prompt is estimated from above, so how much room it leaves is not known.
+        output = min(output, offer.context_length)
     output *= demand.choices
     # Each token may turn out to be of its dearest kind.
     input_pico = (
-        demand.prompt_tokens * max(price.prompt, price.cache_write, price.cached)
+        prompt * max(price.prompt, price.cache_write, price.cached)
         + price.request
         + demand.images * price.image
         + -(-demand.audio_ms * price.second // _MS_PER_SECOND)

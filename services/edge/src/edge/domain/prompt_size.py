@@ -1,4 +1,4 @@
-"""How many tokens a prompt has, estimated without a tokenizer: good enough to set credit aside, never to bill."""
+"""How many tokens a prompt has at most, estimated without a tokenizer: to set credit aside by, never to bill."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from dialects.chat import (
     ImagePart,
     TextPart,
 )
+from edge.domain.text_density import most_text_tokens
 
-# English text has about four characters a token in every common vocabulary.
-CHARACTERS_PER_TOKEN = 4
 # Role markers and separators of a chat template.
 TOKENS_PER_MESSAGE = 4
 # A picture of 1 megapixel; providers count between 85 and 1,700.
@@ -32,31 +31,27 @@ _encode = msgspec.json.Encoder().encode
 
 def estimate_prompt_tokens(body: ChatBody) -> int:
     """Estimate the input tokens of a request: messages, tool definitions and the schema of the answer."""
-    characters = 0
     tokens = 0
     for message in body.messages:
         tokens += TOKENS_PER_MESSAGE
         if message.content is not None:
-            part_characters, part_tokens = _content(message.content)
-            characters += part_characters
-            tokens += part_tokens
+            tokens += _content(message.content)
         if isinstance(message, AssistantMessage):
-            characters += _of_earlier_turn(message)
+            tokens += _of_earlier_turn(message)
     if body.tools:
-        characters += len(_encode(body.tools))
+        tokens += most_text_tokens(_encode(body.tools).decode())
     if body.response_format is not None:
-        characters += len(_encode(body.response_format))
-    return tokens + -(-characters // CHARACTERS_PER_TOKEN)
+        tokens += most_text_tokens(_encode(body.response_format).decode())
+    return tokens
 
 
-def _content(content: Content) -> tuple[int, int]:
-    """Characters of text, and tokens of everything else."""
+def _content(content: Content) -> int:
     if isinstance(content, str):
-        return len(content), 0
-    characters = tokens = 0
+        return most_text_tokens(content)
+    tokens = 0
     for part in content:
         if isinstance(part, TextPart):
-            characters += len(part.text)
+            tokens += most_text_tokens(part.text)
         elif isinstance(part, ImagePart):
             tokens += TOKENS_PER_IMAGE
         elif isinstance(part, AudioPart):
@@ -65,11 +60,11 @@ def _content(content: Content) -> tuple[int, int]:
             tokens += max(TOKENS_PER_REFERENCE, len(part.file.file_data) // FILE_CHARACTERS_PER_TOKEN)
         else:
             tokens += TOKENS_PER_REFERENCE
-    return characters, tokens
+    return tokens
 
 
 def _of_earlier_turn(message: AssistantMessage) -> int:
-    characters = len(message.reasoning or "")
+    tokens = most_text_tokens(message.reasoning or "")
     for call in message.tool_calls or ():
-        characters += len(call.function.name) + len(call.function.arguments)
-    return characters
+        tokens += most_text_tokens(call.function.name) + most_text_tokens(call.function.arguments)
+    return tokens

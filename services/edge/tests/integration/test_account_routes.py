@@ -18,7 +18,7 @@ from edge.settings import MeteringSettings
 from edge.testing.accounts import USD
 from edge.testing.stack import EdgeStack, OpenEdge
 from turnpike.accounts.v1 import records_pb2
-from turnpike.usage.v1 import usage_event_pb2
+from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
 
 
 def new_id() -> str:
@@ -48,6 +48,8 @@ async def test_a_generation_has_openrouters_members(example: str, edge: EdgeStac
         event.usage.prompt_tokens,
         event.usage.completion_tokens,
     )
+    source = token_usage_pb2.TokenCountSource.Name(event.usage.source).removeprefix("TOKEN_COUNT_SOURCE_").lower()
+    assert data["token_count_source"] == (None if source == "unspecified" else source)
     assert data["cancelled"] == (example == "cancelled")
     assert datetime.fromisoformat(data["created_at"]) == event.started_at.ToDatetime(UTC)
     assert len(data["provider_responses"]) == len(event.attempts)

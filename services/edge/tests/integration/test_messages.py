@@ -199,6 +199,20 @@ async def test_a_stream_that_breaks_ends_with_an_error_event(
     assert events[-1][1]["request_id"] == answer.headers["X-Generation-Id"]
 
 
+async def test_mixed_pieces_of_tool_calls_end_the_stream_rather_than_become_other_calls(edge: EdgeStack) -> None:
+    mixed = [
+        completion_pb2.ToolCallDelta(index=index, id=f"c{index}", name="f", arguments=text)
+        for index, text in ((0, "{"), (1, "{"), (0, "}"))
+    ]
+    edge.around.router.script = scripted(
+        Message(route=route(), deltas=[completion_pb2.ChoiceDelta(tool_calls=[each]) for each in mixed]),
+        Message(deltas=[piece(finish_reason="tool_calls")], outcome=completed()),
+    )
+    answer = await send(edge, stream=True)
+    error = named_events(answer)[-1][1]["error"] if answer.status == 200 else answer.document["error"]
+    assert error["error_type"] == "provider_unavailable"
+
+
 async def test_a_slow_stream_is_kept_alive_by_pings(open_edge: OpenEdge, around: Neighbours) -> None:
     stall = Stall()
     around.router.script = stall

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edge.api.http.answer import Answer, Data
 
 
@@ -18,7 +20,10 @@ class ProviderResponse(Answer, frozen=True, kw_only=True):
 
 
 class Generation(Answer, frozen=True, kw_only=True):
-    """The record of a generation. Times are milliseconds, amounts dollars."""
+    """The record of a generation. Times are milliseconds, amounts dollars.
+
+    `token_count_source` is Turnpike's own: `provider`, `tokenizer` (the model's, on our side) or `estimate`.
+    """
 
     id: str
     upstream_id: str | None
@@ -45,6 +50,7 @@ class Generation(Answer, frozen=True, kw_only=True):
     native_tokens_cached: int
     native_tokens_reasoning: int
     native_tokens_completion_images: int | None
+    token_count_source: Literal["provider", "tokenizer", "estimate"] | None
     num_media_prompt: int | None
     num_media_completion: int | None
     num_input_audio_prompt: int | None

@@ -9,7 +9,7 @@ import msgspec
 
 from contracts import money
 from edge.api.http.timestamps import timestamp_json
-from turnpike.usage.v1 import usage_event_pb2
+from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
 
 _API_TYPES: Final = {
     usage_event_pb2.OPERATION_EMBEDDINGS: "embeddings",
@@ -17,6 +17,11 @@ _API_TYPES: Final = {
     usage_event_pb2.OPERATION_SPEECH: "tts",
     usage_event_pb2.OPERATION_TRANSCRIPTION: "stt",
     usage_event_pb2.OPERATION_IMAGES: "image",
+}
+_SOURCES: Final = {
+    token_usage_pb2.TOKEN_COUNT_SOURCE_PROVIDER: "provider",
+    token_usage_pb2.TOKEN_COUNT_SOURCE_TOKENIZER: "tokenizer",
+    token_usage_pb2.TOKEN_COUNT_SOURCE_ESTIMATE: "estimate",
 }
 
 
@@ -56,6 +61,7 @@ def generation_json(event: usage_event_pb2.UsageEvent, provider_names: Mapping[s
         "native_tokens_cached": usage.cached_tokens,
         "native_tokens_reasoning": usage.reasoning_tokens,
         "native_tokens_completion_images": 0,
+        "token_count_source": _SOURCES.get(usage.source),
         "num_media_prompt": None,
         "num_media_completion": usage.images,
         "num_input_audio_prompt": None,

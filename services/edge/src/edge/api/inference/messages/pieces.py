@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from dialects.messages import AnswerBlocks, Ending, Event
+from dialects.messages import AnswerBlocks, Ending, Event, InterleavedCallsError
+from edge.domain.errors import BrokenAnswerError
 from turnpike.router.v1 import completion_pb2
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -23,6 +24,9 @@ def events_of(delta: completion_pb2.ChoiceDelta, blocks: AnswerBlocks, ending: E
 
     Returns:
         What the piece adds to the stream.
+
+    Raises:
+        BrokenAnswerError: the provider mixes the pieces of tool calls, which the stream of a message cannot say.
     """
     extra = _decode(delta.extra_json) if delta.extra_json else _NOTHING
     events: list[Event] = []
@@ -34,8 +38,11 @@ def events_of(delta: completion_pb2.ChoiceDelta, blocks: AnswerBlocks, ending: E
     annotations = _objects(extra.get("annotations"))
     if annotations:
         events += blocks.citations(annotations)
-    for call in delta.tool_calls:
-        events += blocks.tool_call(call.index, call.id, call.name, call.arguments)
+    try:
+        for call in delta.tool_calls:
+            events += blocks.tool_call(call.index, call.id, call.name, call.arguments)
+    except InterleavedCallsError:
+        raise BrokenAnswerError("The provider mixed the pieces of its tool calls.") from None
     ending.refusal += delta.refusal
     ending.finish_reason = delta.finish_reason or ending.finish_reason
     ending.native_finish_reason = delta.native_finish_reason or ending.native_finish_reason

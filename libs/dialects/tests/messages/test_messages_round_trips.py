@@ -65,6 +65,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
                 "tool_use_id": call,
                 "content": draw(st.lists(TEXTS | IMAGES | DOCUMENTS, min_size=1, max_size=2)),
                 **({"is_error": True} if draw(st.booleans()) else {}),
+                **({"cache_control": {"type": "ephemeral"}} if draw(st.booleans()) else {}),
             }
             for call in calls
         ]
@@ -72,7 +73,17 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         messages.append({"role": "user", "content": [*results, *said]})
         calls = [f"toolu_{number}_{at}" for at in range(draw(st.integers(0, 2)))]
         made: list[dict[str, Any]] = [
-            {"type": "tool_use", "id": call, "name": draw(WORD), "input": draw(JSON_OBJECT)} for call in calls
+            draw(
+                marked(
+                    st.builds(
+                        lambda name, given, id: {"type": "tool_use", "id": id, "name": name, "input": given},
+                        WORD,
+                        JSON_OBJECT,
+                        st.just(call),
+                    )
+                )
+            )
+            for call in calls
         ]
         names |= {use["name"] for use in made}
         spoken = draw(st.lists(TEXTS, min_size=0 if made else 1, max_size=2))

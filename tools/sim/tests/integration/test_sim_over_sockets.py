@@ -205,7 +205,7 @@ async def test_unknown_models_and_lists(session: aiohttp.ClientSession, base_url
     async with session.post("chat/completions", json=body("gpt-4")) as response:
         assert response.status == 404
     async with session.get("models") as response:
-        assert [row["id"] for row in (await response.json())["data"]] == ["sim-echo", "sim-lorem"]
+        assert [row["id"] for row in (await response.json())["data"]] == ["sim-echo", "sim-lorem", "sim-agent"]
     async with session.get(base_url.removesuffix("/v1") + "/health") as response:
         assert response.status == 200
 
@@ -222,3 +222,18 @@ async def counts(session: aiohttp.ClientSession) -> dict[str, dict[str, int]]:
     async with session.get("/counts") as response:
         found: dict[str, dict[str, int]] = await response.json()
         return found
+
+
+async def test_an_agent_calls_its_tool_in_pieces(session: aiohttp.ClientSession) -> None:
+    tool = {
+        "type": "function",
+        "function": {"name": "look", "parameters": {"properties": {"place": {"const": "here"}}}},
+    }
+    async with session.post("chat/completions", json=body("sim-agent", stream=True, tools=[tool])) as response:
+        *chunks, done = await events(response)
+    assert done == "[DONE]"
+    choices = [choice for chunk in chunks for choice in msgspec.json.decode(chunk)["choices"]]
+    pieces = [piece for choice in choices for piece in choice["delta"].get("tool_calls", [])]
+    assert pieces[0]["function"]["name"] == "look"
+    assert "".join(piece["function"].get("arguments", "") for piece in pieces) == '{"place":"here"}'
+    assert choices[-1]["finish_reason"] == "tool_calls"

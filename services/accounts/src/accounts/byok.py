@@ -123,10 +123,7 @@ class Byok:
 
 
 def _workspace(org_id: str, workspace_id: str) -> UUID:
-    owner = checked_id("org_id", org_id)
-    if workspace_id and checked_id("workspace_id", workspace_id) != owner:
-        raise NotFoundError("no such workspace")
-    return owner
+    return checked_id("workspace_id", workspace_id) if workspace_id else checked_id("org_id", org_id)
 
 
 def _byok_key_id(text: str) -> UUID:

@@ -65,9 +65,10 @@ class Guardrails:
         try:
             return await self._store.get(owner, named)
         except NotFoundError:
-            if str(named) != default_guardrail_id(str(owner)):
-                raise
-            return self._default(owner)
+            for workspace_id in await self._store.workspaces(owner):
+                if str(named) == default_guardrail_id(str(workspace_id)):
+                    return self._default(owner, workspace_id)
+            raise
 
     async def update(
         self, org_id: str, guardrail_id: str, revision: int, name: str, description: str, policy: GuardrailPolicy
@@ -126,10 +127,10 @@ class Guardrails:
         named = _guardrail_id(guardrail_id) if guardrail_id else None
         return await self._store.assignments(checked_id("org_id", org_id), named, kind, offset, limit)
 
-    def _default(self, workspace_id: UUID) -> Guardrail:
+    def _default(self, org_id: UUID, workspace_id: UUID) -> Guardrail:
         return Guardrail(
             guardrail_id=default_guardrail_id(str(workspace_id)),
-            org_id=str(workspace_id),
+            org_id=str(org_id),
             workspace_id=str(workspace_id),
             name=f"Workspace {workspace_id} Default",
             policy=GuardrailPolicy(),
@@ -144,13 +145,7 @@ class Guardrails:
 
 def _workspace(org_id: str, workspace_id: str) -> UUID:
     """The workspace that is meant; the default one has the id of its organisation."""
-    owner = checked_id("org_id", org_id)
-    if not workspace_id:
-        return owner
-    workspace = checked_id("workspace_id", workspace_id)
-    if workspace != owner:
-        raise NotFoundError("no such workspace")
-    return workspace
+    return checked_id("workspace_id", workspace_id) if workspace_id else checked_id("org_id", org_id)
 
 
 def _guardrail_id(text: str) -> UUID:

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import grpc
 import pytest
 
@@ -154,6 +156,26 @@ async def test_the_default_of_a_workspace_is_there_before_its_first_change(
     assert await refusal(stub.UpdateGuardrail(change)) == ("ALREADY_EXISTS", "")
     (published,) = [each for each in await drain() if each.topic == GUARDRAILS.name]
     assert guardrail_pb2.GuardrailRecord.FromString(published.value or b"") == changed
+
+
+async def test_every_workspace_has_a_default_and_guardrails_of_its_own(
+    stub: GuardrailServiceStub, org_id: str, sql: asyncpg.Connection
+) -> None:
+    workspace_id = "4f0f6f3a-7f0b-4b0e-9a55-2f1f6f0c9d77"
+    await sql.execute("SELECT set_config('turnpike.org_id', '*', false)")
+    await sql.execute(
+        "INSERT INTO workspaces (workspace_id, org_id, name, slug, created_at) VALUES ($1, $2, 'Other', 'other', now())",
+        UUID(workspace_id),
+        UUID(org_id),
+    )
+    request = messages.CreateGuardrailRequest(org_id=org_id, workspace_id=workspace_id, name="theirs", policy=BUDGET)
+    made = (await stub.CreateGuardrail(request)).guardrail
+    listed = await stub.ListGuardrails(messages.ListGuardrailsRequest(org_id=org_id, workspace_id=workspace_id))
+    assert list(listed.guardrails) == [made]
+    assert (await stub.ListGuardrails(messages.ListGuardrailsRequest(org_id=org_id))).total_count == 0
+    named = default_guardrail_id(workspace_id)
+    found = (await stub.GetGuardrail(messages.GetGuardrailRequest(org_id=org_id, guardrail_id=named))).guardrail
+    assert (found.workspace_id, found.org_id, found.is_workspace_default) == (workspace_id, org_id, True)
 
 
 async def test_a_key_has_one_guardrail_and_a_members_binds_every_key_of_theirs(

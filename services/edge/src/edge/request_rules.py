@@ -44,6 +44,17 @@ class Ruled:
     limits: tuple[LimitSet, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RuledTexts:
+    """The texts of a request as they may go on, and the rest of what its rules say: see `Ruled`."""
+
+    texts: tuple[str, ...] = field(repr=False)
+    is_changed: bool
+    policy: policy_pb2.RoutingPolicy | None
+    stages: tuple[policy_pb2.PipelineStage, ...]
+    limits: tuple[LimitSet, ...]
+
+
 class RequestRules:
     """Applies the rules of keys and guardrails."""
 
@@ -69,18 +80,42 @@ class RequestRules:
             ContentBlockedError: the request holds what a filter blocks.
             DependencyError: a guardrail that binds the key is not known here, so nothing can be said.
         """
+        ruled = await self.apply_to_texts(principal, list(_passages(request.document)), now_ms)
+        if ruled.is_changed:
+            request = request.with_members({"messages": _rewritten(request.document, ruled.texts)})
+        return Ruled(request, ruled.policy, ruled.stages, ruled.limits)
+
+    async def apply_to_texts(self, principal: Principal, passages: Sequence[Passage], now_ms: int) -> RuledTexts:
+        """Apply what binds a caller to the texts of a request of any kind.
+
+        Args:
+            principal: who asks.
+            passages: the texts, in an order in which the caller can put them back.
+            now_ms: Unix milliseconds.
+
+        Raises:
+            BudgetExceededError: a budget is used up.
+            ContentBlockedError: a text holds what a filter blocks.
+            DependencyError: a guardrail that binds the key is not known here, so nothing can be said.
+        """
         key = principal.key
         rules = self._rules(key)
         limits = [LimitSet(f"key/{key.key_id}", "this API key", key.rate_limits)] if key.rate_limits else []
-        stages: tuple[policy_pb2.PipelineStage, ...] = ()
+        findings: Findings | None = None
         if rules is not None:
             rules.check_budgets(key, self._admission.owed_by_key(key.org_id, key.key_id), now_ms)
             limits += rules.limit_sets(key)
             if rules.filters:
-                request, stages = await self._filtered(rules, request)
-        return Ruled(request, _policy(key, rules.policies if rules is not None else ()), stages, tuple(limits))
+                findings = await self._filtered(rules, passages)
+        return RuledTexts(
+            texts=findings.passages if findings is not None else tuple(passage.text for passage in passages),
+            is_changed=findings is not None and bool(findings.redacted),
+            policy=_policy(key, rules.policies if rules is not None else ()),
+            stages=tuple(_stages(rules, findings)) if rules is not None and findings is not None else (),
+            limits=tuple(limits),
+        )
 
-    def reserve(self, ruled: Ruled, claim: Claim, now_ms: int) -> Reservation:
+    def reserve(self, ruled: Ruled | RuledTexts, claim: Claim, now_ms: int) -> Reservation:
         """Reserve what a request could use of its rate limits.
 
         Raises:
@@ -122,10 +157,7 @@ class RequestRules:
         if default is not None and default.org_id == key.org_id:
             yield BoundGuardrail(default, GuardrailScope.WORKSPACE)
 
-    async def _filtered(
-        self, rules: Rules, request: ChatRequest
-    ) -> tuple[ChatRequest, tuple[policy_pb2.PipelineStage, ...]]:
-        passages = list(_passages(request.document))
+    async def _filtered(self, rules: Rules, passages: Sequence[Passage]) -> Findings:
         if sum(len(passage.text) for passage in passages) <= _PROMPT_BYTES:
             findings = apply_filters(rules.filters, passages)
         else:
@@ -133,9 +165,7 @@ class RequestRules:
                 findings = await asyncio.to_thread(apply_filters, rules.filters, passages)
         if findings.blocked:
             raise ContentBlockedError(findings.blocked)
-        if findings.redacted:
-            request = request.with_members({"messages": _rewritten(request.document, findings.passages)})
-        return request, tuple(_stages(rules, findings))
+        return findings
 
 
 def _policy(key: Key, policies: Iterable[GuardrailPolicy]) -> policy_pb2.RoutingPolicy | None:

@@ -111,6 +111,10 @@ class GuardrailStore(Protocol):
         """Return a guardrail. Raises NotFoundError."""
         ...
 
+    async def workspaces(self, org_id: UUID) -> list[UUID]:
+        """Return the workspaces of an organisation."""
+        ...
+
     async def replace(self, guardrail: Guardrail) -> None:
         """Store the next revision of a guardrail. Raises NotFoundError, or AlreadyExistsError when somebody was faster."""
         ...

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import ORG_COLUMNS, org_from_row
+from accounts.adapters.postgres.workspace_lookup import check_workspace
 from accounts.domain.byok import MAX_KEYS_OF_ORG, ByokFields, ByokKey, ResolvedByokKey
 from accounts.domain.errors import AlreadyExistsError, InvalidFieldError, NotFoundError
 from accounts.records import org_message
@@ -118,6 +119,7 @@ class PostgresByokStore:
             async with self._database.transaction(key.org_id) as connection:
                 # Before all else: of two that are stored at once, the second waits here.
                 await _announce(connection, key.org_id, now)
+                await check_workspace(connection, key.org_id, key.workspace_id)
                 count = (await connection.execute(_COUNT_OF_ORG, {"org_id": key.org_id})).scalar_one()
                 if count >= MAX_KEYS_OF_ORG:
                     raise InvalidFieldError(
@@ -135,6 +137,7 @@ class PostgresByokStore:
         """Return provider keys of a workspace, by provider in the order in which they are tried, and how many there are."""
         values = {"org_id": org_id, "workspace_id": workspace_id, "provider": provider}
         async with self._database.transaction(org_id) as connection:
+            await check_workspace(connection, org_id, workspace_id)
             rows = list(await connection.execute(_PAGE, {**values, "limit": limit, "offset": offset}))
             if rows or not offset:
                 return [_key(row) for row in rows], rows[0].total if rows else 0

@@ -18,6 +18,7 @@ from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import KEY_COLUMNS, guardrail_from_row
+from accounts.adapters.postgres.workspace_lookup import check_workspace, workspaces_of
 from accounts.domain.errors import AlreadyExistsError, NotFoundError
 from accounts.domain.guardrail_rules import Assignment, AssignmentKind
 from accounts.records import guardrail_message, guardrail_tombstone, key_message
@@ -47,6 +48,7 @@ class PostgresGuardrailStore:
         """
         try:
             async with self._database.transaction(UUID(guardrail.org_id)) as connection:
+                await check_workspace(connection, UUID(guardrail.org_id), UUID(guardrail.workspace_id))
                 await connection.execute(sql.INSERT, _columns(guardrail))
                 await enqueue(connection, [guardrail_message(guardrail, guardrail.updated_at or guardrail.created_at)])
         except IntegrityError as error:
@@ -58,6 +60,7 @@ class PostgresGuardrailStore:
         """Return guardrails of a workspace, newest first, and how many there are in all."""
         values = {"org_id": org_id, "workspace_id": workspace_id}
         async with self._database.transaction(org_id) as connection:
+            await check_workspace(connection, org_id, workspace_id)
             rows = await connection.execute(sql.PAGE, {**values, "limit": limit, "offset": offset})
             guardrails = [guardrail_from_row(row) for row in rows]
             total = (await connection.execute(sql.COUNT, values)).scalar_one()
@@ -71,6 +74,11 @@ class PostgresGuardrailStore:
         """
         async with self._database.transaction(org_id) as connection:
             return await _get(connection, org_id, guardrail_id)
+
+    async def workspaces(self, org_id: UUID) -> list[UUID]:
+        """Return the workspaces of an organisation."""
+        async with self._database.transaction(org_id) as connection:
+            return await workspaces_of(connection, org_id)
 
     async def replace(self, guardrail: Guardrail) -> None:
         """Store the next revision of a guardrail.

@@ -31,6 +31,8 @@ from edge.testing.stack import EdgeStack
 # How many requests there are in all; a release is tried with 20,000. Read here and nowhere else.
 CASES: Final = int(os.environ.get("EDGE_TEST_DESCRIBED_CASES", "600"))
 _SEED: Final = 20_260_101
+# Requests of one round.
+_ROUND: Final = 1_000
 _TIMEOUT_S: Final = 30
 _CHECKS: Final = [
     not_a_server_error,
@@ -48,6 +50,10 @@ class Tally:
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The figures."""
+        return f"{sum(self.statuses.values())} requests, {dict(self.statuses)}, {len(self.failures)} kinds of failures"
 
     def fail(self, name: str, failure: Failure, case: Any) -> None:
         """Note a failure; of several of a kind the first one is kept."""
@@ -81,20 +87,26 @@ class Trial:
         self.tally = Tally()
 
     def run(self, cases: int) -> None:
-        """Send about this many requests, the same number to each operation that has something to vary."""
+        """Send about this many requests in rounds, and say after each what has come of them."""
+        for number in range(max(1, cases // _ROUND)):
+            self._round(min(cases, _ROUND), _SEED + number)
+            print(f"described: {self.tally}")  # noqa: T201 - a long run is watched
+
+    def _round(self, cases: int, chance: int) -> None:
+        """Send the same number to each operation that has something to vary."""
         varied = [operation for operation in self._operations if self._varies(operation)]
         fixed = [operation for operation in self._operations if not self._varies(operation)]
         for operation in fixed:
-            self._try(operation, GenerationMode.POSITIVE, 1)
+            self._try(operation, GenerationMode.POSITIVE, 1, chance)
         each = max(2, (cases - len(fixed)) // max(1, len(varied)))
         for operation in varied:
             negative = self._can_be_wrong(operation)
-            self._try(operation, GenerationMode.POSITIVE, each - each // 2 if negative else each)
+            self._try(operation, GenerationMode.POSITIVE, each - each // 2 if negative else each, chance)
             if negative:
-                self._try(operation, GenerationMode.NEGATIVE, each // 2)
+                self._try(operation, GenerationMode.NEGATIVE, each // 2, chance)
 
-    def _try(self, operation: Operation, mode: GenerationMode, examples: int) -> None:
-        @seed(_SEED)
+    def _try(self, operation: Operation, mode: GenerationMode, examples: int, chance: int) -> None:
+        @seed(chance)
         @settings(
             max_examples=examples,
             database=None,
@@ -181,7 +193,6 @@ async def test_no_request_meets_what_the_document_does_not_describe(edge: EdgeSt
     tally = trial.tally
     record_property("requests", sum(tally.statuses.values()))
     record_property("statuses", dict(tally.statuses))
-    print(f"described: {sum(tally.statuses.values())} requests, {dict(tally.statuses)}")  # noqa: T201 - the figures of a long run
     assert not tally.failures, "\n".join(list(tally.failures.values())[:40])
     assert tally.statuses["2xx"] > CASES // 10
     assert tally.statuses["4xx"] > CASES // 10

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from edge.api.http.operations import Operation
 from edge.api.management.byok_answers import ByokKeyAnswer, ByokKeyPage
+from edge.api.management.byok_bodies import ByokChangeBody, NewByokBody
 from edge.api.management.guardrail_operations import PageQuery
 from edge.api.management.key_answers import Deleted
 
@@ -26,7 +27,7 @@ CREATE: Final = Operation(
     id="createBYOKKey",
     tag="BYOK",
     summary="Store a provider key",
-    body=dict[str, Any],
+    body=NewByokBody,
     answer=ByokKeyAnswer,
     status=201,
 )
@@ -35,7 +36,7 @@ UPDATE: Final = Operation(
     id="updateBYOKKey",
     tag="BYOK",
     summary="Change a provider key",
-    body=dict[str, Any],
+    body=ByokChangeBody,
     answer=ByokKeyAnswer,
     errors=(409,),
 )

@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from edge.api.management.members import JsonMembers, read_members
+from edge.api.management.byok_bodies import ByokChangeBody, NewByokBody
+from edge.api.management.members import JsonMembers, read_body
 from turnpike.accounts.v1 import byok_service_pb2, records_pb2
 
-_CHANGE: Final = frozenset(
-    {"key", "name", "disabled", "is_fallback", "is_required", "allowed_models", "allowed_api_key_hashes",
-     "allowed_user_ids"}
-)  # fmt: skip
-_NEW: Final = _CHANGE | {"provider", "workspace_id"}
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_KEY: Final = 16_384
 
@@ -23,7 +19,7 @@ def new_byok_key(data: bytes, org_id: str) -> byok_service_pb2.CreateByokKeyRequ
     Raises:
         InvalidInputError: not JSON, or a member is missing, wrong or unknown.
     """
-    members = read_members(data, _NEW)
+    members = read_body(data, NewByokBody)
     fields = byok_service_pb2.ByokKeyFields()
     _change(members, fields)
     return byok_service_pb2.CreateByokKeyRequest(
@@ -41,7 +37,7 @@ def changed_byok_key(data: bytes, known: byok_service_pb2.ByokKey) -> byok_servi
     Raises:
         InvalidInputError: not JSON, or a member is wrong or unknown.
     """
-    members = read_members(data, _CHANGE)
+    members = read_body(data, ByokChangeBody)
     fields = byok_service_pb2.ByokKeyFields(
         name=known.name,
         disabled=known.disabled,

@@ -15,6 +15,7 @@ from edge.api.management.guardrail_answers import (
     MemberAssignmentPage,
     UnassignedCount,
 )
+from edge.api.management.guardrail_bodies import GuardrailChangeBody, NewGuardrailBody
 from edge.api.management.key_answers import Deleted
 
 
@@ -49,11 +50,11 @@ def _operation(name: str, summary: str, **members: Any) -> Operation:
 
 LIST: Final = _operation("listGuardrails", "List guardrails", query=GuardrailsQuery, answer=GuardrailPage)
 CREATE: Final = _operation(
-    "createGuardrail", "Make a guardrail", body=dict[str, Any], answer=GuardrailAnswer, status=201
+    "createGuardrail", "Make a guardrail", body=NewGuardrailBody, answer=GuardrailAnswer, status=201
 )
 GET: Final = _operation("getGuardrail", "Get a guardrail", answer=GuardrailAnswer)
 UPDATE: Final = _operation(
-    "updateGuardrail", "Change a guardrail", body=dict[str, Any], answer=GuardrailAnswer, errors=(409,)
+    "updateGuardrail", "Change a guardrail", body=GuardrailChangeBody, answer=GuardrailAnswer, errors=(409,)
 )
 DELETE: Final = _operation("deleteGuardrail", "Delete a guardrail", answer=Deleted)
 LIST_KEYS: Final = _operation(

@@ -16,8 +16,9 @@ from contracts.guardrails import (
     GuardrailPolicy,
 )
 from contracts.spend import SpendInterval
+from edge.api.management.guardrail_bodies import GuardrailChangeBody, NewGuardrailBody
 from edge.api.management.key_requests import INTERVALS, rate_limits
-from edge.api.management.members import JsonMembers, read_members
+from edge.api.management.members import JsonMembers, read_body
 from edge.guardrails.content_filters import PatternError, compile_filter
 
 _ACTIONS: Final = {action.value: action for action in FilterAction}
@@ -25,14 +26,6 @@ _SLUGS: Final = {slug: slug for slug in BUILTIN_SLUGS}
 _SCOPES: Final[Mapping[str, bool]] = {"all_messages": False, "user_only": True}
 _FILTER_MEMBERS: Final = frozenset({"pattern", "label", "action"})
 _BUILTIN_MEMBERS: Final = frozenset({"slug", "action", "label", "scan_scope"})
-_ZDR: Final = tuple(f"enforce_zdr_{group}" for group in RETENTION_GROUPS)
-_LISTS: Final = ("allowed_models", "ignored_models", "allowed_providers", "ignored_providers")
-_CHANGE: Final = frozenset(
-    {"name", "description", "limit_usd", "reset_interval", "include_byok_in_budgets", "enforce_zdr",
-     "enable_paid_model_training", "enable_free_model_training", "enable_free_model_publication", "content_filters",
-     "content_filter_builtins", "rate_limits", *_LISTS, *_ZDR}
-)  # fmt: skip
-_NEW: Final = _CHANGE | {"workspace_id"}
 _MAX_NAME: Final = 200
 _MAX_DESCRIPTION: Final = 1_000
 
@@ -53,7 +46,7 @@ def new_guardrail(data: bytes) -> GuardrailBody:
     Raises:
         InvalidInputError: not JSON, or a member is missing, wrong or unknown.
     """
-    members = read_members(data, _NEW)
+    members = read_body(data, NewGuardrailBody)
     blank = GuardrailBody(members.required_text("name", most=_MAX_NAME), "", GuardrailPolicy())
     return replace(_changed(members, blank), workspace_id=members.text("workspace_id") or "")
 
@@ -64,7 +57,7 @@ def changed_guardrail(data: bytes, known: GuardrailBody) -> GuardrailBody:
     Raises:
         InvalidInputError: not JSON, or a member is wrong or unknown.
     """
-    return _changed(read_members(data, _CHANGE), known)
+    return _changed(read_body(data, GuardrailChangeBody), known)
 
 
 def _changed(members: JsonMembers, known: GuardrailBody) -> GuardrailBody:

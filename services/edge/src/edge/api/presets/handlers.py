@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
@@ -96,7 +96,7 @@ class Presets:
                 id=kept[0],
                 tag="Presets",
                 summary=f"Keep a request of POST {spoken.path} as a preset",
-                body=dict[str, Any],
+                body=spoken.operation.body,
                 answer=Data[DesignatedPreset],
                 errors=(404, 409),
             )

@@ -13,11 +13,13 @@ from typing import Final
 import aiohttp
 import grpc
 
+from accounts.adapters.content_sealing import AesContentSealing
 from accounts.adapters.oidc_provider import HttpOidcProvider, OidcClient
 from accounts.adapters.passwords import Argon2Passwords
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
 from accounts.adapters.postgres.byok_store import PostgresByokStore
+from accounts.adapters.postgres.content_store import PostgresContentStore
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.adapters.postgres.key_store import PostgresKeyStore
@@ -37,6 +39,7 @@ from accounts.adapters.stripe_payments import StripePayments
 from accounts.api import (
     audit_service,
     byok_service,
+    content_service,
     guardrail_service,
     key_service,
     member_service,
@@ -48,6 +51,7 @@ from accounts.api import (
 )
 from accounts.auth_codes import AuthCodes
 from accounts.byok import Byok
+from accounts.contents import Contents
 from accounts.failpoints import POINTS
 from accounts.guardrails import Guardrails
 from accounts.identity import Identity
@@ -56,7 +60,7 @@ from accounts.payments import Payments
 from accounts.presets import Presets
 from accounts.publication import Publication
 from accounts.sessions import Sessions
-from accounts.settings import OidcSettings, PaymentSettings, PostgresSettings, Settings
+from accounts.settings import ContentsSettings, OidcSettings, PaymentSettings, PostgresSettings, Settings
 from accounts.settlement import Settlement
 from accounts.top_ups import TopUps
 from accounts.workspaces import Workspaces
@@ -69,6 +73,7 @@ from servicekit.kafka import RecordConsumer, RecordSink
 from servicekit.lifecycle import Runtime, Service
 from turnpike.accounts.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from turnpike.accounts.v1.byok_service_pb2_grpc import add_ByokServiceServicer_to_server
+from turnpike.accounts.v1.content_service_pb2_grpc import add_ContentServiceServicer_to_server
 from turnpike.accounts.v1.guardrail_service_pb2_grpc import add_GuardrailServiceServicer_to_server
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from turnpike.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
@@ -153,11 +158,19 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     top_ups = TopUps(
         PostgresTopUpStore(store), purchases, payments, provider, clock, interval=settings.payments.look_interval
     )
+    contents = Contents(
+        PostgresContentStore(store),
+        _content_sealing(settings.contents),
+        clock,
+        ttl=settings.contents.ttl,
+        interval=settings.contents.interval,
+    )
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_KeyServiceServicer_to_server(key_service.KeyServicer(identity), server)
         add_OrgServiceServicer_to_server(org_service.OrgServicer(identity), server)
         presets = Presets(PostgresPresetStore(store), clock, SystemRandom())
+        add_ContentServiceServicer_to_server(content_service.ContentServicer(contents), server)
         add_PresetServiceServicer_to_server(preset_service.PresetServicer(presets), server)
         members = Members(member_store, clock, random, pepper)
         add_MemberServiceServicer_to_server(member_service.MemberServicer(members, identity), server)
@@ -178,7 +191,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             service.SERVICE_NAME
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
-                preset_service, guardrail_service, byok_service, payment_service,
+                preset_service, guardrail_service, byok_service, payment_service, content_service,
             )
         ]  # fmt: skip
 
@@ -195,7 +208,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             pepper,
         )
         try:
-            yield Service([GrpcServer(settings.grpc, runtime, register), top_ups, consumer, publication, sink, store])
+            yield Service(
+                [GrpcServer(settings.grpc, runtime, register), top_ups, consumer, contents, publication, sink, store]
+            )
         finally:
             if provider is not None:
                 await provider.close()
@@ -218,3 +233,7 @@ def _oidc_provider(settings: OidcSettings, http: aiohttp.ClientSession, clock: C
         settings.issuer, settings.client_id, settings.client_secret.get_secret_value(), settings.redirect_url
     )
     return HttpOidcProvider(client, http, clock)
+
+
+def _content_sealing(settings: ContentsSettings) -> AesContentSealing | None:
+    return None if settings.key is None else AesContentSealing(settings.key.get_secret_value().encode())

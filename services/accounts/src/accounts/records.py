@@ -49,6 +49,7 @@ def key_to_proto(key: ApiKey) -> records_pb2.KeyRecord:
         revision=key.revision,
         limit_reset=records_pb2.SpendInterval.ValueType(key.settings.limit_reset),
         include_byok_in_limit=key.settings.include_byok_in_limit,
+        logs_content=key.settings.logs_content,
         allowed_models=key.settings.allowed_models,
         allowed_providers=key.settings.allowed_providers,
         ip_ranges=key.settings.ip_ranges,

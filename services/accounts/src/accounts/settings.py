@@ -93,6 +93,24 @@ class ByokSettings(Section):
     keks: Path | None = Field(default=None, description="file of key-encryption keys; without it none are stored")
 
 
+class ContentsSettings(Section):
+    """What was said in generations of keys that opted in."""
+
+    key: SecretStr | None = Field(
+        default=None,
+        description="secret of the installation that contents are encrypted with; without one none is kept",
+    )
+    ttl: Duration = Field(default=parse_duration("90d"), description="how long a content is kept")
+    interval: Duration = Field(default=parse_duration("10m"), description="between two looks for contents to delete")
+
+    @field_validator("key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _MIN_PEPPER_LENGTH:
+            raise ValueError(f"expected at least {_MIN_PEPPER_LENGTH} characters")
+        return value
+
+
 class SettlementSettings(Section):
     """How usage events are gathered before a transaction."""
 
@@ -143,6 +161,7 @@ class Settings(ServiceSettings):
     keys: KeysSettings
     oidc: OidcSettings = OidcSettings()
     byok: ByokSettings = ByokSettings()
+    contents: ContentsSettings = ContentsSettings()
     settlement: SettlementSettings = SettlementSettings()
     outbox: OutboxSettings = OutboxSettings()
     payments: PaymentSettings = PaymentSettings()

@@ -34,6 +34,8 @@ TABLES = {
     "auth_codes",
     "byok_keys",
     "consumer_offsets",
+    "generation_contents",
+    "generation_feedback",
     "grants",
     "guardrail_keys",
     "guardrail_members",

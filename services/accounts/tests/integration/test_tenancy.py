@@ -25,8 +25,8 @@ INSTALLATION_TABLES = {
 # Modules that may look across organisations: settlement, publication and the looks for low credit, and where an organisation is
 # not known yet.
 CROSS_TENANT_MODULES = {
-    "auth_code_store", "byok_store", "database", "key_store", "member_store", "outbox", "payment_store", "session_store",
-    "settlement_store", "sign_in_store", "top_up_store",
+    "auth_code_store", "byok_store", "content_store", "database", "key_store", "member_store", "outbox", "payment_store",
+    "session_store", "settlement_store", "sign_in_store", "top_up_store",
 }  # fmt: skip
 _TABLES = """
 SELECT relname, relrowsecurity, relforcerowsecurity,

@@ -10,11 +10,13 @@ from random import Random
 from contracts import money
 from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
 from edge.adapters.byok_client import GrpcByokRegistry
+from edge.adapters.content_library import GrpcContentLibrary
 from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.guardrail_client import GrpcGuardrailRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.metering_client import GrpcGenerationRecords
 from edge.adapters.payments_client import GrpcCreditSales
+from edge.adapters.pdf_text import PdfTexts
 from edge.adapters.preset_library import GrpcPresetLibrary
 from edge.adapters.router_client import GrpcCompletionRouter
 from edge.api.billing.credit_sales import CreditSales
@@ -42,9 +44,12 @@ from edge.api.management.guardrails import Guardrails
 from edge.api.management.keys import Keys
 from edge.api.openapi.handlers import ApiDescription
 from edge.api.presets.handlers import Presets
+from edge.api.records.content import GenerationContents
 from edge.api.records.generation import GenerationRecord
 from edge.authentication import Authenticator, Trust
 from edge.catalog import CatalogMirror
+from edge.content_log import ContentLog
+from edge.document_reading import DocumentReading
 from edge.domain.address_limits import AddressLimits
 from edge.domain.admission import Admission, Capacity
 from edge.domain.byok_fee import ByokFee
@@ -55,7 +60,7 @@ from edge.preset_cache import PresetCache
 from edge.records import Records
 from edge.request_rules import RequestRules
 from edge.response_cache import ResponseCache
-from edge.settings import KeysSettings, Settings
+from edge.settings import DocumentsSettings, KeysSettings, Settings
 from edge.token_counts import TokenCounts
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Runtime, Service
@@ -117,6 +122,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         registry = GrpcKeyRegistry(to_accounts, settings.accounts.timeout)
         guardrails = GrpcGuardrailRegistry(to_accounts, settings.accounts.timeout)
         skins = (ChatSkin(), ResponsesSkin(clock), MessagesSkin(), TextCompletionsSkin())
+        contents = GrpcContentLibrary(to_accounts, settings.accounts.timeout)
+        content_log = ContentLog(contents, clock, runtime.meter)
         library = GrpcPresetLibrary(to_accounts, settings.accounts.timeout)
         presets = PresetCache(library, clock, fresh=settings.presets.fresh, stale=settings.presets.stale)
         capacity, rate = Capacity(settings.http.max_in_flight), RequestRate(settings.http.key_rate)
@@ -128,14 +135,16 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 capacity,
                 watch,
                 rate,
-                Preparation(presets),
+                Preparation(presets, DocumentReading(_pdf_texts(settings.documents), mirror)),
                 ResponseCache(clock, runtime.meter, settings.cache.bytes),
+                content_log,
                 clock,
             ),
             CountTokens(TokenCounts(mirror), bodies, capacity, rate, clock),
             Models(mirror, endpoint_stats, clock),
             Endpoints(mirror, endpoint_stats),
             GenerationRecord(records, mirror),
+            GenerationContents(contents, records, bodies),
             Keys(registry, bodies, clock),
             Credits(registry),
             Presets(skins, library, presets, bodies),
@@ -163,7 +172,13 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)
-        yield Service([server, watch, presets, mirror, endpoint_stats.table, *directory.tables])
+        yield Service([server, watch, content_log, presets, mirror, endpoint_stats.table, *directory.tables])
+
+
+def _pdf_texts(documents: DocumentsSettings) -> PdfTexts:
+    return PdfTexts(
+        pages=documents.pages, timeout=documents.timeout, workers=documents.workers, waiting=documents.waiting
+    )
 
 
 def _trust(keys: KeysSettings) -> Trust:

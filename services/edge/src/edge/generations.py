@@ -65,7 +65,9 @@ class Generation:
         created: Unix seconds.
         outcome: how it ended; None until that is known.
         refused: whether it ended before anything was answered.
-        on_message: is told every message as it comes.
+        request: as the router gets it, after the caller's rules.
+        amend: adds what is the gateway's own to each message as it comes.
+        on_message: is told every message after that.
     """
 
     __slots__ = (
@@ -73,11 +75,13 @@ class Generation:
         "_call",
         "_on_outcome",
         "_stages",
+        "amend",
         "created",
         "generation_id",
         "on_message",
         "outcome",
         "refused",
+        "request",
     )
 
     def __init__(
@@ -92,6 +96,8 @@ class Generation:
         self.created = created
         self.outcome: completion_pb2.Outcome | None = None
         self.refused = False
+        self.request: ChatRequest | None = None
+        self.amend: Callable[[router_service_pb2.CompleteResponse], None] | None = None
         self.on_message: Callable[[router_service_pb2.CompleteResponse], None] | None = None
         self._began = False
         self._call = call
@@ -117,6 +123,8 @@ class Generation:
         self._began = True
         if self._stages and message.HasField("route") and message.route.HasField("metadata"):
             message.route.metadata.pipeline.MergeFrom(self._stages)
+        if self.amend is not None:
+            self.amend(message)
         if self.on_message is not None:
             self.on_message(message)
         if message.HasField("outcome"):
@@ -166,6 +174,15 @@ class Generations:
         """Name a generation that begins now; gives its id, and the Unix seconds in it."""
         created = int(self._clock.now().timestamp())
         return ids.new_generation_id(created, self._random), created
+
+    async def ruled(self, principal: Principal, request: ChatRequest) -> Ruled:
+        """Apply the rules of the caller to a request that is answered without the router.
+
+        Raises:
+            ForbiddenError: the organisation may not spend, or a rule forbids the request.
+        """
+        principal.org.check_active()
+        return await self._rules.apply(principal, request, unix_ms(self._clock.now()))
 
     @asynccontextmanager
     async def begin(
@@ -220,6 +237,7 @@ class Generations:
             on_outcome=lambda outcome: self._settle(ticket, reserved, outcome),
             stages=ruled.stages,
         )
+        generation.request = ruled.request
         try:
             yield generation
             if generation.outcome is not None:

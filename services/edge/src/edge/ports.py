@@ -116,6 +116,7 @@ class KeyFields:
     allowed_providers: tuple[str, ...] | None = None
     ip_ranges: tuple[str, ...] | None = None
     rate_limits: tuple[RateLimit, ...] | None = None
+    logs_content: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +286,27 @@ class NewPreset:
     creator_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """The text of a document, and how many pages it has."""
+
+    text: str = field(repr=False)
+    pages: int
+
+
+class DocumentTexts(Protocol):
+    """Reads the text of documents."""
+
+    async def read(self, data: bytes) -> DocumentText:
+        """Read a PDF.
+
+        Raises:
+            InvalidInputError: it cannot be read, or not within the limits.
+            BusyError: too many are being read.
+        """
+        ...
+
+
 class PresetLibrary(Protocol):
     """Presets of organisations. Every method may raise RefusedError, NotFoundError and DependencyError."""
 
@@ -308,4 +330,44 @@ class PresetLibrary(Protocol):
 
     async def version(self, org_id: str, slug: str, version: int) -> preset_service_pb2.PresetVersion:
         """Return one version of a preset."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationContent:
+    """What was said in a generation, as JSON in the form of the public API."""
+
+    org_id: str
+    key_id: str
+    generation_id: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What somebody thinks of a generation."""
+
+    org_id: str
+    generation_id: str
+    category: str
+    comment: str = field(repr=False)
+
+
+class ContentLibrary(Protocol):
+    """Contents of generations, and feedback. Every method may raise RefusedError and DependencyError."""
+
+    async def keep(self, content: GenerationContent) -> None:
+        """Keep a content; of a generation that has one already, nothing changes."""
+        ...
+
+    async def get(self, org_id: str, generation_id: str, key_id: str) -> bytes:
+        """Return a content, of one key or, where that is empty, of any.
+
+        Raises:
+            NotFoundError: there is none, or its time is over.
+        """
+        ...
+
+    async def submit(self, feedback: Feedback) -> None:
+        """Keep feedback."""
         ...

@@ -33,7 +33,7 @@ _MAX_ANSWER_BYTES: Final = 1024 * 1024
 _ENTRY_BYTES: Final = 512
 # What changes with every request of a key, and says nothing of what the key may do. Any other member is part of the digest,
 # so that an answer is not found again after the key was restricted.
-_VOLATILE: Final = frozenset({"spent", "spend", "revision"})
+_VOLATILE: Final = frozenset({"spent", "spend", "creator_spend", "revision"})
 
 Message = router_service_pb2.CompleteResponse
 
@@ -56,15 +56,18 @@ class KeptAnswer:
     size: int
 
 
-def cache_key(principal: Principal, dialect: str, chat: ChatRequest, *, streamed: bool, data_region: str) -> bytes:
+def cache_key(
+    principal: Principal, dialect: str, chat: ChatRequest, policy: bytes, *, streamed: bool, data_region: str
+) -> bytes:
     """Name a request for the cache: who asks, in which dialect, whether as a stream, and the body with its members in their order.
 
-    Headers are no part of it; the address that a request came to is, where it says in which region it must stay.
+    `policy` is what restricts the request besides its key; an answer is found again under the same one only. Headers are no part; the address that a request came to is, where it says in which region it must stay.
     """
     digest = hashlib.sha256()
     key = principal.key
     for text in (principal.org.org_id, dialect, str(streamed), data_region, *_policy(key)):
         digest.update(text.encode() + b"\x00")
+    digest.update(hashlib.sha256(policy).digest())
     digest.update(encode_chat_request(chat))
     return digest.digest()
 

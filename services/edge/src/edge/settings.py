@@ -100,6 +100,15 @@ class PresetsSettings(Section):
     stale: Duration = Field(default=parse_duration("60s"), description="used while it is looked at")
 
 
+class DocumentsSettings(Section):
+    """PDFs of requests that are put into words, each in a process of its own."""
+
+    pages: int = Field(default=500, ge=1, description="of one document")
+    timeout: Duration = Field(default=parse_duration("20s"), description="for one document")
+    workers: int = Field(default=2, ge=1, description="documents that are read at the same time")
+    waiting: int = Field(default=32, ge=0, description="documents that wait for their turn; more are 503")
+
+
 class CacheSettings(Section):
     """Answers that are kept for callers who want it."""
 
@@ -170,6 +179,7 @@ class Settings(ServiceSettings):
     metering: MeteringSettings
     keys: KeysSettings
     cache: CacheSettings = CacheSettings()
+    documents: DocumentsSettings = DocumentsSettings()
     presets: PresetsSettings = Field(default_factory=PresetsSettings)
     credit: CreditSettings = CreditSettings()
     limits: LimitSettings = LimitSettings()

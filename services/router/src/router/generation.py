@@ -74,6 +74,7 @@ class Generation:
                 tuple(self._opening.records),
                 self._demand.models[0],
                 self._choice if self._command.with_metadata else None,
+                self._task.compression(attempt.endpoint) if self._command.with_metadata else None,
                 tuple(self._opening.upstream_bodies),
                 is_byok=attempt.customer_key is not None,
             )

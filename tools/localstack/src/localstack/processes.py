@@ -247,6 +247,7 @@ class Installation:
                 "PAYMENTS_API_KEY": "local",
                 "PAYMENTS_API_BASE": f"http://{self.ports.address('payments')}",
                 "PAYMENTS_WEBHOOK_SECRET": self.secrets.webhook_secret,
+                "CONTENTS_KEY": self.secrets.contents_key,
             },
             "metering": {"CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}"},
             "router": {

@@ -20,6 +20,7 @@ class InstallationSecrets:
 
     Attributes:
         pepper: under which digests of API keys are made; without it no key is ever recognised again.
+        contents_key: what contents of generations are encrypted with.
         postgres_password: of the database's owner.
         serving_password: of the role that accounts works as in it.
         webhook_secret: signs what the local payment provider says.
@@ -27,6 +28,7 @@ class InstallationSecrets:
     """
 
     pepper: str = field(repr=False)
+    contents_key: str = field(repr=False)
     postgres_password: str = field(repr=False)
     serving_password: str = field(repr=False)
     webhook_secret: str = field(repr=False)
@@ -41,6 +43,7 @@ def load_secrets(directory: Path, model_servers: tuple[str, ...]) -> Installatio
     """
     return InstallationSecrets(
         pepper=_secret(directory / "pepper"),
+        contents_key=_secret(directory / "contents_key"),
         postgres_password=_secret(directory / "postgres_password"),
         serving_password=_secret(directory / "postgres_serving_password"),
         webhook_secret=_secret(webhook_secret_file(directory)),

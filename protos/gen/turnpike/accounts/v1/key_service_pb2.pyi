@@ -91,6 +91,7 @@ class CreateKeyRequest(_message.Message):
     ALLOWED_PROVIDERS_FIELD_NUMBER: _builtins.int
     IP_RANGES_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    LOGS_CONTENT_FIELD_NUMBER: _builtins.int
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays for it."""
@@ -110,6 +111,8 @@ class CreateKeyRequest(_message.Message):
     """Whether what is spent with customers' own provider keys counts towards the limit."""
     creator_user_id: _builtins.str
     """The member who makes it. Empty when not known."""
+    logs_content: _builtins.bool
+    """Whether what is said with it is kept."""
     workspace_id: _builtins.str
     """The workspace that it belongs to. Empty means the default one."""
     @_builtins.property
@@ -148,11 +151,12 @@ class CreateKeyRequest(_message.Message):
         allowed_providers: _abc.Iterable[_builtins.str] | None = ...,
         ip_ranges: _abc.Iterable[_builtins.str] | None = ...,
         rate_limits: _abc.Iterable[_records_pb2.RateLimit] | None = ...,
+        logs_content: _builtins.bool = ...,
         workspace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "expires_at", b"expires_at", "limit_nano_usd", b"limit_nano_usd"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "creator_user_id", b"creator_user_id", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "kind", b"kind", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "creator_user_id", b"creator_user_id", "expires_at", b"expires_at", "idempotency_key", b"idempotency_key", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "kind", b"kind", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "logs_content", b"logs_content", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015
@@ -338,6 +342,7 @@ class UpdateKeyRequest(_message.Message):
     ALLOWED_PROVIDERS_FIELD_NUMBER: _builtins.int
     IP_RANGES_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    LOGS_CONTENT_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that it must belong to."""
     digest: _builtins.str
@@ -354,6 +359,8 @@ class UpdateKeyRequest(_message.Message):
     """How often the limit is there anew."""
     include_byok_in_limit: _builtins.bool
     """Whether what is spent with customers' own provider keys counts towards the limit."""
+    logs_content: _builtins.bool
+    """Whether what is said with it is kept."""
     @_builtins.property
     def allowed_models(self) -> _records_pb2.TextList:
         """Models that it may ask for. An empty list allows all."""
@@ -385,10 +392,11 @@ class UpdateKeyRequest(_message.Message):
         allowed_providers: _records_pb2.TextList | None = ...,
         ip_ranges: _records_pb2.TextList | None = ...,
         rate_limits: Global___RateLimitList | None = ...,
+        logs_content: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_include_byok_in_limit", b"_include_byok_in_limit", "_limit_nano_usd", b"_limit_nano_usd", "_limit_reset", b"_limit_reset", "_name", b"_name", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "disabled", b"disabled", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "rate_limits", b"rate_limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_include_byok_in_limit", b"_include_byok_in_limit", "_limit_nano_usd", b"_limit_nano_usd", "_limit_reset", b"_limit_reset", "_logs_content", b"_logs_content", "_name", b"_name", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "disabled", b"disabled", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "logs_content", b"logs_content", "name", b"name", "rate_limits", b"rate_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_include_byok_in_limit", b"_include_byok_in_limit", "_limit_nano_usd", b"_limit_nano_usd", "_limit_reset", b"_limit_reset", "_name", b"_name", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "clear_limit", b"clear_limit", "digest", b"digest", "disabled", b"disabled", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_include_byok_in_limit", b"_include_byok_in_limit", "_limit_nano_usd", b"_limit_nano_usd", "_limit_reset", b"_limit_reset", "_logs_content", b"_logs_content", "_name", b"_name", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "clear_limit", b"clear_limit", "digest", b"digest", "disabled", b"disabled", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "logs_content", b"logs_content", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled: _TypeAlias = _typing.Literal["disabled"]  # noqa: Y015
     _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
@@ -398,6 +406,8 @@ class UpdateKeyRequest(_message.Message):
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015
     _WhichOneofReturnType__limit_reset: _TypeAlias = _typing.Literal["limit_reset"]  # noqa: Y015
     _WhichOneofArgType__limit_reset: _TypeAlias = _typing.Literal["_limit_reset", b"_limit_reset"]  # noqa: Y015
+    _WhichOneofReturnType__logs_content: _TypeAlias = _typing.Literal["logs_content"]  # noqa: Y015
+    _WhichOneofArgType__logs_content: _TypeAlias = _typing.Literal["_logs_content", b"_logs_content"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     @_typing.overload
@@ -408,6 +418,8 @@ class UpdateKeyRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_nano_usd) -> _WhichOneofReturnType__limit_nano_usd | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_reset) -> _WhichOneofReturnType__limit_reset | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logs_content) -> _WhichOneofReturnType__logs_content | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 

@@ -298,6 +298,7 @@ class KeyRecord(_message.Message):
     GUARDRAIL_ID_FIELD_NUMBER: _builtins.int
     MEMBER_GUARDRAIL_ID_FIELD_NUMBER: _builtins.int
     CREATOR_SPEND_FIELD_NUMBER: _builtins.int
+    LOGS_CONTENT_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Identifies the key. A version 4 UUID."""
     digest: _builtins.str
@@ -330,6 +331,8 @@ class KeyRecord(_message.Message):
     """The guardrail that is assigned to it. Empty for none."""
     member_guardrail_id: _builtins.str
     """The guardrail that is assigned to the member who made it. Empty for none."""
+    logs_content: _builtins.bool
+    """Whether what is said with it is kept, encrypted and for a time. Off unless its owner switched it on."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -399,10 +402,11 @@ class KeyRecord(_message.Message):
         guardrail_id: _builtins.str = ...,
         member_guardrail_id: _builtins.str = ...,
         creator_spend: Global___Spend | None = ...,
+        logs_content: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "creator_spend", b"creator_spend", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "spend", b"spend", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_spend", b"creator_spend", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "guardrail_id", b"guardrail_id", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "member_guardrail_id", b"member_guardrail_id", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_spend", b"creator_spend", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "guardrail_id", b"guardrail_id", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "logs_content", b"logs_content", "member_guardrail_id", b"member_guardrail_id", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015

@@ -21,6 +21,7 @@ def settings_from_proto(request: key_service_pb2.CreateKeyRequest) -> KeySetting
     return KeySettings(
         limit_reset=interval_from_proto("limit_reset", request.limit_reset),
         include_byok_in_limit=request.include_byok_in_limit,
+        logs_content=request.logs_content,
         creator_user_id=request.creator_user_id,
         allowed_models=tuple(request.allowed_models),
         allowed_providers=tuple(request.allowed_providers),
@@ -45,6 +46,7 @@ def changes_from_proto(request: key_service_pb2.UpdateKeyRequest) -> KeyChanges:
             if request.HasField("limit_reset")
             else None,
             include_byok_in_limit=request.include_byok_in_limit if request.HasField("include_byok_in_limit") else None,
+            logs_content=request.logs_content if request.HasField("logs_content") else None,
             allowed_models=tuple(request.allowed_models.values) if request.HasField("allowed_models") else None,
             allowed_providers=tuple(request.allowed_providers.values)
             if request.HasField("allowed_providers")

@@ -32,6 +32,7 @@ class KeySettings:
     allowed_providers: tuple[str, ...] = ()
     ip_ranges: tuple[str, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
+    logs_content: bool = False
 
 
 NO_SETTINGS = KeySettings()
@@ -47,6 +48,7 @@ class KeySettingChanges:
     allowed_providers: tuple[str, ...] | None = None
     ip_ranges: tuple[str, ...] | None = None
     rate_limits: tuple[RateLimit, ...] | None = None
+    logs_content: bool | None = None
 
 
 def checked_settings(settings: KeySettings) -> KeySettings:
@@ -60,6 +62,7 @@ def checked_settings(settings: KeySettings) -> KeySettings:
     return KeySettings(
         limit_reset=settings.limit_reset,
         include_byok_in_limit=settings.include_byok_in_limit,
+        logs_content=settings.logs_content,
         creator_user_id=settings.creator_user_id,
         allowed_models=checked_models("allowed_models", settings.allowed_models),
         allowed_providers=checked_providers("allowed_providers", settings.allowed_providers),
@@ -77,6 +80,7 @@ def checked_setting_changes(changes: KeySettingChanges) -> KeySettingChanges:
     return KeySettingChanges(
         limit_reset=changes.limit_reset,
         include_byok_in_limit=changes.include_byok_in_limit,
+        logs_content=changes.logs_content,
         allowed_models=None
         if changes.allowed_models is None
         else checked_models("allowed_models", changes.allowed_models),

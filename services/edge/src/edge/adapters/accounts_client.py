@@ -77,6 +77,7 @@ class GrpcKeyRegistry:
             creator_user_id=new.creator_user_id,
             limit_reset=records_pb2.SpendInterval.ValueType(new.fields.limit_reset or 0),
             include_byok_in_limit=new.fields.include_byok_in_limit or False,
+            logs_content=new.fields.logs_content or False,
             allowed_models=new.fields.allowed_models,
             allowed_providers=new.fields.allowed_providers,
             ip_ranges=new.fields.ip_ranges,
@@ -106,6 +107,7 @@ class GrpcKeyRegistry:
             limit_nano_usd=change.limit_nano,
             clear_limit=change.clear_limit,
             include_byok_in_limit=change.fields.include_byok_in_limit,
+            logs_content=change.fields.logs_content,
         )
         _set_fields(request, change.fields)
         return await answered(self._keys.UpdateKey(request, timeout=self._timeout_s))

@@ -42,6 +42,7 @@ def key_from_proto(record: records_pb2.KeyRecord) -> Key:
         revision=record.revision,
         limit_reset=SpendInterval(record.limit_reset),
         include_byok_in_limit=record.include_byok_in_limit,
+        logs_content=record.logs_content,
         spend=spend_from_proto(record.spend),
         access=KeyAccess(
             models=tuple(record.allowed_models),
@@ -70,6 +71,7 @@ def key_to_proto(key: Key) -> records_pb2.KeyRecord:
         revision=key.revision,
         limit_reset=records_pb2.SpendInterval.ValueType(key.limit_reset),
         include_byok_in_limit=key.include_byok_in_limit,
+        logs_content=key.logs_content,
         spend=spend_to_proto(key.spend),
         allowed_models=key.access.models,
         allowed_providers=key.access.providers,

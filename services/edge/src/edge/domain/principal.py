@@ -83,6 +83,7 @@ class Key:
         member_guardrail_id: assigned to the member who made it; empty for none.
         workspace_id: that it belongs to; empty for the default one.
         creator_spend: what all keys of that member spent; None where no budget needs it.
+        logs_content: whether what is said with it is kept (S46).
     """
 
     key_id: KeyId
@@ -104,6 +105,7 @@ class Key:
     member_guardrail_id: str = ""
     creator_spend: Spend | None = None
     workspace_id: str = ""
+    logs_content: bool = False
 
     @property
     def workspace(self) -> str:

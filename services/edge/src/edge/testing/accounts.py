@@ -41,6 +41,7 @@ def known_key(record: records_pb2.KeyRecord) -> Key:
         revision=record.revision,
         limit_reset=SpendInterval(record.limit_reset),
         include_byok_in_limit=record.include_byok_in_limit,
+        logs_content=record.logs_content,
         spend=spend_from_proto(record.spend),
         access=KeyAccess(
             tuple(record.allowed_models),
@@ -227,6 +228,8 @@ def _set_fields(key: records_pb2.KeyRecord, fields: KeyFields) -> None:
         key.limit_reset = records_pb2.SpendInterval.ValueType(fields.limit_reset)
     if fields.include_byok_in_limit is not None:
         key.include_byok_in_limit = fields.include_byok_in_limit
+    if fields.logs_content is not None:
+        key.logs_content = fields.logs_content
     if fields.allowed_models is not None:
         key.allowed_models[:] = fields.allowed_models
     if fields.allowed_providers is not None:

@@ -81,6 +81,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
                 tuple(request.allowed_providers),
                 tuple(request.ip_ranges),
                 rate_limits_from_proto(request.rate_limits),
+                request.logs_content,
             ),
             request.creator_user_id,
         )
@@ -119,6 +120,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
                 tuple(request.allowed_providers.values) if request.HasField("allowed_providers") else None,
                 tuple(request.ip_ranges.values) if request.HasField("ip_ranges") else None,
                 rate_limits_from_proto(request.rate_limits.limits) if request.HasField("rate_limits") else None,
+                request.logs_content if request.HasField("logs_content") else None,
             ),
         )
         async with aborting(context):

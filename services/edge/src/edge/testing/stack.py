@@ -33,6 +33,7 @@ from edge.settings import (
 from edge.testing.accounts import PEPPER, MemoryAccounts
 from edge.testing.byok import MemoryByok, register_byok
 from edge.testing.conformance import Conformance
+from edge.testing.contents import MemoryContents, register_contents
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.guardrail_servicer import register_guardrails
 from edge.testing.guardrails import MemoryGuardrails
@@ -65,6 +66,7 @@ class Neighbours:
     accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
     guardrails: MemoryGuardrails = field(default_factory=MemoryGuardrails)
     byok: MemoryByok = field(default_factory=MemoryByok)
+    contents: MemoryContents = field(default_factory=MemoryContents)
     presets: MemoryPresets = field(default_factory=MemoryPresets)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
     sales: MemoryCreditSales = field(default_factory=MemoryCreditSales)
@@ -90,6 +92,7 @@ def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str
     register_guardrails(server, around.guardrails)
     register_byok(server, around.byok)
     register_payments(server, around.sales)
+    register_contents(server, around.contents)
     return register_accounts(server, around.accounts)
 
 

@@ -142,7 +142,18 @@ def route_to_proto(route: Route, region: str) -> completion_pb2.Route:
                 ],
             )
         )
+        if route.compressed is not None:
+            message.metadata.pipeline.append(_compression_stage(*route.compressed))
     return message
+
+
+def _compression_stage(before: int, after: int) -> policy_pb2.PipelineStage:
+    return policy_pb2.PipelineStage(
+        type="context_compression",
+        name="context-compression",
+        summary=f"The prompt was cut from about {before} to about {after} tokens",
+        data_json=_encode({"engine": "middle-out", "original_tokens": before, "tokens": after}),
+    )
 
 
 def resolution_of(choice: Choice, requested_model: str, endpoint: Endpoint) -> str:

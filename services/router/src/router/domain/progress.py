@@ -43,13 +43,14 @@ class Command:
 class Route:
     """Where the answer comes from, what was tried before, and how it was chosen where the caller wants to know.
 
-    `upstream_bodies` are the JSON bodies that were sent to providers, in the order of attempts, where the caller wants them.
+    `compressed` says of a prompt that was cut to fit about how many tokens it had, and has. `upstream_bodies` are the JSON bodies that were sent to providers, in the order of attempts, where the caller wants them.
     """
 
     endpoint: Endpoint
     failed_attempts: tuple[AttemptRecord, ...]
     requested_model: str = ""
     choice: Choice | None = None
+    compressed: tuple[int, int] | None = None
     upstream_bodies: tuple[bytes, ...] = field(default=(), repr=False)
     is_byok: bool = False
 

@@ -9,6 +9,7 @@ from contracts.catalog import Endpoint
 from contracts.ids import EndpointId, OrgId
 from dialects.chat import ChatRequest
 from dialects.compression import compress_middle
+from dialects.estimates import measure_prompt
 from dialects.operations.codec import OperationRequest
 from dialects.operations.registry import operation_request
 from dialects.prompt_counts import count_prompt
@@ -84,6 +85,10 @@ class Task(Protocol):
         """
         ...
 
+    def compression(self, endpoint: Endpoint) -> tuple[int, int] | None:
+        """About how many tokens its prompt has, and has left where its middle is cut out for an endpoint; None where it is not."""
+        ...
+
     def count(self, transcript: Transcript, endpoint: Endpoint, tokenizer: Tokenizer | None) -> Tokens:
         """What was used for an answer, as counted or estimated; with the model's tokenizer, where there is one."""
         ...
@@ -125,12 +130,23 @@ class ChatTask:
             quirks=endpoint.quirks,
             service_tier=endpoint.service_tier,
         )
-        request = self._request
-        room = endpoint.context_length - (self.demand.output_limit or 0)
-        if self.demand.prompt_tokens > room > 0 and self.demand.compresses_for(endpoint.context_length):
-            request = compress_middle(request, room)
+        request = self._fitting(endpoint)
+        if request is not self._request:
             self._shortened.add(endpoint.id)
         return dialect_named(endpoint.provider.dialect).request(request, target)
+
+    def compression(self, endpoint: Endpoint) -> tuple[int, int] | None:
+        """Say what is left out."""
+        request = self._fitting(endpoint)
+        if request is self._request:
+            return None
+        return self.demand.prompt_tokens, measure_prompt(request.body).estimated_tokens
+
+    def _fitting(self, endpoint: Endpoint) -> ChatRequest:
+        room = endpoint.context_length - (self.demand.output_limit or 0)
+        if self.demand.prompt_tokens > room > 0 and self.demand.compresses_for(endpoint.context_length):
+            return compress_middle(self._request, room)
+        return self._request
 
     def count(self, transcript: Transcript, endpoint: Endpoint, tokenizer: Tokenizer | None) -> Tokens:
         """Count tokens. Of a shortened prompt only the estimate is known, which is what it was shortened by."""
@@ -180,6 +196,10 @@ class OperationTask:
             priced=frozenset(kind for kind in ("prompt", "completion", "second") if getattr(price, kind)),
         )
         return operation_request(endpoint.provider.dialect, self._request, target)
+
+    def compression(self, endpoint: Endpoint) -> tuple[int, int] | None:
+        """Nothing is left out."""
+        return None
 
     def count(self, transcript: Transcript, endpoint: Endpoint, tokenizer: Tokenizer | None) -> Tokens:
         """Count everything that operations are paid by."""

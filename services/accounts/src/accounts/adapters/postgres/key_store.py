@@ -22,10 +22,10 @@ from accounts.records import key_message, key_tombstone
 _INSERT = text(
     """
     INSERT INTO api_keys (key_id, org_id, digest, name, label, kind, disabled, limit_nano, idempotency_key,
-                          created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit,
+                          created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, logs_content,
                           creator_user_id, allowed_models, allowed_providers, ip_ranges, rate_limits, workspace_id)
     VALUES (:key_id, :org_id, :digest, :name, :label, :kind, :disabled, :limit, :idempotency_key,
-            :created_at, :updated_at, :expires_at, :revision, :limit_reset, :include_byok_in_limit,
+            :created_at, :updated_at, :expires_at, :revision, :limit_reset, :include_byok_in_limit, :logs_content,
             :creator_user_id, CAST(:allowed_models AS text[]), CAST(:allowed_providers AS text[]),
             CAST(:ip_ranges AS text[]), CAST(:rate_limits AS jsonb), :workspace_id)
     """
@@ -70,6 +70,7 @@ _UPDATE = text(
         limit_nano = CASE WHEN :clear_limit THEN NULL ELSE coalesce(:limit, limit_nano) END,
         limit_reset = coalesce(:limit_reset, limit_reset),
         include_byok_in_limit = coalesce(:include_byok_in_limit, include_byok_in_limit),
+        logs_content = coalesce(:logs_content, logs_content),
         allowed_models = coalesce(CAST(:allowed_models AS text[]), allowed_models),
         allowed_providers = coalesce(CAST(:allowed_providers AS text[]), allowed_providers),
         ip_ranges = coalesce(CAST(:ip_ranges AS text[]), ip_ranges),
@@ -120,6 +121,7 @@ class PostgresKeyStore:
             "revision": key.revision,
             "limit_reset": int(key.settings.limit_reset),
             "include_byok_in_limit": key.settings.include_byok_in_limit,
+            "logs_content": key.settings.logs_content,
             "creator_user_id": key.settings.creator_user_id,
             "allowed_models": list(key.settings.allowed_models),
             "allowed_providers": list(key.settings.allowed_providers),
@@ -202,6 +204,7 @@ class PostgresKeyStore:
             "clear_limit": changes.clear_limit,
             "limit_reset": None if settings.limit_reset is None else int(settings.limit_reset),
             "include_byok_in_limit": settings.include_byok_in_limit,
+            "logs_content": settings.logs_content,
             "allowed_models": _listed(settings.allowed_models),
             "allowed_providers": _listed(settings.allowed_providers),
             "ip_ranges": _listed(settings.ip_ranges),

@@ -22,7 +22,7 @@ ORG_COLUMNS: Final = (
 )
 KEY_COLUMNS: Final = (
     "key_id, org_id, digest, name, label, kind, disabled, limit_nano, spent_nano, "
-    "workspace_id, created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, creator_user_id, "
+    "workspace_id, created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, creator_user_id, logs_content, "
     "allowed_models, allowed_providers, ip_ranges, CAST(rate_limits AS text) AS rate_limits, byok_spent_nano, last_used_at"
 )
 
@@ -64,6 +64,7 @@ def key_from_row(row: Any, spend: Spend, bonds: KeyBonds) -> ApiKey:
         settings=KeySettings(
             limit_reset=SpendInterval(row.limit_reset),
             include_byok_in_limit=row.include_byok_in_limit,
+            logs_content=row.logs_content,
             creator_user_id=row.creator_user_id,
             allowed_models=tuple(row.allowed_models),
             allowed_providers=tuple(row.allowed_providers),

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from contracts.error_types import STATUSES, ErrorType
 from contracts.errors import TREATMENTS, ErrorReason
 from dialects.errors import InvalidRequestError
 from edge.domain import errors
@@ -117,7 +118,7 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, HttpError):
         return Problem(error.status, error.error_type, str(error), headers=error.headers)
     if isinstance(error, InvalidRequestError):
-        return _invalid(error.message, error.param, error.error_type.value)
+        return _invalid(error.message, error.param, error.error_type)
     if isinstance(error, errors.InvalidInputError):
         return _invalid(str(error), error.param)
     if isinstance(error, errors.RateLimitError):
@@ -133,8 +134,8 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(500, "server", INTERNAL_MESSAGE)
 
 
-def _invalid(message: str, param: str | None, error_type: str = "invalid_request") -> Problem:
-    return Problem(400, error_type, message, {} if param is None else {"param": param})
+def _invalid(message: str, param: str | None, error_type: ErrorType = ErrorType.INVALID_REQUEST) -> Problem:
+    return Problem(STATUSES[error_type], error_type.value, message, {} if param is None else {"param": param})
 
 
 def _limited(error: errors.RateLimitError) -> Problem:

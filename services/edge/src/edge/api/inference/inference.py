@@ -14,14 +14,16 @@ from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Route
 from edge.api.inference.answer_stream import AnswerStream
 from edge.api.inference.attribution import application_of
-from edge.api.inference.preparation import Preparation
+from edge.api.inference.preparation import Preparation, Prepared
 from edge.api.inference.skin import AnswerWriter, Heading, Skin, SkinRequest
 from edge.api.inference.stream_watch import StreamWatch
+from edge.content_log import ContentLog
 from edge.domain.admission import Capacity
 from edge.domain.cache_wish import CacheWish, cache_wish
+from edge.domain.errors import RefusedError
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generation, Generations, failure_of, unix_ms
-from edge.response_cache import Recorder, ResponseCache, cache_key
+from edge.response_cache import Message, Recorder, ResponseCache, cache_key
 from servicekit.clock import Clock
 
 
@@ -38,6 +40,7 @@ class Inference:
         rate: RequestRate,
         preparation: Preparation,
         cache: ResponseCache,
+        content_log: ContentLog,
         clock: Clock,
     ) -> None:
         """Make the handler.
@@ -51,6 +54,7 @@ class Inference:
             rate: bounds how many a key may send.
             preparation: of requests.
             cache: keeps answers.
+            content_log: keeps what was said, for keys that opted in.
             clock: dates their events.
         """
         self._skins = skins
@@ -61,6 +65,7 @@ class Inference:
         self._rate = rate
         self._preparation = preparation
         self._cache = cache
+        self._content_log = content_log
         self._clock = clock
 
     def routes(self) -> Sequence[Route]:
@@ -81,23 +86,23 @@ class Inference:
             prepared = await self._preparation.prepare(exchange.principal, request)
             wish = cache_wish(headers, prepared.cache_wishes)
             if wish is None:
-                return await self._generate(exchange, _with_session(prepared.request, headers.get("x-session-id")))
-            return await self._cached(exchange, prepared.request, skin, wish)
+                return await self._generate(exchange, prepared)
+            return await self._cached(exchange, prepared, skin, wish)
 
-    async def _cached(
-        self, exchange: Exchange, request: SkinRequest, skin: Skin, wish: CacheWish
-    ) -> web.StreamResponse:
+    async def _cached(self, exchange: Exchange, prepared: Prepared, skin: Skin, wish: CacheWish) -> web.StreamResponse:
         """Answer from what is kept, or keep the answer."""
-        principal = exchange.principal
-        principal.org.check_active()
+        principal, request = exchange.principal, prepared.request
+        ruled = await self._generations.ruled(principal, request.chat)
+        policy = b"" if ruled.policy is None else ruled.policy.SerializeToString(deterministic=True)
         region = application_of(exchange).data_region
-        key = cache_key(principal, type(skin).__name__, request.chat, streamed=request.streamed, data_region=region)
+        key = cache_key(
+            principal, type(skin).__name__, ruled.request, policy, streamed=request.streamed, data_region=region
+        )
         kept = self._cache.find(key, wish)
         status = {"X-OpenRouter-Cache-Status": "MISS" if kept is None else "HIT"}
         if kept is None:
             exchange.more_headers = status | {"X-OpenRouter-Cache-TTL": str(wish.ttl_s)}
-            request = _with_session(request, exchange.request.headers.get("x-session-id"))
-            return await self._generate(exchange, request, partial(self._cache.recorder, key, wish))
+            return await self._generate(exchange, prepared, partial(self._cache.recorder, key, wish))
         exchange.more_headers = status | {
             "X-OpenRouter-Cache-Age": str(self._cache.age_s(kept)),
             "X-OpenRouter-Cache-TTL": str(kept.ttl_s),
@@ -106,13 +111,26 @@ class Inference:
         return await self._send(exchange, self._cache.replay(kept, *self._generations.new_id()), request)
 
     async def _generate(
-        self, exchange: Exchange, request: SkinRequest, recorder: Callable[[str], Recorder] | None = None
+        self, exchange: Exchange, prepared: Prepared, recorder: Callable[[str], Recorder] | None = None
     ) -> web.StreamResponse:
         """Have a request answered by the router; `recorder` makes what notes the answer of a generation."""
+        request = _with_session(prepared.request, exchange.request.headers.get("x-session-id"))
         async with self._generations.begin(exchange.principal, request.chat, application_of(exchange)) as generation:
-            if recorder is not None:
-                generation.on_message = recorder(generation.generation_id).take
-            return await self._send(exchange, generation, request)
+            if prepared.amendments:
+                generation.amend = prepared.amendments.apply
+            takers = [] if recorder is None else [recorder(generation.generation_id).take]
+            content = self._content_log.recorder(
+                exchange.principal, generation.request or request.chat, generation.generation_id
+            )
+            if content is not None:
+                takers.append(content.take)
+            generation.on_message = _all_of(takers)
+            try:
+                return await self._send(exchange, generation, request)
+            except RefusedError as error:
+                if content is not None:
+                    content.refused(error)
+                raise
 
     async def _send(self, exchange: Exchange, generation: Generation, request: SkinRequest) -> web.StreamResponse:
         exchange.generation_id = generation.generation_id
@@ -121,6 +139,17 @@ class Inference:
             exchange.streamed = True
             return await AnswerStream(exchange, generation, request, heading, self._clock).send(self._watch)
         return await _whole(exchange, generation, request, heading)
+
+
+def _all_of(takers: Sequence[Callable[[Message], None]]) -> Callable[[Message], None] | None:
+    if not takers:
+        return None
+
+    def take(message: Message) -> None:
+        for taker in takers:
+            taker(message)
+
+    return take
 
 
 async def _whole(

@@ -13,6 +13,7 @@ class KeyFigures(Answer, frozen=True, kw_only=True):
     limit_remaining: float | None
     limit_reset: str | None
     include_byok_in_limit: bool
+    logs_content: bool
     usage: float
     usage_daily: float
     usage_weekly: float

@@ -34,6 +34,7 @@ class KeyFieldsBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     limit: Dollars | None = None
     limit_reset: Interval | None = None
     include_byok_in_limit: bool | None = None
+    logs_content: bool | None = None
     allowed_models: Names | None = None
     allowed_providers: Names | None = None
     ip_ranges: Names | None = None

@@ -88,6 +88,7 @@ def _shared(key: records_pb2.KeyRecord, now: datetime) -> dict[str, Any]:
         "limit_remaining": None if limit is None else usd_json(max(limit - counted, 0)),
         "limit_reset": _INTERVALS.get(key.limit_reset),
         "include_byok_in_limit": key.include_byok_in_limit,
+        "logs_content": key.logs_content,
         **_usage_json("usage", spend.credit),
         **_usage_json("byok_usage", spend.byok),
         "expires_at": timestamp_json(key.expires_at) if key.HasField("expires_at") else None,

@@ -68,6 +68,7 @@ def _fields(members: JsonMembers) -> KeyFields:
     return KeyFields(
         limit_reset=SpendInterval.NEVER if members.is_null("limit_reset") else members.choice("limit_reset", INTERVALS),
         include_byok_in_limit=members.flag("include_byok_in_limit"),
+        logs_content=members.flag("logs_content"),
         allowed_models=_list_or_clear(members, "allowed_models"),
         allowed_providers=_list_or_clear(members, "allowed_providers"),
         ip_ranges=_list_or_clear(members, "ip_ranges"),

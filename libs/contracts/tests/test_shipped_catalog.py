@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from contracts.catalog import Catalog, Dialect, Endpoint, Quirk, parse_catalog
+from contracts.catalog.price_schedule import KINDS
+from contracts.operations import Operation
 
 FOLDER = Path(__file__).parents[3] / "catalog"
 FILES = [(str(path.relative_to(FOLDER)), path.read_text()) for path in sorted(FOLDER.rglob("*.yaml"))]
@@ -20,6 +22,16 @@ FILES = [(str(path.relative_to(FOLDER)), path.read_text()) for path in sorted(FO
 @pytest.fixture(scope="module")
 def shipped() -> Catalog:
     return parse_catalog(FILES)
+
+
+def completions(shipped: Catalog) -> list[Endpoint]:
+    """The endpoints of models that are asked for completions."""
+    return [
+        endpoint
+        for model in shipped.models.values()
+        if Operation.COMPLETION in model.operations
+        for endpoint in model.endpoints
+    ]
 
 
 def test_there_are_sixty_models_that_several_providers_offer(shipped: Catalog) -> None:
@@ -66,14 +78,35 @@ def test_no_answer_is_made_up(shipped: Catalog) -> None:
 
 
 def test_only_free_variants_are_free(shipped: Catalog) -> None:
-    free = {endpoint.model_id for endpoint in shipped.endpoints.values() if endpoint.price.completion == 0}
+    chatting = set(completions(shipped))
+    free = {endpoint.model_id for endpoint in chatting if endpoint.price.completion == 0}
     assert free
     assert all(model_id.endswith(":free") for model_id in free)
+    for endpoint in set(shipped.endpoints.values()) - chatting:
+        assert any(getattr(endpoint.price, kind) for kind in KINDS), endpoint.id
+
+
+def test_every_operation_is_offered_and_paid_by_what_it_counts(shipped: Catalog) -> None:
+    offered = {operation for model in shipped.models.values() for operation in model.operations}
+    assert offered == set(Operation)
+    paid_by = {
+        Operation.EMBEDDINGS: {"prompt"},
+        Operation.RERANK: {"prompt", "search_unit"},
+        Operation.SPEECH: {"character"},
+        Operation.TRANSCRIPTION: {"prompt", "completion", "second"},
+        Operation.IMAGES: {"prompt", "completion", "image"},
+    }
+    for model in shipped.models.values():
+        for operation in model.operations & paid_by.keys():
+            for endpoint in model.endpoints:
+                paid = {kind for kind in KINDS if getattr(endpoint.price, kind)}
+                # What is not stated costs what its plain kind costs.
+                assert paid - {"reasoning", "cached", "cache_write"} <= paid_by[operation], endpoint.id
 
 
 def test_no_two_prices_are_swapped(shipped: Catalog) -> None:
     # What is read from a cache is never dearer than what is not, nor an input token dearer than an output token.
-    for endpoint in shipped.endpoints.values():
+    for endpoint in completions(shipped):
         assert endpoint.price.cached <= endpoint.price.prompt <= endpoint.price.completion, endpoint.id
 
 
@@ -158,7 +191,7 @@ def test_bedrock_takes_cache_markers_where_a_cache_has_a_price(shipped: Catalog)
 
 
 def test_gemini_thinks_by_budget_before_3_and_by_level_since(shipped: Catalog) -> None:
-    for endpoint in endpoints_of(shipped, Dialect.GEMINI):
+    for endpoint in set(endpoints_of(shipped, Dialect.GEMINI)) & set(completions(shipped)):
         older = "gemini-2.5" in endpoint.model_id
         assert (Quirk.THINKING_BUDGET in endpoint.quirks) == older, endpoint.id
         assert (Quirk.ALWAYS_REASONS in endpoint.quirks) == endpoint.model_id.endswith("2.5-pro"), endpoint.id

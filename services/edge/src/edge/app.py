@@ -21,11 +21,13 @@ from edge.adapters.preset_library import GrpcPresetLibrary
 from edge.adapters.router_client import GrpcCompletionRouter
 from edge.api.billing.credit_sales import CreditSales
 from edge.api.catalog.endpoints import Endpoints
+from edge.api.catalog.image_models import ImageModels
 from edge.api.catalog.models import Models
 from edge.api.http.bodies import JsonBodies
 from edge.api.http.client_address import ClientAddresses
 from edge.api.http.cross_origin import CrossOrigin
 from edge.api.http.error_reference import ErrorReference
+from edge.api.http.forms import FormBodies
 from edge.api.http.gateway import Gateway
 from edge.api.http.http_server import HttpServer
 from edge.api.http.routes import RouteTable
@@ -33,6 +35,12 @@ from edge.api.inference.chat.skin import ChatSkin
 from edge.api.inference.inference import Inference
 from edge.api.inference.messages.count_tokens import CountTokens
 from edge.api.inference.messages.skin import MessagesSkin
+from edge.api.inference.operations.embeddings import EmbeddingsSkin
+from edge.api.inference.operations.handler import OperationRoutes, OperationSkin
+from edge.api.inference.operations.images import ImagesSkin
+from edge.api.inference.operations.rerank import RerankSkin
+from edge.api.inference.operations.speech import SpeechSkin
+from edge.api.inference.operations.transcription import TranscriptionSkin
 from edge.api.inference.preparation import Preparation
 from edge.api.inference.responses.skin import ResponsesSkin
 from edge.api.inference.stream_watch import StreamWatch
@@ -56,11 +64,12 @@ from edge.domain.byok_fee import ByokFee
 from edge.domain.rate_limits import RateLimits
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
+from edge.operations import Operations
 from edge.preset_cache import PresetCache
 from edge.records import Records
 from edge.request_rules import RequestRules
 from edge.response_cache import ResponseCache
-from edge.settings import DocumentsSettings, KeysSettings, Settings
+from edge.settings import DocumentsSettings, HttpSettings, KeysSettings, Settings
 from edge.token_counts import TokenCounts
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Runtime, Service
@@ -99,6 +108,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         mirror = CatalogMirror(router, clock, random, settings.router.list_interval)
         endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
+        byok_fee = ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD)
         rates = RateLimits(settings.limits.edges)
         rules = RequestRules(directory, admission, rates)
         generations = Generations(
@@ -109,8 +119,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             clock=clock,
             random=random,
             default_output_tokens=settings.credit.default_output_tokens,
-            byok_fee=ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD),
+            byok_fee=byok_fee,
         )
+        operations = Operations(router, mirror, admission, rules, clock=clock, random=random, byok_fee=byok_fee)
         records = Records(
             GrpcGenerationRecords(to_metering, settings.metering.timeout),
             clock,
@@ -143,6 +154,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             CountTokens(TokenCounts(mirror), bodies, capacity, rate, clock),
             Models(mirror, endpoint_stats, clock),
             Endpoints(mirror, endpoint_stats),
+            ImageModels(mirror),
+            OperationRoutes(_operation_skins(settings.http, bodies), operations, capacity, rate, clock),
             GenerationRecord(records, mirror),
             GenerationContents(contents, records, bodies),
             Keys(registry, bodies, clock),
@@ -178,6 +191,19 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
 def _pdf_texts(documents: DocumentsSettings) -> PdfTexts:
     return PdfTexts(
         pages=documents.pages, timeout=documents.timeout, workers=documents.workers, waiting=documents.waiting
+    )
+
+
+def _operation_skins(http: HttpSettings, bodies: JsonBodies) -> tuple[OperationSkin, ...]:
+    # Four characters of base64 for each three bytes, and room for the rest of the body.
+    sound_as_text = JsonBodies(http.audio_limit * 4 // 3 + 64 * 1024, http.body_timeout)
+    forms = FormBodies(http.audio_limit, http.body_timeout)
+    return (
+        EmbeddingsSkin(bodies),
+        RerankSkin(bodies),
+        SpeechSkin(bodies),
+        TranscriptionSkin(sound_as_text, forms, http.audio_limit),
+        ImagesSkin(bodies),
     )
 
 

@@ -57,6 +57,40 @@ class Application:
     """Where its request must stay, empty for anywhere."""
 
 
+def caller_of(
+    principal: Principal,
+    application: Application,
+    hold: int,
+    policy: policy_pb2.RoutingPolicy | None,
+    byok_fee_ppm: int,
+) -> completion_pb2.Caller:
+    """Say who calls.
+
+    Args:
+        principal: who pays.
+        application: on whose behalf.
+        hold: what is set aside, in nano-dollars.
+        policy: where the request may go; None for anywhere.
+        byok_fee_ppm: fee for the organisation's own provider keys, in millionths of the list price.
+    """
+    return completion_pb2.Caller(
+        org_id=principal.org.org_id,
+        key_id=principal.key.key_id,
+        hold_nano_usd=hold,
+        http_referer=application.http_referer,
+        app_title=application.title,
+        user_agent=application.user_agent,
+        request_id=application.request_id,
+        app_categories=application.categories,
+        data_region=application.data_region,
+        policy=policy,
+        member_id=principal.key.creator_user_id,
+        workspace_id=principal.key.workspace_id,
+        byok_revision=principal.org.byok_revision,
+        byok_fee_ppm=byok_fee_ppm,
+    )
+
+
 class Generation:
     """One generation that is being answered.
 
@@ -210,21 +244,8 @@ class Generations:
         call = self._router.complete(
             router_service_pb2.CompleteRequest(
                 generation_id=generation_id,
-                caller=completion_pb2.Caller(
-                    org_id=principal.org.org_id,
-                    key_id=principal.key.key_id,
-                    hold_nano_usd=ticket.amount,
-                    http_referer=application.http_referer,
-                    app_title=application.title,
-                    user_agent=application.user_agent,
-                    request_id=application.request_id,
-                    app_categories=application.categories,
-                    data_region=application.data_region,
-                    policy=ruled.policy,
-                    member_id=principal.key.creator_user_id,
-                    workspace_id=principal.key.workspace_id,
-                    byok_revision=principal.org.byok_revision,
-                    byok_fee_ppm=self._byok_fee.ppm(principal.org, now_ms),
+                caller=caller_of(
+                    principal, application, ticket.amount, ruled.policy, self._byok_fee.ppm(principal.org, now_ms)
                 ),
                 request_json=request_json,
                 with_metadata=application.wants_metadata,

@@ -23,7 +23,7 @@ from turnpike.accounts.v1 import (
     preset_service_pb2,
 )
 from turnpike.metering.v1 import endpoint_stats_pb2
-from turnpike.router.v1 import router_service_pb2
+from turnpike.router.v1 import invocation_pb2, router_service_pb2
 from turnpike.usage.v1 import usage_event_pb2
 
 
@@ -95,6 +95,15 @@ class CompletionRouter(Protocol):
 
     def complete(self, request: router_service_pb2.CompleteRequest) -> CompletionCall:
         """Send a request."""
+        ...
+
+    async def invoke(self, request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
+        """Have an operation done. Cancelling this cancels the provider's call too.
+
+        Raises:
+            RefusedError: refused, or not answered in time.
+            DependencyError: the router did not answer.
+        """
         ...
 
     async def list_models(self, known_version: str) -> router_service_pb2.ListModelsResponse:

@@ -27,6 +27,9 @@ class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0 takes any free port")
     body_limit: int = Field(default=10 * 1024 * 1024, ge=1024, description="bytes of a request's body")
+    audio_limit: int = Field(
+        default=25 * 1024 * 1024, ge=1024, le=28 * 1024 * 1024, description="bytes of sound to transcribe"
+    )
     header_limit: int = Field(default=16 * 1024, ge=1024, le=64 * 1024, description="bytes of all its headers together")
     header_timeout: Duration = Field(default=parse_duration("10s"), description="until the headers are complete")
     body_timeout: Duration = Field(default=parse_duration("15s"), description="without a byte of the body")

@@ -11,10 +11,19 @@ from contracts.errors import ErrorReason
 from edge.adapters.router_client import GrpcCompletionRouter
 from edge.domain.errors import BrokenAnswerError, DependencyError, RefusedError
 from edge.ports import CompletionCall, CompletionRouter
-from edge.testing.router import Request, ScriptedRouter, Stall, break_off, completed, refuse, speak
+from edge.testing.router import (
+    Request,
+    ScriptedRouter,
+    Stall,
+    break_off,
+    completed,
+    perform,
+    refuse,
+    speak,
+)
 from edge.testing.servicers import register_router
 from servicekit.testing import run_servicer
-from turnpike.router.v1 import completion_pb2, router_service_pb2
+from turnpike.router.v1 import completion_pb2, invocation_pb2, router_service_pb2
 
 REQUEST = Request(
     generation_id="gen-1-aaaaaaaaaaaaaaaaaaaa",
@@ -136,3 +145,36 @@ class TestOverTheWire:
         await call.read()
         call.cancel()
         await stall.cancelled.wait()
+
+
+INVOKE = invocation_pb2.InvokeRequest(generation_id="gen-1-aaaaaaaaaaaaaaaaaaaa", request_json=b"{}", audio=b"sound")
+
+
+async def test_an_operation_is_handed_on_as_it_is(router: CompletionRouter, scripted_router: ScriptedRouter) -> None:
+    answer = await router.invoke(INVOKE)
+    assert answer == await perform(INVOKE)
+    assert scripted_router.invocations == [INVOKE]
+
+
+async def test_an_operation_that_is_refused_keeps_its_reason(
+    router: CompletionRouter, scripted_router: ScriptedRouter
+) -> None:
+    async def refuses(request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
+        raise RefusedError(ErrorReason.PROVIDER_UNAVAILABLE, "Provider returned error", {"provider_name": "Acme"}, 3.0)
+
+    scripted_router.operation_script = refuses
+    with pytest.raises(RefusedError) as caught:
+        await router.invoke(INVOKE)
+    assert caught.value.reason is ErrorReason.PROVIDER_UNAVAILABLE
+    assert (caught.value.metadata["provider_name"], caught.value.retry_after_s) == ("Acme", 3.0)
+
+
+async def test_an_operation_of_a_router_that_is_away_is_no_refusal(
+    router: CompletionRouter, scripted_router: ScriptedRouter
+) -> None:
+    async def dies(request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
+        raise DependencyError("router")
+
+    scripted_router.operation_script = dies
+    with pytest.raises(DependencyError):
+        await router.invoke(INVOKE)

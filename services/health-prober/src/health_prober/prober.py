@@ -221,12 +221,13 @@ class Prober(Component):
 
     async def _call(self, target: Target) -> ProbeOutcome:
         try:
-            status, body = await self._caller.call(target.endpoint, target.api_key, probe_request(target.endpoint))
+            request = probe_request(target.endpoint, target.operation)
+            status, body = await self._caller.call(target.endpoint, target.api_key, request)
         except UnreachableError:
             return ProbeOutcome(ProbeResult.UNREACHABLE)
         except ProbeTimeoutError:
             return ProbeOutcome(ProbeResult.TIMEOUT)
-        return read_outcome(target.endpoint, status, body)
+        return read_outcome(target.endpoint, status, body, target.operation)
 
     def _book(self, endpoint: Endpoint, cost: NanoUsd) -> None:
         if not cost:

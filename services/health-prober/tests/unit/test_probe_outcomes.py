@@ -8,6 +8,7 @@ import pytest
 
 from contracts.catalog import Dialect, Endpoint, Quirk, parse_catalog
 from contracts.money import TokenCounts
+from contracts.operations import Operation
 from health_prober.domain.probe import (
     MAX_TOKENS,
     ProbeOutcome,
@@ -206,3 +207,28 @@ def test_what_nobody_counted_costs_the_most_it_can_or_nothing(outcome: ProbeOutc
     highest = highest_cost(ENDPOINT)
     assert highest == 64 * 1_000 + 16 * 3_000
     assert probe_cost(ENDPOINT, outcome) == (highest if is_highest else 0)
+
+
+EMBEDDED = b'{"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 2}}'
+RANKED = b'{"results": [{"index": 0, "relevance_score": 0.5}]}'
+
+
+@pytest.mark.parametrize(
+    ("operation", "path", "good", "bad"),
+    [
+        (Operation.EMBEDDINGS, "/embeddings", EMBEDDED, b'{"data": []}'),
+        (Operation.RERANK, "/rerank", RANKED, b'{"results": []}'),
+    ],
+)
+def test_an_endpoint_is_asked_for_what_it_does(operation: Operation, path: str, good: bytes, bad: bytes) -> None:
+    request = probe_request(ENDPOINT, operation)
+    assert (request.path, json.loads(request.body)["model"]) == (path, ENDPOINT.upstream_model)
+    assert read_outcome(ENDPOINT, 200, good, operation).result is ProbeResult.OK
+    for wrong in (bad, RANKED if good is EMBEDDED else EMBEDDED, b"<html>", answer()):
+        assert read_outcome(ENDPOINT, 200, wrong, operation).result is ProbeResult.BAD_ANSWER
+    assert read_outcome(ENDPOINT, 500, b"", operation).result is ProbeResult.BAD_ANSWER
+
+
+def test_an_embedding_costs_its_tokens() -> None:
+    outcome = read_outcome(ENDPOINT, 200, EMBEDDED, Operation.EMBEDDINGS)
+    assert probe_cost(ENDPOINT, outcome) == 2 * 1_000

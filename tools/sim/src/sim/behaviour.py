@@ -35,6 +35,7 @@ class Fault(StrEnum):
     DUPLICATE_DONE = "duplicate-done"
     WRONG_CONTENT_LENGTH = "wrong-content-length"
     SLOW = "slow"
+    WRONG_COUNT = "wrong-count"
 
 
 SLOW_FIRST_MS = 3_000

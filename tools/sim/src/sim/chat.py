@@ -20,7 +20,7 @@ from sim.behaviour import Behaviour, Fault, UnknownModelError, parse_behaviour
 from sim.streaming import EVENT_ERROR, first_token_ms, stream_answer, token_gap_ms
 
 
-class _ConnectionBrokenError(Exception):
+class ConnectionBrokenError(Exception):
     """The connection is broken on purpose, and there is nobody to answer."""
 
 
@@ -95,7 +95,7 @@ class Chat:
         except (asyncio.CancelledError, ConnectionError):
             count.cancelled += 1
             raise
-        except _ConnectionBrokenError:
+        except ConnectionBrokenError:
             count.cancelled += 1
             # Nobody gets it. An exception would be logged with its trace as a fault of this server.
             return web.Response()
@@ -112,7 +112,7 @@ class Chat:
             if wait := bucket.take(behaviour.rate_limit, now):
                 return refusal(429, "simulated: rate limit", "rate_limit_error", retry_after=str(ceil(wait)))
         fault = strikes(self._seed, body.model, behaviour, body.messages, count.started)
-        if response := await _fault_instead(request, behaviour, fault):
+        if response := await fault_instead(request, behaviour, fault):
             return response
         limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
         answer = compose_answer(
@@ -130,7 +130,7 @@ class Chat:
         return await _whole_answer(request, answer, behaviour, fault)
 
 
-async def _fault_instead(request: web.Request, behaviour: Behaviour, fault: Fault | None) -> web.StreamResponse | None:
+async def fault_instead(request: web.Request, behaviour: Behaviour, fault: Fault | None) -> web.StreamResponse | None:
     """Serve the faults that leave no answer to start."""
     if fault is Fault.ERROR:
         retry_after = _retry_after(behaviour.retry_after) if behaviour.status in {429, 503, 529} else None
@@ -150,26 +150,33 @@ async def _fault_instead(request: web.Request, behaviour: Behaviour, fault: Faul
 async def _whole_answer(
     request: web.Request, answer: Answer, behaviour: Behaviour, fault: Fault | None
 ) -> web.StreamResponse:
-    if delay := first_token_ms(behaviour, fault) + token_gap_ms(behaviour, fault) * answer.completion_tokens:
+    body = msgspec.json.encode(answer.completion(with_usage=fault is not Fault.MISSING_USAGE))
+    return await serve_whole(request, body, "application/json", behaviour, fault, tokens=answer.completion_tokens)
+
+
+async def serve_whole(
+    request: web.Request, body: bytes, media_type: str, behaviour: Behaviour, fault: Fault | None, *, tokens: int
+) -> web.StreamResponse:
+    """Serve an answer in one piece, well or with a fault, after as long as its tokens take."""
+    if delay := first_token_ms(behaviour, fault) + token_gap_ms(behaviour, fault) * tokens:
         await asyncio.sleep(delay / 1000)
     if fault in {Fault.ERROR_AFTER_200, Fault.FIRST_THEN_ERROR}:
         return web.Response(body=EVENT_ERROR, content_type="application/json")
     if fault is Fault.STALL_WITHIN:
         await asyncio.sleep(behaviour.stall_ms / 1000)
         reset(request)
-    body = msgspec.json.encode(answer.completion(with_usage=fault is not Fault.MISSING_USAGE))
     if fault is Fault.TRUNCATED:
         body = body[: len(body) // 2]
     elif fault is Fault.MALFORMED_EVENT:
         body = body[:-1] + b",}"
     if fault in {Fault.WRONG_CONTENT_LENGTH, Fault.CUT}:
         promised = len(body) + 100 if fault is Fault.WRONG_CONTENT_LENGTH else len(body)
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(promised)})
+        response = web.StreamResponse(headers={"Content-Type": media_type, "Content-Length": str(promised)})
         await response.prepare(request)
         await response.write(body if fault is Fault.WRONG_CONTENT_LENGTH else body[: len(body) // 2])
         close(request)
         return response
-    return web.Response(body=body, content_type="application/json")
+    return web.Response(body=body, content_type=media_type)
 
 
 def refusal(
@@ -187,14 +194,14 @@ def reset(request: web.Request) -> NoReturn:
     """Break the connection so that the client sees a reset.
 
     Raises:
-        _ConnectionBrokenError: always, to leave the handler.
+        ConnectionBrokenError: always, to leave the handler.
     """
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         # Closing a socket that does not linger sends RST in place of FIN.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
-    raise _ConnectionBrokenError
+    raise ConnectionBrokenError
 
 
 def close(request: web.Request) -> None:

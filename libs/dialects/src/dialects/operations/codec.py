@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -70,9 +70,17 @@ def operation_from_document(document: object, kind: type[Body]) -> Body:
 
 
 def encode_operation(body: OperationBody) -> bytes:
-    """Write a request as compact JSON, as `decode_operation` reads it."""
-    document = msgspec.to_builtins(body)
-    return _encode({name: value for name, value in document.items() if value is not None})
+    """Write a request as compact JSON, as `decode_operation` reads it: without what is not set, at any depth."""
+    return _encode(_without_nulls(msgspec.to_builtins(body)))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
+    # Lists of numbers may be very long, and have nothing to leave out.
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def inputs_of(body: EmbeddingsBody) -> Sequence[EmbeddingInput]:

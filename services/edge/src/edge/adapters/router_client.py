@@ -11,7 +11,7 @@ import grpc
 from contracts.errors import ErrorReason
 from edge.adapters.grpc_status import error_from_status
 from edge.domain.errors import BrokenAnswerError, DependencyError, EdgeError, RefusedError
-from turnpike.router.v1 import router_service_pb2, router_service_pb2_grpc
+from turnpike.router.v1 import invocation_pb2, router_service_pb2, router_service_pb2_grpc
 
 _TIMED_OUT: Final = "The answer was not complete within the time limit."
 # For the status that follows the last message.
@@ -88,6 +88,21 @@ class GrpcCompletionRouter:
     def complete(self, request: router_service_pb2.CompleteRequest) -> GrpcCompletionCall:
         """Send a request."""
         return GrpcCompletionCall(self._stub.Complete(request, timeout=self._deadline_s))
+
+    async def invoke(self, request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
+        """Have an operation done.
+
+        Raises:
+            RefusedError: refused, or not answered in time.
+            DependencyError: the router did not answer.
+        """
+        try:
+            return await self._stub.Invoke(request, timeout=self._deadline_s)
+        except grpc.aio.AioRpcError as error:
+            translated = error_from_status(error, "router")
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and isinstance(translated, DependencyError):
+                raise RefusedError(ErrorReason.TIMEOUT, _TIMED_OUT) from None
+            raise translated from None
 
     async def list_models(self, known_version: str) -> router_service_pb2.ListModelsResponse:
         """List the catalogue; without models when `known_version` is in force.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 from edge.domain.errors import DependencyError
-from turnpike.router.v1 import catalog_pb2, completion_pb2, router_service_pb2
+from turnpike.router.v1 import catalog_pb2, completion_pb2, invocation_pb2, router_service_pb2
 from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
 
 Request = router_service_pb2.CompleteRequest
 Message = router_service_pb2.CompleteResponse
 Script = Callable[[Request], AsyncGenerator[Message, None]]
 """Answers a request. What it raises of `EdgeError` is how the router refuses or breaks off."""
+
+OperationScript = Callable[[invocation_pb2.InvokeRequest], Awaitable[invocation_pb2.InvokeResponse]]
+"""Does an operation. What it raises of `EdgeError` is how the router refuses."""
 
 MODEL = "acme/one"
 _NOTHING: tuple[Message, ...] = ()
@@ -205,11 +209,38 @@ class ScriptedCall:
         self.cancelled = True
 
 
+async def perform(request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
+    """Do an operation well: two vectors, two documents, a sound, a sentence, a picture."""
+    answer = invocation_pb2.InvokeResponse(route=route(), outcome=completed(completion=0))
+    match request.operation:
+        case usage_event_pb2.OPERATION_EMBEDDINGS:
+            answer.embeddings.vectors.extend([struct.pack("<2f", 0.5, -1.25), struct.pack("<2f", 0.1, 3.0)])
+        case usage_event_pb2.OPERATION_RERANK:
+            answer.ranking.documents.add(index=1, relevance_score=0.75)
+            answer.ranking.documents.add(index=0, relevance_score=0.25)
+            answer.outcome.usage.search_units = 1
+        case usage_event_pb2.OPERATION_SPEECH:
+            answer.speech.audio, answer.speech.media_type = b"ID3sound", "audio/mpeg"
+            answer.outcome.usage.characters = 5
+        case usage_event_pb2.OPERATION_TRANSCRIPTION:
+            answer.transcription.text = "Hello"
+            segment = '{"id":0,"start":0.0,"end":1.5,"text":"Hello"}'
+            answer.transcription.details_json = (
+                f'{{"language":"english","duration":1.5,"segments":[{segment}]}}'.encode()
+            )
+            answer.outcome.usage.audio_milliseconds = 1_500
+        case _:
+            answer.images.images.add(data=b"\x89PNG", media_type="image/png")
+            answer.images.images.add(data=b"?")
+            answer.outcome.usage.images = 2
+    return answer
+
+
 class ScriptedRouter:
     """Answers every request with `script`.
 
     Attributes:
-        requests: what was asked for, in order.
+        requests: what was asked for, in order; `invocations` likewise, of operations.
         calls: made by `complete`, in order.
         models: the catalogue.
         providers: of the catalogue.
@@ -224,6 +255,8 @@ class ScriptedRouter:
         self.version = "1"
         self.down = False
         self.requests: list[Request] = []
+        self.operation_script: OperationScript = perform
+        self.invocations: list[invocation_pb2.InvokeRequest] = []
         self.calls: list[ScriptedCall] = []
         self.listed = 0
 
@@ -237,6 +270,11 @@ class ScriptedRouter:
         call = ScriptedCall(self.answer(request))
         self.calls.append(call)
         return call
+
+    async def invoke(self, request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
+        """Have an operation done, by `operation_script`."""
+        self.invocations.append(request)
+        return await self.operation_script(request)
 
     async def list_models(self, known_version: str) -> router_service_pb2.ListModelsResponse:
         """List the catalogue; without models when `known_version` is in force."""

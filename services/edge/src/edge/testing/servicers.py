@@ -19,7 +19,7 @@ from edge.testing.router import ScriptedRouter
 from servicekit.grpc_errors import abort
 from turnpike.accounts.v1 import key_service_pb2, key_service_pb2_grpc, org_service_pb2, org_service_pb2_grpc
 from turnpike.metering.v1 import metering_service_pb2, metering_service_pb2_grpc
-from turnpike.router.v1 import router_service_pb2, router_service_pb2_grpc
+from turnpike.router.v1 import invocation_pb2, router_service_pb2, router_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -177,6 +177,13 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         async with aborting(context):
             async for message in self._router.answer(request):
                 yield message
+
+    async def Invoke(  # noqa: N802 - named by the wire
+        self, request: invocation_pb2.InvokeRequest, context: Context
+    ) -> invocation_pb2.InvokeResponse:
+        """Have an operation done."""
+        async with aborting(context):
+            return await self._router.invoke(request)
 
     async def ListModels(  # noqa: N802 - named by the wire
         self, request: router_service_pb2.ListModelsRequest, context: Context

@@ -1,15 +1,20 @@
-"""A probe: the smallest true completion, and what its answer says. Status and reason are kept apart from the verdict."""
+"""A probe: the smallest true completion (embedding, ranking), and what its answer says. Status and reason are kept apart from the verdict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from contracts.catalog import Endpoint
 from contracts.money import NanoUsd, TokenCounts, cost
+from contracts.operations import Operation
 from dialects.answers import Answer, ChoiceDelta, FinishReason, UpstreamErrorKind
 from dialects.chat import decode_chat_request
 from dialects.errors import UpstreamAnswerError
+from dialects.operations.codec import OperationRequest
+from dialects.operations.registry import operation_request
+from dialects.operations.requests import EmbeddingsBody, RerankBody
 from dialects.registry import dialect_named
 from dialects.upstream import Target, UpstreamRequest
 
@@ -22,6 +27,10 @@ _THOUGHT_UP_TO_THE_LIMIT = b"could not finish the message because max_tokens"
 
 _PROMPT = b'{"messages":[{"role":"user","content":"Reply with OK."}],"max_tokens":16}'
 _REQUEST = decode_chat_request(_PROMPT)
+_OPERATIONS: Final = {
+    Operation.EMBEDDINGS: OperationRequest(EmbeddingsBody(model="-", input="OK")),
+    Operation.RERANK: OperationRequest(RerankBody(model="-", query="OK", documents=["OK"])),
+}
 
 # What the chat template adds to three words differs between models; this is above all that are known.
 _PROMPT_TOKENS_AT_MOST = 64
@@ -60,8 +69,11 @@ class ProbeOutcome:
     tokens: TokenCounts | None = None
 
 
-def probe_request(endpoint: Endpoint) -> UpstreamRequest:
-    """Return what to send. The limit is always sent, also to endpoints that do not list it: it bounds the price."""
+def probe_request(endpoint: Endpoint, operation: Operation = Operation.COMPLETION) -> UpstreamRequest:
+    """Return what to send. Of a completion the limit is always sent, also to endpoints that do not list it: it bounds the price."""
+    if operation in _OPERATIONS:
+        bare = Target(endpoint.upstream_model, frozenset(), stream=False, quirks=endpoint.quirks)
+        return operation_request(endpoint.provider.dialect, _OPERATIONS[operation], bare)
     target = Target(
         model=endpoint.upstream_model,
         supported=frozenset({"max_tokens"}),
@@ -72,7 +84,9 @@ def probe_request(endpoint: Endpoint) -> UpstreamRequest:
     return dialect_named(endpoint.provider.dialect).request(_REQUEST, target)
 
 
-def read_outcome(endpoint: Endpoint, status: int, body: bytes) -> ProbeOutcome:
+def read_outcome(
+    endpoint: Endpoint, status: int, body: bytes, operation: Operation = Operation.COMPLETION
+) -> ProbeOutcome:
     """Say what an answer shows about its endpoint."""
     dialect = dialect_named(endpoint.provider.dialect)
     if status == 400 and _THOUGHT_UP_TO_THE_LIMIT in body.lower():
@@ -80,16 +94,25 @@ def read_outcome(endpoint: Endpoint, status: int, body: bytes) -> ProbeOutcome:
     if status != 200:
         return ProbeOutcome(_result_of_error(dialect.read_error(body, status).kind), status)
     try:
-        answer = dialect.read_answer(body)
+        read = probe_request(endpoint, operation).read
+        answer = dialect.read_answer(body) if read is None else read(body, "application/json")
     except UpstreamAnswerError:
         return ProbeOutcome(ProbeResult.BAD_ANSWER, status)
     tokens = None
     if answer.usage is not None:
         usage = answer.usage
-        tokens = TokenCounts(usage.prompt, usage.completion, usage.reasoning, usage.cached, usage.cache_write)
+        tokens = TokenCounts(
+            usage.prompt,
+            usage.completion,
+            usage.reasoning,
+            usage.cached,
+            usage.cache_write,
+            search_units=usage.search_units,
+        )
     if answer.error is not None:
         return ProbeOutcome(_result_of_error(answer.error.kind), status, tokens)
-    return ProbeOutcome(ProbeResult.OK if _is_answered(answer) else ProbeResult.BAD_ANSWER, status, tokens)
+    good = _is_answered(answer) or answer.product is not None
+    return ProbeOutcome(ProbeResult.OK if good else ProbeResult.BAD_ANSWER, status, tokens)
 
 
 def probe_cost(endpoint: Endpoint, outcome: ProbeOutcome) -> NanoUsd:
@@ -103,7 +126,7 @@ def probe_cost(endpoint: Endpoint, outcome: ProbeOutcome) -> NanoUsd:
 
 def highest_cost(endpoint: Endpoint) -> NanoUsd:
     """The most that a probe of the endpoint should cost."""
-    plain = cost(endpoint.price, TokenCounts(_PROMPT_TOKENS_AT_MOST, MAX_TOKENS)).total
+    plain = cost(endpoint.price, TokenCounts(_PROMPT_TOKENS_AT_MOST, MAX_TOKENS, search_units=1)).total
     reasoning = cost(endpoint.price, TokenCounts(_PROMPT_TOKENS_AT_MOST, MAX_TOKENS, reasoning=MAX_TOKENS)).total
     return max(plain, reasoning)
 

@@ -19,6 +19,8 @@ PATH = "/audio/speech"
 # OpenAI's first voice, for callers that name none; providers without it have one of their own.
 DEFAULT_VOICE = "alloy"
 
+_KNOWN = frozenset(AUDIO_TYPES.values())
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,6 +56,7 @@ def _reader(media_type: str) -> Callable[[bytes, str], Answer]:
             raise UpstreamAnswerError("not sound")
         if not body:
             raise UpstreamAnswerError("no sound at all")
-        return answered(Speech(body, media_type), None)
+        # A provider that makes one form whatever it is asked for says which.
+        return answered(Speech(body, stated if stated in _KNOWN else media_type), None)
 
     return read

@@ -11,13 +11,14 @@ import pytest_asyncio
 
 from contracts.error_types import AVAILABILITY, STATUSES, AvailabilityCode, ErrorType
 from dialects.responses import LENGTH_ERRORS
-from edge.settings import HttpSettings
+from edge.settings import HttpSettings, StreamSettings
 from edge.testing.stack import Answer, EdgeStack
 from gateway_support.error_cases import EARLY, LATE, Case
 from gateway_support.speakers import SPEAKERS, Responses, Speaker
 from gateway_support.stack import gateway
 from router.testing.catalogs import Offer
 from router.testing.scripted_provider import ScriptedProvider
+from servicekit.durations import parse_duration
 from servicekit.testing import BrokerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,8 +42,12 @@ async def serving(folder: Path, bootstrap: str, cases: Sequence[Case]) -> AsyncI
                     await stack.enter_async_context(ScriptedProvider(case.script)) for _ in range(case.providers)
                 ]
                 offers += case.offers(model_of(case, speaker), [provider.url for provider in providers])
-        settings = HttpSettings(port=0, body_limit=_BODY_LIMIT)
-        yield await stack.enter_async_context(gateway(folder, bootstrap, offers, http=settings))
+        sections = {
+            "http": HttpSettings(port=0, body_limit=_BODY_LIMIT),
+            # A comment would be the first byte, and come at the moment at which a silent provider is given up.
+            "stream": StreamSettings(keep_alive=parse_duration("30s")),
+        }
+        yield await stack.enter_async_context(gateway(folder, bootstrap, offers, **sections))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -88,14 +88,14 @@ async def test_versions_are_kept_and_the_newest_is_used(edge: EdgeStack) -> None
     [{"model": "@preset/mail"}, {"model": None, "preset": "mail"}, {"model": "@preset/mail", "preset": "mail"}],
 )
 async def test_a_preset_is_put_under_the_request(edge: EdgeStack, naming: dict[str, Any]) -> None:
-    tools = [function("look", "old"), function("find"), {"type": "openrouter:datetime"}]
+    tools = [function("look", "old"), function("find")]
     await save(edge, "mail", messages=[{"role": "system", "content": "Be brief."}], top_p=0.5, tools=tools)
     answer = await edge.chat(**naming, temperature=1, tools=[function("look", "new")])
     assert answer.status == 200, answer.body
     document = asked(edge)
     assert (document["model"], document["temperature"], document["top_p"]) == ("acme/one", 1, 0.5)
     assert document["messages"] == [{"role": "system", "content": "Be brief."}, *chat_body()["messages"]]
-    assert document["tools"] == [function("find"), {"type": "openrouter:datetime"}, function("look", "new")]
+    assert document["tools"] == [function("find"), function("look", "new")]
 
 
 async def test_a_model_before_the_preset_wins(edge: EdgeStack) -> None:

@@ -13,6 +13,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from contracts.testing.examples import iter_examples
+from metering.testing.engine import engine_path
 from metering.testing.usage_events import EventFactory
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
 
@@ -31,8 +32,8 @@ class Engine:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    path = tmp_path_factory.mktemp("chdb")
+def engine() -> Iterator[Engine]:
+    path = engine_path()
     client = clickhouse_connect.get_client(dsn=f"chdb://{path}")
     yield Engine(path, client)
     client.close()

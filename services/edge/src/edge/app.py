@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from random import Random
 
+import grpc
+
 from contracts import money
 from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
+from edge.adapters.analytics_client import GrpcAnalytics, GrpcInsight
 from edge.adapters.byok_client import GrpcByokRegistry
 from edge.adapters.content_library import GrpcContentLibrary
 from edge.adapters.endpoint_stats import KafkaEndpointStats
@@ -19,10 +22,15 @@ from edge.adapters.payments_client import GrpcCreditSales
 from edge.adapters.pdf_text import PdfTexts
 from edge.adapters.preset_library import GrpcPresetLibrary
 from edge.adapters.router_client import GrpcCompletionRouter
+from edge.api.analytics.activity import Activity
+from edge.api.analytics.queries import AnalyticsQueries
 from edge.api.billing.credit_sales import CreditSales
 from edge.api.catalog.endpoints import Endpoints
 from edge.api.catalog.image_models import ImageModels
 from edge.api.catalog.models import Models
+from edge.api.datasets.endpoints import EndpointFigures
+from edge.api.datasets.market import Market
+from edge.api.datasets.rankings import Rankings
 from edge.api.http.bodies import JsonBodies
 from edge.api.http.client_address import ClientAddresses
 from edge.api.http.cross_origin import CrossOrigin
@@ -65,12 +73,14 @@ from edge.domain.rate_limits import RateLimits
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
 from edge.operations import Operations
+from edge.ports import KeyRegistry
 from edge.preset_cache import PresetCache
 from edge.records import Records
 from edge.request_rules import RequestRules
 from edge.response_cache import ResponseCache
 from edge.settings import DocumentsSettings, HttpSettings, KeysSettings, Settings
 from edge.token_counts import TokenCounts
+from servicekit.clock import Clock
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Runtime, Service
 
@@ -160,6 +170,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             GenerationContents(contents, records, bodies),
             Keys(registry, bodies, clock),
             Credits(registry),
+            *_usage(to_metering, settings, registry, mirror, bodies, clock),
             Presets(skins, library, presets, bodies),
             Byok(GrpcByokRegistry(to_accounts, settings.accounts.timeout), bodies),
             Guardrails(guardrails, bodies),
@@ -204,6 +215,26 @@ def _operation_skins(http: HttpSettings, bodies: JsonBodies) -> tuple[OperationS
         SpeechSkin(bodies),
         TranscriptionSkin(sound_as_text, forms, http.audio_limit),
         ImagesSkin(bodies),
+    )
+
+
+def _usage(
+    to_metering: grpc.aio.Channel,
+    settings: Settings,
+    registry: KeyRegistry,
+    mirror: CatalogMirror,
+    bodies: JsonBodies,
+    clock: Clock,
+) -> tuple[Activity, AnalyticsQueries, Rankings, Market, EndpointFigures]:
+    """What metering counts, for its owners and for everybody."""
+    analytics = GrpcAnalytics(to_metering, settings.metering.query_timeout)
+    insight = GrpcInsight(to_metering, settings.metering.query_timeout)
+    return (
+        Activity(analytics, registry, mirror, clock),
+        AnalyticsQueries(analytics, registry, bodies, clock),
+        Rankings(insight, mirror, clock.now),
+        Market(insight, mirror, clock.now),
+        EndpointFigures(insight, mirror, clock.now),
     )
 
 

@@ -9,12 +9,17 @@ from typing import Final
 import grpc
 
 from contracts.topics import USAGE
+from metering.adapters.clickhouse_analytics import ClickHouseAnalytics
 from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_endpoint_stats import ClickHouseEndpointStats
+from metering.adapters.clickhouse_export import ClickHouseUsageExport
+from metering.adapters.clickhouse_insight import ClickHouseInsight
 from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.adapters.dead_letters import KafkaDeadLetters
 from metering.adapters.endpoint_stats_topic import KafkaEndpointStatsTopic
+from metering.api.analytics_service import SERVICE_NAME as ANALYTICS_SERVICE_NAME
+from metering.api.analytics_service import AnalyticsServicer
 from metering.api.insight_service import SERVICE_NAME as INSIGHT_SERVICE_NAME
 from metering.api.insight_service import InsightServicer
 from metering.api.metering_service import SERVICE_NAME, MeteringServicer
@@ -32,6 +37,7 @@ from servicekit.failpoints import Failpoints
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordConsumer, RecordSink, TopicPartition
 from servicekit.lifecycle import Runtime, Service
+from turnpike.metering.v1.analytics_service_pb2_grpc import add_AnalyticsServiceServicer_to_server
 from turnpike.metering.v1.insight_service_pb2_grpc import add_InsightServiceServicer_to_server
 from turnpike.metering.v1.metering_service_pb2_grpc import add_MeteringServiceServicer_to_server
 
@@ -81,7 +87,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     )
     servicer = MeteringServicer(UsageQueries(log, recent, clock, is_reading=lambda: bool(consumer.assignment)))
     stats = ClickHouseEndpointStats(log.calls)
-    insight = InsightServicer(stats, clock)
+    insight = InsightServicer(stats, ClickHouseInsight(log.calls), clock)
+    analytics = AnalyticsServicer(ClickHouseAnalytics(log.calls), ClickHouseUsageExport(log.calls))
 
     # One of the instances is enough for what concerns all rows: the one that reads the first partition.
     def is_in_charge() -> bool:
@@ -99,7 +106,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_MeteringServiceServicer_to_server(servicer, server)
         add_InsightServiceServicer_to_server(insight, server)
-        return [SERVICE_NAME, INSIGHT_SERVICE_NAME]
+        add_AnalyticsServiceServicer_to_server(analytics, server)
+        return [SERVICE_NAME, INSIGHT_SERVICE_NAME, ANALYTICS_SERVICE_NAME]
 
     runtime.readiness.add("store", lambda: log.is_ready)
     yield Service([GrpcServer(settings.grpc, runtime, register), consumer, ingest, feed, rollups, sink, log])

@@ -59,13 +59,13 @@ class Rollups(Component):
         """Stop looking."""
         self._stopping.set()
 
-    async def refresh(self) -> int:
-        """Bring every rollup up to date, and say how many buckets were added up.
+    async def refresh(self, *rollups: Rollup) -> int:
+        """Bring rollups, or all of them, up to date, and say how many buckets were added up.
 
         Raises:
             UsageLogError: the store cannot be reached; what was done is not lost.
         """
-        return sum([await self._refresh(rollup) for rollup in Rollup])
+        return sum([await self._refresh(rollup) for rollup in rollups or Rollup])
 
     async def _refresh(self, rollup: Rollup) -> int:
         rule = RULES[rollup]

@@ -15,6 +15,7 @@ import pytest
 from contracts.apps import app_of
 from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_endpoint_stats import ClickHouseEndpointStats
+from metering.adapters.clickhouse_insight import ClickHouseInsight
 from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.api.insight_service import InsightServicer
@@ -297,7 +298,7 @@ async def test_feed_publishes_every_endpoint_and_retracts_those_that_nobody_call
 async def test_statistics_are_served_over_grpc_as_they_are_published(store: Store) -> None:
     await store.insert(lately(8, 200, days=0.9))
     await store.rollups.refresh()
-    servicer = InsightServicer(store.stats, ManualClock(NOW))
+    servicer = InsightServicer(store.stats, ClickHouseInsight(store.log.calls), ManualClock(NOW))
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_InsightServiceServicer_to_server(servicer, server)

@@ -22,20 +22,59 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from turnpike.metering.v1 import endpoint_stats_pb2 as turnpike_dot_metering_dot_v1_dot_endpoint__stats__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*turnpike/metering/v1/insight_service.proto\x12\x14turnpike.metering.v1\x1a)turnpike/metering/v1/endpoint_stats.proto\"/\n\x17GetEndpointStatsRequest\x12\x14\n\x0c\x65ndpoint_ids\x18\x01 \x03(\t\"N\n\x18GetEndpointStatsResponse\x12\x32\n\x05stats\x18\x01 \x03(\x0b\x32#.turnpike.metering.v1.EndpointStats2\x83\x01\n\x0eInsightService\x12q\n\x10GetEndpointStats\x12-.turnpike.metering.v1.GetEndpointStatsRequest\x1a..turnpike.metering.v1.GetEndpointStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*turnpike/metering/v1/insight_service.proto\x12\x14turnpike.metering.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)turnpike/metering/v1/endpoint_stats.proto\"/\n\x17GetEndpointStatsRequest\x12\x14\n\x0c\x65ndpoint_ids\x18\x01 \x03(\t\"N\n\x18GetEndpointStatsResponse\x12\x32\n\x05stats\x18\x01 \x03(\x0b\x32#.turnpike.metering.v1.EndpointStats\"\xc8\x01\n\rTrafficFilter\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x0e\n\x06models\x18\x04 \x03(\t\x12\x13\n\x0bonly_models\x18\x05 \x01(\x08\x12\x16\n\x0e\x63ontext_bucket\x18\x06 \x01(\t\x12\x12\n\nwith_tools\x18\x07 \x01(\x08\"\x9c\x01\n\x15GetModelSeriesRequest\x12\x33\n\x06\x66ilter\x18\x01 \x01(\x0b\x32#.turnpike.metering.v1.TrafficFilter\x12,\n\x06period\x18\x02 \x01(\x0e\x32\x1c.turnpike.metering.v1.Period\x12\x0b\n\x03top\x18\x03 \x01(\x05\x12\x13\n\x0b\x62y_requests\x18\x04 \x01(\x08\"M\n\x0cModelTraffic\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06tokens\x18\x03 \x01(\x03\x12\x10\n\x08requests\x18\x04 \x01(\x03\"J\n\x16GetModelSeriesResponse\x12\x30\n\x04rows\x18\x01 \x03(\x0b\x32\".turnpike.metering.v1.ModelTraffic\"\xbf\x01\n\x12GetRankingsRequest\x12\x33\n\x06\x66ilter\x18\x01 \x01(\x0b\x32#.turnpike.metering.v1.TrafficFilter\x12.\n\x04kind\x18\x02 \x01(\x0e\x32 .turnpike.metering.v1.RankedKind\x12\x10\n\x08trending\x18\x03 \x01(\x08\x12\x13\n\x0b\x62y_requests\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06offset\x18\x06 \x01(\x05\"t\n\x06Ranked\x12\x0c\n\x04rank\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x03 \x01(\x03\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0e\n\x06tokens\x18\x05 \x01(\x03\x12\x10\n\x08requests\x18\x06 \x01(\x03\x12\r\n\x05score\x18\x07 \x01(\x01\"A\n\x13GetRankingsResponse\x12*\n\x04rows\x18\x01 \x03(\x0b\x32\x1c.turnpike.metering.v1.Ranked\"\xae\x01\n\x16GetMarketSharesRequest\x12\x33\n\x06\x66ilter\x18\x01 \x01(\x0b\x32#.turnpike.metering.v1.TrafficFilter\x12\x31\n\x06holder\x18\x02 \x01(\x0e\x32!.turnpike.metering.v1.ShareHolder\x12,\n\x06period\x18\x03 \x01(\x0e\x32\x1c.turnpike.metering.v1.Period\"w\n\x0bMarketShare\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06tokens\x18\x03 \x01(\x03\x12\x10\n\x08requests\x18\x04 \x01(\x03\x12\x13\n\x0btoken_share\x18\x05 \x01(\x01\x12\x15\n\rrequest_share\x18\x06 \x01(\x01\"J\n\x17GetMarketSharesResponse\x12/\n\x04rows\x18\x01 \x03(\x0b\x32!.turnpike.metering.v1.MarketShare\"\xbc\x01\n\x16GetSessionCostsRequest\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x61pps\x18\x03 \x03(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x12\n\nturn_range\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\x0e\n\x06offset\x18\x07 \x01(\x05\"\x87\x01\n\x0bSessionCost\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\x03\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x12\n\nturn_range\x18\x05 \x01(\t\x12\x17\n\x0fmedian_nano_usd\x18\x06 \x01(\x01\x12\x10\n\x08sessions\x18\x07 \x01(\x03\"J\n\x17GetSessionCostsResponse\x12/\n\x04rows\x18\x01 \x03(\x0b\x32!.turnpike.metering.v1.SessionCost\"~\n\x16GetProviderDaysRequest\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08provider\x18\x03 \x01(\t\"\xb2\x01\n\x0bProviderDay\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x11\n\tsuccesses\x18\x03 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x04 \x01(\x03\x12\x14\n\x0crate_limited\x18\x05 \x01(\x03\x12\x13\n\x06uptime\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cgood_minutes\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\t\n\x07_uptimeB\x0f\n\r_good_minutes\"J\n\x17GetProviderDaysResponse\x12/\n\x04rows\x18\x01 \x03(\x0b\x32!.turnpike.metering.v1.ProviderDay*S\n\x06Period\x12\x16\n\x12PERIOD_UNSPECIFIED\x10\x00\x12\x0e\n\nPERIOD_DAY\x10\x01\x12\x0f\n\x0bPERIOD_WEEK\x10\x02\x12\x10\n\x0cPERIOD_MONTH\x10\x03*U\n\nRankedKind\x12\x1b\n\x17RANKED_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11RANKED_KIND_MODEL\x10\x01\x12\x13\n\x0fRANKED_KIND_APP\x10\x02*_\n\x0bShareHolder\x12\x1c\n\x18SHARE_HOLDER_UNSPECIFIED\x10\x00\x12\x17\n\x13SHARE_HOLDER_AUTHOR\x10\x01\x12\x19\n\x15SHARE_HOLDER_PROVIDER\x10\x02\x32\xa4\x05\n\x0eInsightService\x12q\n\x10GetEndpointStats\x12-.turnpike.metering.v1.GetEndpointStatsRequest\x1a..turnpike.metering.v1.GetEndpointStatsResponse\x12k\n\x0eGetModelSeries\x12+.turnpike.metering.v1.GetModelSeriesRequest\x1a,.turnpike.metering.v1.GetModelSeriesResponse\x12\x62\n\x0bGetRankings\x12(.turnpike.metering.v1.GetRankingsRequest\x1a).turnpike.metering.v1.GetRankingsResponse\x12n\n\x0fGetMarketShares\x12,.turnpike.metering.v1.GetMarketSharesRequest\x1a-.turnpike.metering.v1.GetMarketSharesResponse\x12n\n\x0fGetSessionCosts\x12,.turnpike.metering.v1.GetSessionCostsRequest\x1a-.turnpike.metering.v1.GetSessionCostsResponse\x12n\n\x0fGetProviderDays\x12,.turnpike.metering.v1.GetProviderDaysRequest\x1a-.turnpike.metering.v1.GetProviderDaysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'turnpike.metering.v1.insight_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETENDPOINTSTATSREQUEST']._serialized_start=111
-  _globals['_GETENDPOINTSTATSREQUEST']._serialized_end=158
-  _globals['_GETENDPOINTSTATSRESPONSE']._serialized_start=160
-  _globals['_GETENDPOINTSTATSRESPONSE']._serialized_end=238
-  _globals['_INSIGHTSERVICE']._serialized_start=241
-  _globals['_INSIGHTSERVICE']._serialized_end=372
+  _globals['_PERIOD']._serialized_start=2333
+  _globals['_PERIOD']._serialized_end=2416
+  _globals['_RANKEDKIND']._serialized_start=2418
+  _globals['_RANKEDKIND']._serialized_end=2503
+  _globals['_SHAREHOLDER']._serialized_start=2505
+  _globals['_SHAREHOLDER']._serialized_end=2600
+  _globals['_GETENDPOINTSTATSREQUEST']._serialized_start=144
+  _globals['_GETENDPOINTSTATSREQUEST']._serialized_end=191
+  _globals['_GETENDPOINTSTATSRESPONSE']._serialized_start=193
+  _globals['_GETENDPOINTSTATSRESPONSE']._serialized_end=271
+  _globals['_TRAFFICFILTER']._serialized_start=274
+  _globals['_TRAFFICFILTER']._serialized_end=474
+  _globals['_GETMODELSERIESREQUEST']._serialized_start=477
+  _globals['_GETMODELSERIESREQUEST']._serialized_end=633
+  _globals['_MODELTRAFFIC']._serialized_start=635
+  _globals['_MODELTRAFFIC']._serialized_end=712
+  _globals['_GETMODELSERIESRESPONSE']._serialized_start=714
+  _globals['_GETMODELSERIESRESPONSE']._serialized_end=788
+  _globals['_GETRANKINGSREQUEST']._serialized_start=791
+  _globals['_GETRANKINGSREQUEST']._serialized_end=982
+  _globals['_RANKED']._serialized_start=984
+  _globals['_RANKED']._serialized_end=1100
+  _globals['_GETRANKINGSRESPONSE']._serialized_start=1102
+  _globals['_GETRANKINGSRESPONSE']._serialized_end=1167
+  _globals['_GETMARKETSHARESREQUEST']._serialized_start=1170
+  _globals['_GETMARKETSHARESREQUEST']._serialized_end=1344
+  _globals['_MARKETSHARE']._serialized_start=1346
+  _globals['_MARKETSHARE']._serialized_end=1465
+  _globals['_GETMARKETSHARESRESPONSE']._serialized_start=1467
+  _globals['_GETMARKETSHARESRESPONSE']._serialized_end=1541
+  _globals['_GETSESSIONCOSTSREQUEST']._serialized_start=1544
+  _globals['_GETSESSIONCOSTSREQUEST']._serialized_end=1732
+  _globals['_SESSIONCOST']._serialized_start=1735
+  _globals['_SESSIONCOST']._serialized_end=1870
+  _globals['_GETSESSIONCOSTSRESPONSE']._serialized_start=1872
+  _globals['_GETSESSIONCOSTSRESPONSE']._serialized_end=1946
+  _globals['_GETPROVIDERDAYSREQUEST']._serialized_start=1948
+  _globals['_GETPROVIDERDAYSREQUEST']._serialized_end=2074
+  _globals['_PROVIDERDAY']._serialized_start=2077
+  _globals['_PROVIDERDAY']._serialized_end=2255
+  _globals['_GETPROVIDERDAYSRESPONSE']._serialized_start=2257
+  _globals['_GETPROVIDERDAYSRESPONSE']._serialized_end=2331
+  _globals['_INSIGHTSERVICE']._serialized_start=2603
+  _globals['_INSIGHTSERVICE']._serialized_end=3279
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from turnpike.metering.v1 import endpoint_stats_pb2 as _endpoint_stats_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +20,82 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Period:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Period.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PERIOD_UNSPECIFIED: _Period.ValueType  # 0
+    """A day."""
+    PERIOD_DAY: _Period.ValueType  # 1
+    """A day."""
+    PERIOD_WEEK: _Period.ValueType  # 2
+    """A week from Monday on."""
+    PERIOD_MONTH: _Period.ValueType  # 3
+    """A calendar month."""
+
+class Period(_Period, metaclass=_PeriodEnumTypeWrapper):
+    """Length of a bucket of time, in UTC."""
+
+PERIOD_UNSPECIFIED: Period.ValueType  # 0
+"""A day."""
+PERIOD_DAY: Period.ValueType  # 1
+"""A day."""
+PERIOD_WEEK: Period.ValueType  # 2
+"""A week from Monday on."""
+PERIOD_MONTH: Period.ValueType  # 3
+"""A calendar month."""
+Global___Period: _TypeAlias = Period  # noqa: Y015
+
+class _RankedKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RankedKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RankedKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RANKED_KIND_UNSPECIFIED: _RankedKind.ValueType  # 0
+    """Not said. Not valid."""
+    RANKED_KIND_MODEL: _RankedKind.ValueType  # 1
+    """Models."""
+    RANKED_KIND_APP: _RankedKind.ValueType  # 2
+    """Applications."""
+
+class RankedKind(_RankedKind, metaclass=_RankedKindEnumTypeWrapper):
+    """What is ranked."""
+
+RANKED_KIND_UNSPECIFIED: RankedKind.ValueType  # 0
+"""Not said. Not valid."""
+RANKED_KIND_MODEL: RankedKind.ValueType  # 1
+"""Models."""
+RANKED_KIND_APP: RankedKind.ValueType  # 2
+"""Applications."""
+Global___RankedKind: _TypeAlias = RankedKind  # noqa: Y015
+
+class _ShareHolder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShareHolderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ShareHolder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SHARE_HOLDER_UNSPECIFIED: _ShareHolder.ValueType  # 0
+    """Not said. Not valid."""
+    SHARE_HOLDER_AUTHOR: _ShareHolder.ValueType  # 1
+    """Authors of models."""
+    SHARE_HOLDER_PROVIDER: _ShareHolder.ValueType  # 2
+    """Providers."""
+
+class ShareHolder(_ShareHolder, metaclass=_ShareHolderEnumTypeWrapper):
+    """Whose shares."""
+
+SHARE_HOLDER_UNSPECIFIED: ShareHolder.ValueType  # 0
+"""Not said. Not valid."""
+SHARE_HOLDER_AUTHOR: ShareHolder.ValueType  # 1
+"""Authors of models."""
+SHARE_HOLDER_PROVIDER: ShareHolder.ValueType  # 2
+"""Providers."""
+Global___ShareHolder: _TypeAlias = ShareHolder  # noqa: Y015
 
 @_typing.final
 class GetEndpointStatsRequest(_message.Message):
@@ -66,3 +144,600 @@ class GetEndpointStatsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetEndpointStatsResponse: _TypeAlias = GetEndpointStatsResponse  # noqa: Y015
+
+@_typing.final
+class TrafficFilter(_message.Message):
+    """Which public traffic is looked at: closed UTC days, without generations that are private. Every condition holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    ONLY_MODELS_FIELD_NUMBER: _builtins.int
+    CONTEXT_BUCKET_FIELD_NUMBER: _builtins.int
+    WITH_TOOLS_FIELD_NUMBER: _builtins.int
+    only_models: _builtins.bool
+    """Whether `models` is a condition; with no models nothing then meets it."""
+    context_bucket: _builtins.str
+    """Only prompts of this length: 1K, 10K, 100K, 1M or 10M. Empty for all."""
+    with_tools: _builtins.bool
+    """Only answers with calls of tools."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """Start of the first day."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """End of the last day, exclusive."""
+
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only traffic of applications with one of these categories. None for all."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these models, where `only_models` is set."""
+
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        only_models: _builtins.bool = ...,
+        context_bucket: _builtins.str = ...,
+        with_tools: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "context_bucket", b"context_bucket", "end", b"end", "models", b"models", "only_models", b"only_models", "start", b"start", "with_tools", b"with_tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrafficFilter: _TypeAlias = TrafficFilter  # noqa: Y015
+
+@_typing.final
+class GetModelSeriesRequest(_message.Message):
+    """Asks for the models with the most traffic over time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    BY_REQUESTS_FIELD_NUMBER: _builtins.int
+    period: Global___Period.ValueType
+    """Length of a bucket."""
+    top: _builtins.int
+    """How many models of each bucket are named, 1 to 100."""
+    by_requests: _builtins.bool
+    """Whether requests decide, rather than tokens."""
+    @_builtins.property
+    def filter(self) -> Global___TrafficFilter:
+        """Which traffic."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TrafficFilter | None = ...,
+        period: Global___Period.ValueType = ...,
+        top: _builtins.int = ...,
+        by_requests: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_requests", b"by_requests", "filter", b"filter", "period", b"period", "top", b"top"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelSeriesRequest: _TypeAlias = GetModelSeriesRequest  # noqa: Y015
+
+@_typing.final
+class ModelTraffic(_message.Message):
+    """Traffic of one model in one bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """First day of the bucket, YYYY-MM-DD."""
+    model: _builtins.str
+    """The model, or `other`."""
+    tokens: _builtins.int
+    """Input and output tokens."""
+    requests: _builtins.int
+    """Requests."""
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        model: _builtins.str = ...,
+        tokens: _builtins.int = ...,
+        requests: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "model", b"model", "requests", b"requests", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelTraffic: _TypeAlias = ModelTraffic  # noqa: Y015
+
+@_typing.final
+class GetModelSeriesResponse(_message.Message):
+    """The models with the most traffic over time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelTraffic]:
+        """By date, largest first, `other` last within a date."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ModelTraffic] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelSeriesResponse: _TypeAlias = GetModelSeriesResponse  # noqa: Y015
+
+@_typing.final
+class GetRankingsRequest(_message.Message):
+    """Asks for a ranking."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TRENDING_FIELD_NUMBER: _builtins.int
+    BY_REQUESTS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    kind: Global___RankedKind.ValueType
+    """What is ranked."""
+    trending: _builtins.bool
+    """Whether growth decides: what is more than the mean of the three periods of the same length before. What did not grow is
+    left out.
+    """
+    by_requests: _builtins.bool
+    """Whether requests decide, rather than tokens."""
+    limit: _builtins.int
+    """Most rows, 1 to 100."""
+    offset: _builtins.int
+    """Rows that are skipped, up to 1,000."""
+    @_builtins.property
+    def filter(self) -> Global___TrafficFilter:
+        """Which traffic."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TrafficFilter | None = ...,
+        kind: Global___RankedKind.ValueType = ...,
+        trending: _builtins.bool = ...,
+        by_requests: _builtins.bool = ...,
+        limit: _builtins.int = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_requests", b"by_requests", "filter", b"filter", "kind", b"kind", "limit", b"limit", "offset", b"offset", "trending", b"trending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRankingsRequest: _TypeAlias = GetRankingsRequest  # noqa: Y015
+
+@_typing.final
+class Ranked(_message.Message):
+    """One place of a ranking."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANK_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    APP_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    rank: _builtins.int
+    """Place, from 1."""
+    name: _builtins.str
+    """The model, or the application's address or title."""
+    app_id: _builtins.int
+    """The application's number, 0 for a model."""
+    title: _builtins.str
+    """The application's latest title, empty where it has none."""
+    tokens: _builtins.int
+    """Input and output tokens in the period."""
+    requests: _builtins.int
+    """Requests in the period."""
+    score: _builtins.float
+    """By how much it grew, in tokens or requests; the traffic itself where growth does not decide."""
+    def __init__(
+        self,
+        *,
+        rank: _builtins.int = ...,
+        name: _builtins.str = ...,
+        app_id: _builtins.int = ...,
+        title: _builtins.str = ...,
+        tokens: _builtins.int = ...,
+        requests: _builtins.int = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_id", b"app_id", "name", b"name", "rank", b"rank", "requests", b"requests", "score", b"score", "title", b"title", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ranked: _TypeAlias = Ranked  # noqa: Y015
+
+@_typing.final
+class GetRankingsResponse(_message.Message):
+    """A ranking."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ranked]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Ranked] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRankingsResponse: _TypeAlias = GetRankingsResponse  # noqa: Y015
+
+@_typing.final
+class GetMarketSharesRequest(_message.Message):
+    """Asks for shares of the traffic."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    holder: Global___ShareHolder.ValueType
+    """Whose."""
+    period: Global___Period.ValueType
+    """Length of a bucket."""
+    @_builtins.property
+    def filter(self) -> Global___TrafficFilter:
+        """Which traffic."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TrafficFilter | None = ...,
+        holder: Global___ShareHolder.ValueType = ...,
+        period: Global___Period.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "holder", b"holder", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMarketSharesRequest: _TypeAlias = GetMarketSharesRequest  # noqa: Y015
+
+@_typing.final
+class MarketShare(_message.Message):
+    """One share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    TOKEN_SHARE_FIELD_NUMBER: _builtins.int
+    REQUEST_SHARE_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """First day of the bucket, YYYY-MM-DD."""
+    name: _builtins.str
+    """The author or the provider."""
+    tokens: _builtins.int
+    """Input and output tokens."""
+    requests: _builtins.int
+    """Requests."""
+    token_share: _builtins.float
+    """Share of the bucket's tokens, from 0 to 1."""
+    request_share: _builtins.float
+    """Share of the bucket's requests, from 0 to 1."""
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        name: _builtins.str = ...,
+        tokens: _builtins.int = ...,
+        requests: _builtins.int = ...,
+        token_share: _builtins.float = ...,
+        request_share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "name", b"name", "request_share", b"request_share", "requests", b"requests", "token_share", b"token_share", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketShare: _TypeAlias = MarketShare  # noqa: Y015
+
+@_typing.final
+class GetMarketSharesResponse(_message.Message):
+    """Shares of the traffic."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___MarketShare]:
+        """By date, largest first."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___MarketShare] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMarketSharesResponse: _TypeAlias = GetMarketSharesResponse  # noqa: Y015
+
+@_typing.final
+class GetSessionCostsRequest(_message.Message):
+    """Asks what sessions cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    APPS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TURN_RANGE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Only this model. Empty for all."""
+    turn_range: _builtins.str
+    """Only sessions of this length: 1-turn, 2-9-turns, 10-49-turns or 50-plus-turns. Empty for all."""
+    limit: _builtins.int
+    """Most rows, 1 to 500."""
+    offset: _builtins.int
+    """Rows that are skipped, up to 5,000."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """Start of the first day."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """End of the last day, exclusive."""
+
+    @_builtins.property
+    def apps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these applications, by their names. None for all."""
+
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        apps: _abc.Iterable[_builtins.str] | None = ...,
+        model: _builtins.str = ...,
+        turn_range: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apps", b"apps", "end", b"end", "limit", b"limit", "model", b"model", "offset", b"offset", "start", b"start", "turn_range", b"turn_range"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSessionCostsRequest: _TypeAlias = GetSessionCostsRequest  # noqa: Y015
+
+@_typing.final
+class SessionCost(_message.Message):
+    """What sessions of one kind cost. A kind with fewer than five sessions is not told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    APP_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TURN_RANGE_FIELD_NUMBER: _builtins.int
+    MEDIAN_NANO_USD_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """The application's name."""
+    app_id: _builtins.int
+    """The application's number."""
+    title: _builtins.str
+    """The application's latest title, empty where it has none."""
+    model: _builtins.str
+    """The model."""
+    turn_range: _builtins.str
+    """Requests in the session, as in the question."""
+    median_nano_usd: _builtins.float
+    """Median of the charges of whole sessions, in nano-dollars."""
+    sessions: _builtins.int
+    """How many sessions there were."""
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+        app_id: _builtins.int = ...,
+        title: _builtins.str = ...,
+        model: _builtins.str = ...,
+        turn_range: _builtins.str = ...,
+        median_nano_usd: _builtins.float = ...,
+        sessions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "app_id", b"app_id", "median_nano_usd", b"median_nano_usd", "model", b"model", "sessions", b"sessions", "title", b"title", "turn_range", b"turn_range"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionCost: _TypeAlias = SessionCost  # noqa: Y015
+
+@_typing.final
+class GetSessionCostsResponse(_message.Message):
+    """What sessions cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionCost]:
+        """By application, model and length."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___SessionCost] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSessionCostsResponse: _TypeAlias = GetSessionCostsResponse  # noqa: Y015
+
+@_typing.final
+class GetProviderDaysRequest(_message.Message):
+    """Asks how reliable providers were."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Only this provider, by its slug. Empty for all."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """Start of the first day, at most 31 days before `end`."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """End of the last day, exclusive."""
+
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "provider", b"provider", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProviderDaysRequest: _TypeAlias = GetProviderDaysRequest  # noqa: Y015
+
+@_typing.final
+class ProviderDay(_message.Message):
+    """A provider on one UTC day, all its endpoints together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    SUCCESSES_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    RATE_LIMITED_FIELD_NUMBER: _builtins.int
+    UPTIME_FIELD_NUMBER: _builtins.int
+    GOOD_MINUTES_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """The provider's slug."""
+    date: _builtins.str
+    """The day, YYYY-MM-DD."""
+    successes: _builtins.int
+    """Calls that were answered in full."""
+    errors: _builtins.int
+    """Calls that count against the provider."""
+    rate_limited: _builtins.int
+    """Calls that were refused because of a rate limit."""
+    uptime: _builtins.float
+    """successes / (successes + errors), from 0 to 1. Absent when there were neither."""
+    good_minutes: _builtins.float
+    """Share of the minutes with at least ten calls in which at least 80 % of them were answered. Absent when there was no
+    such minute.
+    """
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        date: _builtins.str = ...,
+        successes: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        rate_limited: _builtins.int = ...,
+        uptime: _builtins.float | None = ...,
+        good_minutes: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_good_minutes", b"_good_minutes", "_uptime", b"_uptime", "good_minutes", b"good_minutes", "uptime", b"uptime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_good_minutes", b"_good_minutes", "_uptime", b"_uptime", "date", b"date", "errors", b"errors", "good_minutes", b"good_minutes", "provider", b"provider", "rate_limited", b"rate_limited", "successes", b"successes", "uptime", b"uptime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__good_minutes: _TypeAlias = _typing.Literal["good_minutes"]  # noqa: Y015
+    _WhichOneofArgType__good_minutes: _TypeAlias = _typing.Literal["_good_minutes", b"_good_minutes"]  # noqa: Y015
+    _WhichOneofReturnType__uptime: _TypeAlias = _typing.Literal["uptime"]  # noqa: Y015
+    _WhichOneofArgType__uptime: _TypeAlias = _typing.Literal["_uptime", b"_uptime"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__good_minutes) -> _WhichOneofReturnType__good_minutes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__uptime) -> _WhichOneofReturnType__uptime | None: ...
+
+Global___ProviderDay: _TypeAlias = ProviderDay  # noqa: Y015
+
+@_typing.final
+class GetProviderDaysResponse(_message.Message):
+    """How reliable providers were."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderDay]:
+        """By provider and day."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ProviderDay] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProviderDaysResponse: _TypeAlias = GetProviderDaysResponse  # noqa: Y015

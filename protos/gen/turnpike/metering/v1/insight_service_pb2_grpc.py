@@ -40,6 +40,31 @@ class InsightServiceStub:
                 request_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetEndpointStatsRequest.SerializeToString,
                 response_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetEndpointStatsResponse.FromString,
                 _registered_method=True)
+        self.GetModelSeries = channel.unary_unary(
+                '/turnpike.metering.v1.InsightService/GetModelSeries',
+                request_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetModelSeriesRequest.SerializeToString,
+                response_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetModelSeriesResponse.FromString,
+                _registered_method=True)
+        self.GetRankings = channel.unary_unary(
+                '/turnpike.metering.v1.InsightService/GetRankings',
+                request_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetRankingsRequest.SerializeToString,
+                response_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetRankingsResponse.FromString,
+                _registered_method=True)
+        self.GetMarketShares = channel.unary_unary(
+                '/turnpike.metering.v1.InsightService/GetMarketShares',
+                request_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetMarketSharesRequest.SerializeToString,
+                response_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetMarketSharesResponse.FromString,
+                _registered_method=True)
+        self.GetSessionCosts = channel.unary_unary(
+                '/turnpike.metering.v1.InsightService/GetSessionCosts',
+                request_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetSessionCostsRequest.SerializeToString,
+                response_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetSessionCostsResponse.FromString,
+                _registered_method=True)
+        self.GetProviderDays = channel.unary_unary(
+                '/turnpike.metering.v1.InsightService/GetProviderDays',
+                request_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetProviderDaysRequest.SerializeToString,
+                response_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetProviderDaysResponse.FromString,
+                _registered_method=True)
 
 
 class InsightServiceServicer:
@@ -53,6 +78,41 @@ class InsightServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetModelSeries(self, request, context):
+        """Returns, for each day, week or month, the models with the most traffic, and all others as one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRankings(self, request, context):
+        """Returns models or applications in the order of their traffic in a period, or of its growth.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMarketShares(self, request, context):
+        """Returns each author's or provider's share of the traffic by day, week or month.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSessionCosts(self, request, context):
+        """Returns what a session costs, by application, model and length.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProviderDays(self, request, context):
+        """Returns how reliable providers were on each day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InsightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +120,31 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.GetEndpointStats,
                     request_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetEndpointStatsRequest.FromString,
                     response_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetEndpointStatsResponse.SerializeToString,
+            ),
+            'GetModelSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModelSeries,
+                    request_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetModelSeriesRequest.FromString,
+                    response_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetModelSeriesResponse.SerializeToString,
+            ),
+            'GetRankings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRankings,
+                    request_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetRankingsRequest.FromString,
+                    response_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetRankingsResponse.SerializeToString,
+            ),
+            'GetMarketShares': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMarketShares,
+                    request_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetMarketSharesRequest.FromString,
+                    response_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetMarketSharesResponse.SerializeToString,
+            ),
+            'GetSessionCosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSessionCosts,
+                    request_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetSessionCostsRequest.FromString,
+                    response_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetSessionCostsResponse.SerializeToString,
+            ),
+            'GetProviderDays': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProviderDays,
+                    request_deserializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetProviderDaysRequest.FromString,
+                    response_serializer=turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetProviderDaysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +175,141 @@ class InsightService:
             '/turnpike.metering.v1.InsightService/GetEndpointStats',
             turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetEndpointStatsRequest.SerializeToString,
             turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetEndpointStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModelSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.metering.v1.InsightService/GetModelSeries',
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetModelSeriesRequest.SerializeToString,
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetModelSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRankings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.metering.v1.InsightService/GetRankings',
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetRankingsRequest.SerializeToString,
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetRankingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMarketShares(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.metering.v1.InsightService/GetMarketShares',
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetMarketSharesRequest.SerializeToString,
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetMarketSharesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSessionCosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.metering.v1.InsightService/GetSessionCosts',
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetSessionCostsRequest.SerializeToString,
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetSessionCostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProviderDays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.metering.v1.InsightService/GetProviderDays',
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetProviderDaysRequest.SerializeToString,
+            turnpike_dot_metering_dot_v1_dot_insight__service__pb2.GetProviderDaysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,6 +18,16 @@ class InsightServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetEndpointStats: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetEndpointStatsRequest, _insight_service_pb2.GetEndpointStatsResponse]
     """Returns what endpoints did lately."""
+    GetModelSeries: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetModelSeriesRequest, _insight_service_pb2.GetModelSeriesResponse]
+    """Returns, for each day, week or month, the models with the most traffic, and all others as one."""
+    GetRankings: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetRankingsRequest, _insight_service_pb2.GetRankingsResponse]
+    """Returns models or applications in the order of their traffic in a period, or of its growth."""
+    GetMarketShares: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetMarketSharesRequest, _insight_service_pb2.GetMarketSharesResponse]
+    """Returns each author's or provider's share of the traffic by day, week or month."""
+    GetSessionCosts: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetSessionCostsRequest, _insight_service_pb2.GetSessionCostsResponse]
+    """Returns what a session costs, by application, model and length."""
+    GetProviderDays: _aio.UnaryUnaryMultiCallable[_insight_service_pb2.GetProviderDaysRequest, _insight_service_pb2.GetProviderDaysResponse]
+    """Returns how reliable providers were on each day."""
 
 class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
     """Figures about models, endpoints and applications over all organisations. None of them names an organisation."""
@@ -29,5 +39,45 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_insight_service_pb2.GetEndpointStatsRequest, _abc.Awaitable[_insight_service_pb2.GetEndpointStatsResponse]],
     ) -> _abc.Awaitable[_insight_service_pb2.GetEndpointStatsResponse]:
         """Returns what endpoints did lately."""
+
+    @_abc_1.abstractmethod
+    def GetModelSeries(
+        self,
+        request: _insight_service_pb2.GetModelSeriesRequest,
+        context: _aio.ServicerContext[_insight_service_pb2.GetModelSeriesRequest, _abc.Awaitable[_insight_service_pb2.GetModelSeriesResponse]],
+    ) -> _abc.Awaitable[_insight_service_pb2.GetModelSeriesResponse]:
+        """Returns, for each day, week or month, the models with the most traffic, and all others as one."""
+
+    @_abc_1.abstractmethod
+    def GetRankings(
+        self,
+        request: _insight_service_pb2.GetRankingsRequest,
+        context: _aio.ServicerContext[_insight_service_pb2.GetRankingsRequest, _abc.Awaitable[_insight_service_pb2.GetRankingsResponse]],
+    ) -> _abc.Awaitable[_insight_service_pb2.GetRankingsResponse]:
+        """Returns models or applications in the order of their traffic in a period, or of its growth."""
+
+    @_abc_1.abstractmethod
+    def GetMarketShares(
+        self,
+        request: _insight_service_pb2.GetMarketSharesRequest,
+        context: _aio.ServicerContext[_insight_service_pb2.GetMarketSharesRequest, _abc.Awaitable[_insight_service_pb2.GetMarketSharesResponse]],
+    ) -> _abc.Awaitable[_insight_service_pb2.GetMarketSharesResponse]:
+        """Returns each author's or provider's share of the traffic by day, week or month."""
+
+    @_abc_1.abstractmethod
+    def GetSessionCosts(
+        self,
+        request: _insight_service_pb2.GetSessionCostsRequest,
+        context: _aio.ServicerContext[_insight_service_pb2.GetSessionCostsRequest, _abc.Awaitable[_insight_service_pb2.GetSessionCostsResponse]],
+    ) -> _abc.Awaitable[_insight_service_pb2.GetSessionCostsResponse]:
+        """Returns what a session costs, by application, model and length."""
+
+    @_abc_1.abstractmethod
+    def GetProviderDays(
+        self,
+        request: _insight_service_pb2.GetProviderDaysRequest,
+        context: _aio.ServicerContext[_insight_service_pb2.GetProviderDaysRequest, _abc.Awaitable[_insight_service_pb2.GetProviderDaysResponse]],
+    ) -> _abc.Awaitable[_insight_service_pb2.GetProviderDaysResponse]:
+        """Returns how reliable providers were on each day."""
 
 def add_InsightServiceServicer_to_server(servicer: InsightServiceServicer, server: _aio.Server) -> None: ...

@@ -20,7 +20,12 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 
-from metering.domain.errors import UsageLogBusyError, UsageLogRefusedError, UsageLogUnavailableError
+from metering.domain.errors import (
+    QuestionTooHeavyError,
+    UsageLogBusyError,
+    UsageLogRefusedError,
+    UsageLogUnavailableError,
+)
 from servicekit.clock import Clock
 from servicekit.logs import get_logger
 
@@ -41,9 +46,14 @@ _REFUSALS: Final = frozenset(
         62,  # SYNTAX_ERROR
         81,  # UNKNOWN_DATABASE
         115,  # UNKNOWN_SETTING
+        184,  # ILLEGAL_AGGREGATION
+        215,  # NOT_AN_AGGREGATE
         497,  # ACCESS_DENIED
     }
 )
+# TIMEOUT_EXCEEDED, TOO_SLOW, MEMORY_LIMIT_EXCEEDED: a smaller question would do. A step of a batch is never that heavy, and
+# is repeated.
+_TOO_HEAVY: Final = frozenset({159, 160, 241})
 _FIRST_DELAY_S: Final = 0.1
 _LONGEST_DELAY_S: Final = 2.0
 _CONNECT_TIMEOUT_S: Final = 5
@@ -129,12 +139,18 @@ class ClickHouseCalls:
 
         Raises:
             UsageLogBusyError: too many are waiting.
-            UsageLogUnavailableError: the store cannot be reached, or took too long.
+            QuestionTooHeavyError: it takes more time or memory than a question may.
+            UsageLogUnavailableError: the store cannot be reached.
             UsageLogRefusedError: the store refused, and would again.
         """
         if self._pending >= self._limits.waiting:
             raise UsageLogBusyError(f"{self._pending} calls are waiting for the store")
-        return await self.step(work)
+        try:
+            return await self.step(work)
+        except UsageLogUnavailableError as error:
+            if getattr(error.__cause__, "code", None) in _TOO_HEAVY:
+                raise QuestionTooHeavyError(str(error)) from error
+            raise
 
     async def close(self) -> None:
         """Finish what is running, drop what is waiting, and let the store go."""

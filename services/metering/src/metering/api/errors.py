@@ -15,6 +15,7 @@ from metering.domain.errors import (
     InvalidQuestionError,
     MeteringError,
     NotReadingError,
+    QuestionTooHeavyError,
     UsageLogBusyError,
     UsageLogRefusedError,
     UsageLogUnavailableError,
@@ -29,6 +30,10 @@ REASONS: Final[dict[type[MeteringError], tuple[ErrorReason, str]]] = {
     InvalidQuestionError: (ErrorReason.INVALID_REQUEST, "{error}"),
     NotReadingError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "Usage events are not being read at the moment"),
     UsageLogBusyError: (ErrorReason.OVERLOADED, "Too many questions are waiting for the usage store"),
+    QuestionTooHeavyError: (
+        ErrorReason.TIMEOUT,
+        "The question takes too long: ask for a shorter period or less detail",
+    ),
     UsageLogUnavailableError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "The usage store is not available"),
     UsageLogRefusedError: (ErrorReason.INTERNAL, "The usage store refused the question"),
 }

@@ -4,6 +4,7 @@ MeteringError
 ├── UsageLogError
 │   ├── UsageLogUnavailableError   the store cannot be reached: the same again later may work
 │   ├── UsageLogBusyError          too many questions are waiting: the same again later may work
+│   ├── QuestionTooHeavyError      the question takes more time or memory than one may take
 │   └── UsageLogRefusedError       the store understood and refused: the same again cannot work
 ├── SchemaError                    the store's tables are not what this version needs; nobody may write to them
 ├── StatsNotPublishedError         the broker did not take endpoint statistics: they are published again soon
@@ -32,6 +33,10 @@ class UsageLogUnavailableError(UsageLogError):
 
 class UsageLogBusyError(UsageLogError):
     """The question was not put to the store, because too many are waiting."""
+
+
+class QuestionTooHeavyError(UsageLogError):
+    """The store gave the question up: it takes more time or memory than one question may take."""
 
 
 class UsageLogRefusedError(UsageLogError):

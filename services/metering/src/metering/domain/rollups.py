@@ -40,7 +40,7 @@ class RollupRule:
 RULES: Final = {
     Rollup.ENDPOINT_MINUTES: RollupRule(60, closed_only=False, at_once=240),
     Rollup.USAGE_HOURS: RollupRule(3_600, closed_only=True, at_once=24),
-    Rollup.USAGE_DAYS: RollupRule(86_400, closed_only=True, at_once=1),
+    Rollup.USAGE_DAYS: RollupRule(86_400, closed_only=True, at_once=7),
 }
 
 

@@ -66,7 +66,7 @@ class SeededUsage:
             generation_id=new_generation_id(started_ms // 1_000, random),
             org_id=org,
             key_id=f"{org}-key-{random.randrange(3)}",
-            workspace_id=f"{org}-space-{random.randrange(2)}",
+            workspace_id=random.choice(["", f"{org}-space-{random.randrange(2)}"]),
             member_id=random.choice(["", f"{org}-member-{random.randrange(2)}"]),
             external_user=random.choice(["", "", f"user-{random.randrange(4)}"]),
             requested_model=model + random.choice(["", "", ":nitro", ":free"]),

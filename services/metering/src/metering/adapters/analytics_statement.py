@@ -1,0 +1,169 @@
+"""The statement of an analytics question, put together from constants; every value that a caller chose is a parameter (S42)."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from contracts.analytics import CONTEXT_BUCKETS, Granularity, Operator
+from metering.domain.analytics import DATE, AnalyticsQuestion, Filter
+
+# What a row of usage_events says of each dimension; empty means that it has no value.
+_DIMENSIONS: Final = {
+    "model": "if(model = '', splitByChar(':', requested_model)[1], model)",
+    "variant": "if(position(requested_model, ':') > 0, splitByChar(':', requested_model)[2], 'standard')",
+    "provider": "toString(provider)",
+    "api_key_id": "key_id",
+    "user": "member_id",
+    # What belongs to no workspace belongs to the organisation's first one, which has its id.
+    "workspace": "if(workspace_id = '', org_id, workspace_id)",
+    "app": "app",
+    "origin": "if(startsWith(app, 'http'), app, '')",
+    "finish_reason": "toString(finish_reason)",
+    "status": "toString(status)",
+    "service_tier": "toString(service_tier)",
+    "external_user": "external_user",
+    "context_length_bucket": (
+        "multiIf(prompt_tokens <= 1000, '1K', prompt_tokens <= 10000, '10K', prompt_tokens <= 100000, '100K', "
+        "prompt_tokens <= 1000000, '1M', '10M')"
+    ),
+    "generation_id": "generation_id",
+}
+# Where the value that is filtered by is not the one that is shown.
+_FILTERED: Final = {
+    "app": "if(app_id = 0, '', toString(app_id))",
+    "context_length_bucket": (
+        "toString(multiIf(prompt_tokens <= 1000, 0, prompt_tokens <= 10000, 1, prompt_tokens <= 100000, 2, "
+        "prompt_tokens <= 1000000, 3, 4))"
+    ),
+}
+# Streamed answers have a first token; an answer has a speed when something was written.
+_TIMED_FIRST: Final = "first_token_ms, streamed AND first_token_ms > 0 AND status = 'completed'"
+_TIMED_WHOLE: Final = (
+    "completion_tokens * 1000 / greatest(generation_ms, 1), "
+    "status = 'completed' AND completion_tokens > 0 AND generation_ms > 0"
+)
+_NO_MONEY: Final = "CAST(NULL, 'Nullable(Int64)')"
+_METRICS: Final = {
+    "request_count": "toInt64(count())",
+    "failed_request_count": "toInt64(countIf(status = 'failed'))",
+    "cancelled_request_count": "toInt64(countIf(status = 'cancelled'))",
+    "tokens_total": "toInt64(sum(toInt64(prompt_tokens) + completion_tokens))",
+    "tokens_prompt": "toInt64(sum(prompt_tokens))",
+    "tokens_completion": "toInt64(sum(completion_tokens))",
+    "reasoning_tokens": "toInt64(sum(reasoning_tokens))",
+    "cached_tokens": "toInt64(sum(cached_tokens))",
+    "cache_hit_rate": "if(sum(prompt_tokens) = 0, NULL, sum(cached_tokens) / sum(prompt_tokens))",
+    "tool_call_error_rate": (
+        "if(countIf(finish_reason = 'tool_calls') = 0, NULL, "
+        "countIf(finish_reason = 'tool_calls' AND bad_tool_calls > 0) / countIf(finish_reason = 'tool_calls'))"
+    ),
+    "total_usage": "sum(cost_nano_usd + if(is_byok, provider_cost_nano_usd, 0))",
+    "credits_usage": "sum(cost_nano_usd)",
+    "byok_request_count": "toInt64(countIf(is_byok))",
+    "byok_usage_inference": "sumIf(provider_cost_nano_usd, is_byok)",
+    "byok_fees": "sumIf(cost_nano_usd, is_byok)",
+    "usage_upstream": "sum(provider_cost_nano_usd)",
+    "usage_cache": _NO_MONEY,
+    "usage_data": _NO_MONEY,
+    "usage_web": _NO_MONEY,
+    "usage_file": _NO_MONEY,
+    "usage_web_fetch": _NO_MONEY,
+    "avg_latency": "avgIf(" + _TIMED_FIRST + ")",
+    "p50_latency": "quantileTDigestIf(0.5)(" + _TIMED_FIRST + ")",
+    "p90_latency": "quantileTDigestIf(0.9)(" + _TIMED_FIRST + ")",
+    "p99_latency": "quantileTDigestIf(0.99)(" + _TIMED_FIRST + ")",
+    # What so many percent of the answers reached, as everywhere.
+    "avg_throughput": "avgIf(" + _TIMED_WHOLE + ")",
+    "p50_throughput": "quantileTDigestIf(0.5)(" + _TIMED_WHOLE + ")",
+    "p90_throughput": "quantileTDigestIf(0.1)(" + _TIMED_WHOLE + ")",
+    "p99_throughput": "quantileTDigestIf(0.01)(" + _TIMED_WHOLE + ")",
+}
+_BUCKETS: Final = {
+    Granularity.MINUTE: "toUnixTimestamp(toStartOfMinute(started_at))",
+    Granularity.HOUR: "toUnixTimestamp(toStartOfHour(started_at))",
+    Granularity.DAY: "toUnixTimestamp(toStartOfDay(started_at))",
+    Granularity.WEEK: "toUnixTimestamp(toDateTime(toMonday(started_at), 'UTC'))",
+    Granularity.MONTH: "toUnixTimestamp(toDateTime(toStartOfMonth(started_at), 'UTC'))",
+}
+_FROM: Final = (
+    " FROM usage_events FINAL WHERE org_id = {org_id:String}"
+    " AND started_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
+    " AND started_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
+)
+_COMPARISONS: Final = {
+    Operator.EQ: " = ",
+    Operator.NEQ: " != ",
+    Operator.GT: " > ",
+    Operator.GTE: " >= ",
+    Operator.LT: " < ",
+    Operator.LTE: " <= ",
+}
+
+
+class Statement(NamedTuple):
+    """A statement with its parameters, and the names of its columns."""
+
+    text: str
+    parameters: dict[str, Any]
+    columns: tuple[str, ...]
+
+
+def statement_of(question: AnalyticsQuestion) -> Statement:
+    """Make the statement of a question. It asks for one row more than the limit, which tells whether there are more."""
+    parameters: dict[str, Any] = {
+        "org_id": question.org_id,
+        "start": question.start,
+        "end": question.end,
+        "limit": question.limit + 1,
+    }
+    selected: dict[str, str] = {}
+    if question.granularity is not None:
+        selected[DATE] = _BUCKETS[question.granularity]
+    keys = dict(selected)
+    for name in question.dimensions:
+        selected[name] = keys[name] = _DIMENSIONS[name]
+        if name == "app":
+            selected["app_id"] = "toInt64(any(app_id))"
+    selected |= {name: _METRICS[name] for name in question.metrics}
+    aliases = {name: "column_" + str(number) for number, name in enumerate(selected)}
+    text = "SELECT " + ", ".join(expression + " AS " + aliases[name] for name, expression in selected.items()) + _FROM
+    for number, each in enumerate(question.filters):
+        text += " AND " + _condition(number, each, parameters)
+    if keys:
+        text += " GROUP BY " + ", ".join(aliases[name] for name in keys)
+    text += " ORDER BY " + ", ".join(_order(question, aliases))
+    if question.group_limit is not None:
+        parameters["group_limit"] = question.group_limit
+        text += " LIMIT {group_limit:UInt32} BY " + ", ".join(aliases[name] for name in question.dimensions)
+    return Statement(text + " LIMIT {limit:UInt32}", parameters, tuple(selected))
+
+
+def _order(question: AnalyticsQuestion, aliases: dict[str, str]) -> list[str]:
+    """The order that was asked for, or the usual one; then whatever makes it the same every time."""
+    order: list[str] = []
+    if question.order_by is not None:
+        # request_count may be ordered by without being shown.
+        expression = aliases.get(question.order_by) or _METRICS[question.order_by]
+        order.append(expression + (" DESC" if question.descending else " ASC") + " NULLS LAST")
+    if DATE in aliases:
+        order.append(aliases[DATE])
+    if question.order_by is None:
+        order.append(aliases[question.metrics[0]] + " DESC NULLS LAST")
+    return order + [aliases[name] for name in question.dimensions]
+
+
+def _condition(number: int, each: Filter, parameters: dict[str, Any]) -> str:
+    value = _FILTERED.get(each.field) or _DIMENSIONS[each.field]
+    name = "filter_" + str(number)
+    values = list(each.values)
+    if each.field == "context_length_bucket":
+        values = [str(CONTEXT_BUCKETS.index(bucket)) for bucket in values]
+    if each.operator in _COMPARISONS:
+        parameters[name] = values[0]
+        return "(" + value + _COMPARISONS[each.operator] + "{" + name + ":String})"
+    parameters[name] = values
+    found = "has({" + name + ":Array(String)}, " + value + ")"
+    if each.operator is Operator.NOT_IN:
+        found = "(NOT " + found + ")"
+        return found if each.include_unset else "(" + found + " AND " + value + " != '')"
+    return "(" + found + " OR " + value + " = '')" if each.include_unset else found

@@ -1,0 +1,95 @@
+"""Answers about one organisation out of ClickHouse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from metering.adapters.analytics_statement import statement_of
+from metering.adapters.clickhouse_calls import ClickHouseCalls
+from metering.domain.analytics import Activity, ActivityQuestion, AnalyticsAnswer, AnalyticsQuestion, Split
+from metering.domain.errors import InvalidQuestionError
+from metering.domain.rollups import Rollup
+
+_MAX_ROWS: Final = 10_000
+_SETTINGS: Final = {"do_not_merge_across_partitions_select_final": 1, "use_skip_indexes_if_final": 1}
+
+# Days that are added up come from the rollup, and the rest from the events: right at any time, whoever is behind.
+_ACTIVITY: Final = """
+SELECT
+    toString(toDate(day)) AS date, model, endpoint_id, any(provider) AS provider_slug,
+    if({by_workspace:Bool}, if(workspace_id = '', {org_id:String}, workspace_id), '') AS workspace, if({by_key:Bool}, key_id, '') AS key,
+    if({by_member:Bool}, member_id, '') AS member, if({by_app:Bool}, app, '') AS application,
+    toInt64(sum(requests)), toInt64(sum(prompt_tokens)), toInt64(sum(completion_tokens)), toInt64(sum(reasoning_tokens)),
+    toInt64(sum(cached_tokens)), sum(cost_nano_usd) AS cost, sum(byok_cost_nano_usd), toInt64(sum(byok_requests))
+FROM
+(
+    SELECT
+        bucket AS day, model, endpoint_id, provider, workspace_id, key_id, member_id, app, requests, prompt_tokens,
+        completion_tokens, reasoning_tokens, cached_tokens, cost_nano_usd, byok_cost_nano_usd, byok_requests
+    FROM usage_days FINAL
+    WHERE org_id = {org_id:String} AND requests > 0
+      AND bucket >= toDateTime(intDiv({start:Int64}, 1000), 'UTC') AND bucket < toDateTime(intDiv({end:Int64}, 1000), 'UTC')
+      AND bucket < toDateTime((SELECT max(closed_until) FROM rollup_progress FINAL WHERE rollup = {rollup:String}), 'UTC')
+    UNION ALL
+    SELECT
+        toStartOfDay(started_at) AS day, model, endpoint_id, provider, workspace_id, key_id, member_id, app,
+        toUInt64(1), toUInt64(prompt_tokens), toUInt64(completion_tokens), toUInt64(reasoning_tokens),
+        toUInt64(cached_tokens), cost_nano_usd, if(is_byok, provider_cost_nano_usd, 0), toUInt64(is_byok)
+    FROM usage_events FINAL
+    WHERE org_id = {org_id:String}
+      AND started_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+      AND started_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+      AND started_at >= toDateTime64(
+          (SELECT max(closed_until) FROM rollup_progress FINAL WHERE rollup = {rollup:String}), 3, 'UTC')
+)
+WHERE endpoint_id != ''
+  AND ({key_id:String} = '' OR key_id = {key_id:String})
+  AND ({member_id:String} = '' OR member_id = {member_id:String})
+  AND ({workspace_id:String} = '' OR if(workspace_id = '', {org_id:String}, workspace_id) = {workspace_id:String})
+GROUP BY date, model, endpoint_id, workspace, key, member, application
+ORDER BY date DESC, cost DESC, model, endpoint_id, workspace, key, member, application
+LIMIT {limit:UInt32}
+"""
+
+
+class ClickHouseAnalytics:
+    """The Analytics on ClickHouse."""
+
+    def __init__(self, calls: ClickHouseCalls) -> None:
+        self._calls = calls
+
+    async def activity(self, question: ActivityQuestion) -> Sequence[Activity]:
+        """Add usage up by day and endpoint, latest day first."""
+        parameters = {
+            "org_id": question.org_id,
+            "start": question.start,
+            "end": question.end,
+            "rollup": Rollup.USAGE_DAYS.value,
+            "key_id": question.key_id,
+            "member_id": question.member_id,
+            "workspace_id": question.workspace_id,
+            "by_workspace": Split.WORKSPACE in question.splits,
+            "by_key": Split.KEY in question.splits,
+            "by_member": Split.MEMBER in question.splits,
+            "by_app": Split.APP in question.splits,
+            "limit": _MAX_ROWS + 1,
+        }
+        rows = await self._calls.ask(lambda client: client.query(_ACTIVITY, parameters, settings=_SETTINGS).result_rows)
+        if len(rows) > _MAX_ROWS:
+            raise InvalidQuestionError("date", f"is needed, because the answer has more than {_MAX_ROWS} rows")
+        return [Activity(*row) for row in rows]
+
+    async def analytics(self, question: AnalyticsQuestion) -> AnalyticsAnswer:
+        """Add metrics up."""
+        statement = statement_of(question)
+        rows = await self._calls.ask(
+            lambda client: client.query(statement.text, statement.parameters, settings=_SETTINGS).result_rows
+        )
+        # Averages and quantiles of nothing are not numbers.
+        values = [
+            tuple(None if isinstance(cell, float) and math.isnan(cell) else cell for cell in row)
+            for row in rows[: question.limit]
+        ]
+        return AnalyticsAnswer(statement.columns, values, truncated=len(rows) > question.limit)

@@ -1,0 +1,170 @@
+"""The statements about everybody's traffic: constants with parameters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metering.domain.insight import Period, RankedKind, ShareHolder
+
+# What every one of them looks at. Traffic that no endpoint answered has no tokens and no model.
+_TRAFFIC: Final = """
+FROM usage_days FINAL
+WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC')
+  AND requests > 0 AND NOT private AND endpoint_id != ''
+  AND (empty({categories:Array(String)}) OR hasAny(app_categories, {categories:Array(String)}))
+  AND (NOT {only_models:Bool} OR has({models:Array(String)}, model))
+  AND ({context_bucket:Int8} < 0 OR context_bucket = {context_bucket:Int8})
+  AND (NOT {with_tools:Bool} OR with_tools)
+"""
+
+_MODEL_SERIES: Final = (
+    """
+SELECT
+    toString(period) AS date, if(place <= {top:UInt32}, name_of_model, 'other') AS name, toInt64(sum(tokens)) AS all_tokens,
+    toInt64(sum(asked)) AS all_requests
+FROM
+(
+    SELECT
+        period, name_of_model, tokens, asked,
+        row_number() OVER (
+            PARTITION BY period ORDER BY if({by_requests:Bool}, asked, tokens) DESC, name_of_model) AS place
+    FROM
+    (
+        SELECT
+            start_of_period(bucket) AS period, toString(model) AS name_of_model,
+            sum(prompt_tokens + completion_tokens) AS tokens, sum(requests) AS asked
+"""
+    + _TRAFFIC
+    + """
+        GROUP BY period, name_of_model
+    )
+)
+GROUP BY date, name
+ORDER BY date, name = 'other', if({by_requests:Bool}, all_requests, all_tokens) DESC, name
+LIMIT 100000
+"""
+)
+
+# The period itself is the last of four of the same length; `begin` is where it begins.
+_RANKINGS: Final = (
+    """
+SELECT name, number, toInt64(tokens), toInt64(asked), score
+FROM
+(
+    SELECT
+        ranked_name AS name, ranked_number AS number,
+        sumIf(prompt_tokens + completion_tokens, bucket >= toDateTime({begin:Int64}, 'UTC')) AS tokens,
+        sumIf(requests, bucket >= toDateTime({begin:Int64}, 'UTC')) AS asked,
+        sumIf(prompt_tokens + completion_tokens, bucket < toDateTime({begin:Int64}, 'UTC')) AS tokens_before,
+        sumIf(requests, bucket < toDateTime({begin:Int64}, 'UTC')) AS asked_before,
+        toFloat64(if({by_requests:Bool}, asked, tokens))
+            - if({trending:Bool}, if({by_requests:Bool}, asked_before, tokens_before) / 3, 0) AS score
+"""
+    + _TRAFFIC
+    + """
+      AND ranked_name != ''
+    GROUP BY name, number
+)
+WHERE score > 0
+ORDER BY score DESC, name
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}
+"""
+)
+
+_SHARES: Final = (
+    """
+SELECT
+    toString(period) AS date, name, toInt64(tokens) AS all_tokens, toInt64(asked) AS all_requests,
+    all_tokens / greatest(sum(all_tokens) OVER (PARTITION BY period), 1) AS token_share,
+    all_requests / greatest(sum(all_requests) OVER (PARTITION BY period), 1) AS request_share
+FROM
+(
+    SELECT
+        start_of_period(bucket) AS period, share_holder AS name, sum(prompt_tokens + completion_tokens) AS tokens,
+        sum(requests) AS asked
+"""
+    + _TRAFFIC
+    + """
+    GROUP BY period, name
+)
+ORDER BY date, all_tokens DESC, name
+LIMIT 100000
+"""
+)
+
+SESSION_COSTS: Final = """
+SELECT app, number, model, turn_range, quantileExactInclusive(0.5)(cost) AS median, toInt64(count()) AS sessions
+FROM
+(
+    SELECT
+        app, toInt64(any(app_id)) AS number, toString(model) AS model, org_id, session_id, sum(cost_nano_usd) AS cost,
+        multiIf(count() = 1, '1-turn', count() < 10, '2-9-turns', count() < 50, '10-49-turns', '50-plus-turns')
+            AS turn_range
+    FROM usage_events FINAL
+    WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
+      AND started_at < fromUnixTimestamp64Milli({end:Int64} * 1000, 'UTC')
+      AND session_id != '' AND app != '' AND NOT private AND endpoint_id != ''
+      AND (empty({apps:Array(String)}) OR has({apps:Array(String)}, app)) AND ({model:String} = '' OR model = {model:String})
+    GROUP BY app, model, org_id, session_id
+)
+WHERE {turn_range:String} = '' OR turn_range = {turn_range:String}
+GROUP BY app, number, model, turn_range
+HAVING sessions >= {least_sessions:UInt32}
+ORDER BY app, model, toUInt32OrZero(splitByChar('-', turn_range)[1])
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}
+"""
+"""Parameters: first, end, apps, model, turn_range, least_sessions, limit, offset."""
+
+TITLES: Final = """
+SELECT app, argMax(app_title, started_at)
+FROM usage_events
+WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
+  AND started_at < fromUnixTimestamp64Milli({end:Int64} * 1000, 'UTC')
+  AND has({apps:Array(String)}, app) AND app_title != '' AND NOT private
+GROUP BY app
+"""
+"""The latest titles of applications. Parameters: first, end, apps."""
+
+PROVIDER_DAYS: Final = """
+SELECT
+    provider, toString(toDate(minute)) AS date, toInt64(sum(answered)), toInt64(sum(missed)), toInt64(sum(limited)),
+    toInt64(countIf(answered + missed >= 10)), toInt64(countIf(answered + missed >= 10 AND answered >= 0.8 * (answered + missed)))
+FROM
+(
+    SELECT
+        toString(provider) AS provider, minute, sum(successes) AS answered, sum(errors) AS missed,
+        sum(rate_limited) AS limited
+    FROM endpoint_minutes FINAL
+    WHERE minute >= toDateTime({first:Int64}, 'UTC') AND minute < toDateTime({end:Int64}, 'UTC')
+      AND ({provider:String} = '' OR provider = {provider:String})
+    GROUP BY provider, minute
+)
+GROUP BY provider, date
+HAVING sum(answered) + sum(missed) + sum(limited) > 0
+ORDER BY provider, date
+LIMIT 50000
+"""
+"""Parameters: first, end, provider."""
+
+_STARTS: Final = {Period.DAY: "toDate(", Period.WEEK: "toMonday(", Period.MONTH: "toStartOfMonth("}
+_NAMES: Final = {RankedKind.MODEL: ("toString(model)", "toInt64(0)"), RankedKind.APP: ("app", "toInt64(app_id)")}
+_HOLDERS: Final = {
+    ShareHolder.AUTHOR: "splitByChar('/', toString(model))[1]",
+    ShareHolder.PROVIDER: "toString(provider)",
+}
+
+MODEL_SERIES: Final = {period: _MODEL_SERIES.replace("start_of_period(", start) for period, start in _STARTS.items()}
+"""By period. Parameters: those of the traffic, top, by_requests."""
+
+RANKINGS: Final = {
+    kind: _RANKINGS.replace("ranked_name", name).replace("ranked_number", number)
+    for kind, (name, number) in _NAMES.items()
+}
+"""By kind. Parameters: those of the traffic, begin, trending, by_requests, limit, offset."""
+
+SHARES: Final = {
+    (holder, period): _SHARES.replace("start_of_period(", start).replace("share_holder", name)
+    for holder, name in _HOLDERS.items()
+    for period, start in _STARTS.items()
+}
+"""By holder and period. Parameters: those of the traffic."""

@@ -1,0 +1,343 @@
+"""Analytics over gRPC, on a real engine, against recounts in Python."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from contracts import analytics
+from contracts.apps import app_of
+from metering.adapters.clickhouse_calls import CallLimits, ClickHouseCalls
+from metering.domain.errors import QuestionTooHeavyError
+from metering.testing.usage_questions import END, EVENTS, Asked, Events, ours, refused
+from servicekit.clock import SystemClock
+from turnpike.metering.v1 import analytics_service_pb2 as messages
+from turnpike.usage.v1 import usage_event_pb2 as usage_pb
+
+
+def bucket_of(tokens: int) -> str:
+    bounds = ((1_000, "1K"), (10_000, "10K"), (100_000, "100K"), (1_000_000, "1M"))
+    return next((name for bound, name in bounds if tokens <= bound), "10M")
+
+
+def word(enum: Any, number: int, prefix: str) -> str:
+    return str(enum.Name(number)).removeprefix(prefix).lower()
+
+
+DIMENSIONS: dict[str, Callable[[usage_pb.UsageEvent], str]] = {
+    "model": lambda each: each.model or each.requested_model.partition(":")[0],
+    "variant": lambda each: each.requested_model.partition(":")[2] or "standard",
+    "provider": lambda each: each.provider,
+    "api_key_id": lambda each: each.key_id,
+    "user": lambda each: each.member_id,
+    "workspace": lambda each: each.workspace_id or each.org_id,
+    "app": lambda each: app_of(each.http_referer, each.app_title).name,
+    "origin": lambda each: app_of(each.http_referer, "").name,
+    "finish_reason": lambda each: each.finish_reason,
+    "status": lambda each: word(usage_pb.GenerationStatus, each.status, "GENERATION_STATUS_"),
+    "service_tier": lambda each: each.service_tier,
+    "external_user": lambda each: each.external_user,
+    "context_length_bucket": lambda each: bucket_of(each.usage.prompt_tokens),
+    "generation_id": lambda each: each.generation_id,
+}
+
+
+def share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def with_tools(events: Events, *, bad: bool) -> int:
+    return sum(each.finish_reason == "tool_calls" and (each.bad_tool_calls > 0 or not bad) for each in events)
+
+
+COUNTS: dict[str, Callable[[Events], Any]] = {
+    "request_count": len,
+    "failed_request_count": lambda events: sum(each.status == usage_pb.GENERATION_STATUS_FAILED for each in events),
+    "cancelled_request_count": lambda events: sum(
+        each.status == usage_pb.GENERATION_STATUS_CANCELLED for each in events
+    ),
+    "tokens_total": lambda events: sum(each.usage.prompt_tokens + each.usage.completion_tokens for each in events),
+    "tokens_prompt": lambda events: sum(each.usage.prompt_tokens for each in events),
+    "tokens_completion": lambda events: sum(each.usage.completion_tokens for each in events),
+    "reasoning_tokens": lambda events: sum(each.usage.reasoning_tokens for each in events),
+    "cached_tokens": lambda events: sum(each.usage.cached_tokens for each in events),
+    "cache_hit_rate": lambda events: share(
+        sum(each.usage.cached_tokens for each in events), sum(each.usage.prompt_tokens for each in events)
+    ),
+    "tool_call_error_rate": lambda events: share(with_tools(events, bad=True), with_tools(events, bad=False)),
+    "total_usage": lambda events: sum(
+        each.cost_nano_usd + (each.provider_cost_nano_usd if each.is_byok else 0) for each in events
+    ),
+    "credits_usage": lambda events: sum(each.cost_nano_usd for each in events),
+    "byok_request_count": lambda events: sum(each.is_byok for each in events),
+    "byok_usage_inference": lambda events: sum(each.provider_cost_nano_usd for each in events if each.is_byok),
+    "byok_fees": lambda events: sum(each.cost_nano_usd for each in events if each.is_byok),
+    "usage_upstream": lambda events: sum(each.provider_cost_nano_usd for each in events),
+    **{
+        name: lambda events: None
+        for name in ("usage_cache", "usage_data", "usage_web", "usage_file", "usage_web_fetch")
+    },
+}
+
+
+def waits(events: Events) -> list[float]:
+    done = usage_pb.GENERATION_STATUS_COMPLETED
+    return [each.first_token_ms for each in events if each.streamed and each.status == done and each.first_token_ms]
+
+
+def speeds(events: Events) -> list[float]:
+    done = usage_pb.GENERATION_STATUS_COMPLETED
+    return [
+        each.usage.completion_tokens * 1_000 / each.generation_ms
+        for each in events
+        if each.status == done and each.usage.completion_tokens and each.generation_ms
+    ]
+
+
+# Metric: values, and the share of them that lies below; None for the average.
+SPREADS: dict[str, tuple[Callable[[Events], list[float]], float | None]] = {
+    "avg_latency": (waits, None),
+    "p50_latency": (waits, 0.5),
+    "p90_latency": (waits, 0.9),
+    "p99_latency": (waits, 0.99),
+    "avg_throughput": (speeds, None),
+    "p50_throughput": (speeds, 0.5),
+    "p90_throughput": (speeds, 0.1),
+    "p99_throughput": (speeds, 0.01),
+}
+
+
+def check_spread(name: str, got: float | None, events: Events) -> None:
+    """An average is exact; a percentile lies between the values two percent of the ranks (and one value) to either side."""
+    values_of, level = SPREADS[name]
+    values = sorted(values_of(events))
+    if not values:
+        assert got is None
+        return
+    assert got is not None
+    if level is None:
+        assert got == pytest.approx(statistics.fmean(values), rel=1e-6)
+        return
+    slack = 0.02 * len(values) + 1
+    low = values[max(0, int(level * len(values) - slack))]
+    high = values[min(len(values) - 1, int(level * len(values) + slack))]
+    assert low * 0.999 - 0.01 <= got <= high * 1.001 + 0.01, name
+
+
+def test_recount_knows_every_metric_and_dimension() -> None:
+    assert set(COUNTS) | set(SPREADS) == set(analytics.METRICS)
+    assert set(DIMENSIONS) == set(analytics.DIMENSIONS)
+
+
+def check_metrics(row: dict[str, Any], events: Events) -> None:
+    for name, count in COUNTS.items():
+        assert row[name] == count(events), name
+    for name in SPREADS:
+        check_spread(name, row[name], events)
+
+
+async def test_b10_every_metric_by_every_dimension_is_what_a_recount_gives(asked: Asked) -> None:
+    await asked.insert(EVENTS[:2_000])
+    await asked.insert(EVENTS[1_500:], batch=1)
+    for dimension, value in DIMENSIONS.items():
+        rows, truncated = await asked.query(metrics=list(analytics.METRICS), dimensions=[dimension])
+        groups: dict[str, list[usage_pb.UsageEvent]] = defaultdict(list)
+        for event in ours():
+            groups[value(event)].append(event)
+        assert not truncated
+        assert {row[dimension] for row in rows} == set(groups)
+        assert [row["request_count"] for row in rows] == sorted(map(len, groups.values()), reverse=True)
+        for row in rows:
+            check_metrics(row, groups[row[dimension]])
+            if dimension == "app":
+                some = groups[row["app"]][0]
+                assert row["app_id"] == app_of(some.http_referer, some.app_title).app_id
+
+
+def begin(granularity: str, moment: datetime) -> datetime:
+    day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        "minute": moment.replace(second=0, microsecond=0),
+        "hour": moment.replace(minute=0, second=0, microsecond=0),
+        "day": day,
+        "week": day - timedelta(days=day.weekday()),
+        "month": day.replace(day=1),
+    }[granularity]
+
+
+@pytest.mark.parametrize("granularity", list(analytics.Granularity))
+async def test_series_over_time_are_what_a_recount_gives(asked: Asked, granularity: str) -> None:
+    await asked.insert(EVENTS)
+    rows, truncated = await asked.query(
+        metrics=["credits_usage", "request_count"], dimensions=["model", "provider"], granularity=granularity
+    )
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
+    for event in ours():
+        start = int(begin(granularity, event.started_at.ToDatetime(UTC)).timestamp())
+        key = start, DIMENSIONS["model"](event), event.provider
+        groups[key][0] += event.cost_nano_usd
+        groups[key][1] += 1
+    wanted = [(*key, *counts) for key, counts in groups.items()]
+    wanted.sort(key=lambda row: (row[0], -row[3], row[1], row[2]))
+    assert not truncated
+    assert [tuple(row.values()) for row in rows] == wanted
+
+
+FILTERS: list[tuple[str, str, Sequence[str], bool, Callable[[usage_pb.UsageEvent], bool]]] = [
+    ("model", "eq", ["acme/large"], False, lambda each: DIMENSIONS["model"](each) == "acme/large"),
+    ("model", "neq", ["acme/large"], False, lambda each: DIMENSIONS["model"](each) != "acme/large"),
+    ("provider", "in", ["north", "west"], False, lambda each: each.provider in ("north", "west")),
+    ("provider", "in", ["north"], True, lambda each: each.provider in ("north", "")),
+    ("provider", "not_in", ["north"], False, lambda each: each.provider not in ("north", "")),
+    ("provider", "not_in", ["north"], True, lambda each: each.provider != "north"),
+    ("variant", "eq", ["nitro"], False, lambda each: each.requested_model.endswith(":nitro")),
+    ("user", "in", ["org-a-member-0"], False, lambda each: each.member_id == "org-a-member-0"),
+    ("external_user", "eq", ["' OR 1 = 1 --"], False, lambda each: False),
+    ("external_user", "eq", ["user-1"], False, lambda each: each.external_user == "user-1"),
+    (
+        "app",
+        "eq",
+        [str(app_of("https://chat.example", "").app_id)],
+        False,
+        lambda each: app_of(each.http_referer, each.app_title).name == "https://chat.example",
+    ),
+    ("app", "in", ["1"], True, lambda each: not app_of(each.http_referer, each.app_title).app_id),
+    ("context_length_bucket", "gt", ["1K"], False, lambda each: each.usage.prompt_tokens > 1_000),
+    ("context_length_bucket", "gte", ["10K"], False, lambda each: each.usage.prompt_tokens > 1_000),
+    ("context_length_bucket", "lt", ["100K"], False, lambda each: each.usage.prompt_tokens <= 10_000),
+    ("context_length_bucket", "lte", ["100K"], False, lambda each: each.usage.prompt_tokens <= 100_000),
+    (
+        "context_length_bucket",
+        "in",
+        ["1K", "1M"],
+        False,
+        lambda each: bucket_of(each.usage.prompt_tokens) in ("1K", "1M"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "operator", "values", "include_unset", "holds"), FILTERS)
+async def test_filters_take_what_they_say(
+    asked: Asked,
+    field: str,
+    operator: str,
+    values: Sequence[str],
+    include_unset: bool,
+    holds: Callable[[usage_pb.UsageEvent], bool],
+) -> None:
+    await asked.insert(EVENTS)
+    condition = messages.AnalyticsFilter(field=field, operator=operator, values=values, include_unset=include_unset)
+    (row,), _ = await asked.query(metrics=["request_count", "tokens_total"], filters=[condition])
+    some = [each for each in ours() if holds(each)]
+    assert row == {"request_count": len(some), "tokens_total": COUNTS["tokens_total"](some)}
+
+
+async def test_filters_hold_together(asked: Asked) -> None:
+    await asked.insert(EVENTS)
+    filters = [
+        messages.AnalyticsFilter(field="model", operator="eq", values=["acme/small"]),
+        messages.AnalyticsFilter(field="finish_reason", operator="in", values=["stop", "length"]),
+    ]
+    (row,), _ = await asked.query(metrics=["request_count"], filters=filters)
+    some = [
+        each
+        for each in ours()
+        if DIMENSIONS["model"](each) == "acme/small" and each.finish_reason in ("stop", "length")
+    ]
+    assert row["request_count"] == len(some) > 0
+
+
+async def test_order_limits_and_what_is_left_out(asked: Asked) -> None:
+    await asked.insert(EVENTS)
+    by_model, _ = await asked.query(metrics=["tokens_total"], dimensions=["model"])
+    ascending, _ = await asked.query(metrics=["tokens_total"], dimensions=["model"], order_by="tokens_total")
+    assert ascending == by_model[::-1]
+    by_name, _ = await asked.query(metrics=["tokens_total"], dimensions=["model"], order_by="model", descending=True)
+    assert [row["model"] for row in by_name] == sorted((row["model"] for row in by_model), reverse=True)
+    by_count, _ = await asked.query(
+        metrics=["tokens_total"], dimensions=["api_key_id"], order_by="request_count", descending=True
+    )
+    counts = {key: sum(each.key_id == key for each in ours()) for key in {each.key_id for each in ours()}}
+    assert [row["api_key_id"] for row in by_count] == sorted(counts, key=lambda key: (-counts[key], key))
+    first, more = await asked.query(metrics=["tokens_total"], dimensions=["model"], limit=2)
+    assert (first, more) == (by_model[:2], True)
+    everything, more = await asked.query(metrics=["tokens_total"], dimensions=["model"], limit=len(by_model))
+    assert (everything, more) == (by_model, False)
+    two_each, _ = await asked.query(
+        metrics=["request_count"],
+        dimensions=["model"],
+        granularity="day",
+        group_limit=2,
+        order_by="date",
+        descending=True,
+    )
+    days: dict[str, set[int]] = defaultdict(set)
+    for event in ours():
+        days[DIMENSIONS["model"](event)].add(event.started_at.seconds // 86_400 * 86_400)
+    latest = {(model, day) for model, all_days in days.items() for day in sorted(all_days)[-2:]}
+    assert {(row["model"], row["date"]) for row in two_each} == latest
+    assert len(two_each) == len(latest)
+
+
+async def test_organisation_without_usage_gets_a_row_of_nothing_or_no_row(asked: Asked) -> None:
+    (row,), truncated = await asked.query(metrics=list(analytics.METRICS))
+    check_metrics(row, [])
+    assert not truncated
+    assert await asked.query(metrics=["request_count"], dimensions=["model"]) == ([], False)
+
+
+async def test_questions_that_break_a_rule_are_refused_by_name(asked: Asked) -> None:
+    def ask(**members: Any) -> Awaitable[object]:
+        return asked.query(**({"metrics": ["request_count"]} | members))
+
+    def by(field: str, operator: str, *values: str, include_unset: bool = False) -> Awaitable[object]:
+        return ask(
+            filters=[
+                messages.AnalyticsFilter(field=field, operator=operator, values=values, include_unset=include_unset)
+            ]
+        )
+
+    long_ago = END - timedelta(days=32)
+    assert await refused(ask(metrics=[])) == "metrics"
+    assert await refused(ask(metrics=["cost); DROP TABLE usage_events --"])) == "metrics"
+    assert await refused(ask(metrics=["request_count", "request_count"])) == "metrics"
+    assert await refused(ask(dimensions=["country"])) == "dimensions"
+    assert await refused(ask(dimensions=["model", "app", "user"])) == "dimensions"
+    assert await refused(ask(granularity="second")) == "granularity"
+    assert await refused(ask(order_by="tokens_total")) == "order_by"
+    assert await refused(ask(order_by="date")) == "order_by"
+    assert await refused(ask(limit=10_001)) == "limit"
+    assert await refused(ask(limit=-1)) == "limit"
+    assert await refused(ask(group_limit=10_001)) == "group_limit"
+    assert await refused(ask(start=END)) == "start"
+    assert await refused(ask(start=END - timedelta(days=367))) == "time_range"
+    assert await refused(ask(start=long_ago, metrics=["p50_latency"])) == "time_range"
+    assert await refused(ask(start=long_ago, dimensions=["generation_id"])) == "time_range"
+    await ask(start=long_ago)
+    assert await refused(by("tokens_total", "eq", "1")) == "filters"
+    assert await refused(by("model", "like", "%")) == "filters"
+    assert await refused(by("model", "eq")) == "filters"
+    assert await refused(by("model", "eq", "a", "b")) == "filters"
+    assert await refused(by("model", "in")) == "filters"
+    assert await refused(by("model", "in", *map(str, range(101)))) == "filters"
+    assert await refused(by("model", "gt", "a")) == "filters"
+    assert await refused(by("context_length_bucket", "eq", "2K")) == "filters"
+    assert await refused(by("app", "eq", "a title")) == "filters"
+    assert await refused(by("model", "eq", "a", include_unset=True)) == "filters"
+    many = [messages.AnalyticsFilter(field="model", operator="eq", values=["a"])] * 21
+    assert await refused(ask(filters=many)) == "filters"
+
+
+async def test_s40_question_that_takes_too_long_is_given_up_and_says_so(engine: Any, database: str) -> None:
+    calls = ClickHouseCalls(engine.dsn(database), SystemClock(), CallLimits(query_timeout=timedelta(seconds=1)))
+    await calls.open()
+    slow = "SELECT sum(sleepEachRow(0.2)) FROM numbers(100) SETTINGS max_block_size = 1"
+    with pytest.raises(QuestionTooHeavyError, match="Timeout exceeded"):
+        await calls.ask(lambda client: client.query(slow))
+    assert await calls.ask(lambda client: client.query("SELECT 1").result_rows)
+    await calls.close()

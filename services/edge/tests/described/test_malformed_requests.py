@@ -101,7 +101,7 @@ def names(answer: Answer, place: Place) -> bool:
 def in_dialect(path: str, answer: Answer) -> bool:
     """Whether an error has the shape that clients of the route read."""
     document = answer.document
-    if path == "/messages":
+    if path.startswith("/messages"):
         return bool(document["type"] == "error" and document["error"]["type"] == "invalid_request_error")
     return bool(document["error"]["code"] == answer.status or document["error"]["type"] == "invalid_request_error")
 

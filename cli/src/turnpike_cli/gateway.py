@@ -43,7 +43,7 @@ class Gateway:
         # Decimal has no JSON of its own, and a float could not hold every nano-dollar.
         limit = "null" if limit_usd is None else format(limit_usd, "f")
         body = f'{{"name": {json.dumps(name)}, "limit": {limit}, "expires_at": {json.dumps(expires_at)}}}'
-        return await self._call("POST", "/keys", body=body)
+        return await self.call("POST", "/keys", body=body)
 
     async def keys(self, *, include_disabled: bool) -> list[Mapping[str, Any]]:
         """Every key, newest first.
@@ -55,7 +55,7 @@ class Gateway:
         found: list[Mapping[str, Any]] = []
         while True:
             query = {"offset": str(len(found)), "include_disabled": str(include_disabled).lower()}
-            page = await self._call("GET", "/keys", query=query)
+            page = await self.call("GET", "/keys", query=query)
             found += page["data"]
             if not page["data"] or len(found) >= page.get("total_count", 0):
                 return found
@@ -67,7 +67,7 @@ class Gateway:
             NoAnswerError: nothing answers.
             RefusedError: the API refused.
         """
-        await self._call("DELETE", f"/keys/{digest}")
+        await self.call("DELETE", f"/keys/{digest}")
 
     async def credits(self) -> Mapping[str, Decimal]:
         """Credit that was bought or given (`total_credits`), and used (`total_usage`).
@@ -76,7 +76,7 @@ class Gateway:
             NoAnswerError: nothing answers.
             RefusedError: the API refused.
         """
-        data: Mapping[str, Decimal] = (await self._call("GET", "/credits"))["data"]
+        data: Mapping[str, Decimal] = (await self.call("GET", "/credits"))["data"]
         return data
 
     async def models(self) -> list[Mapping[str, Any]]:
@@ -86,12 +86,18 @@ class Gateway:
             NoAnswerError: nothing answers.
             RefusedError: the API refused.
         """
-        data: list[Mapping[str, Any]] = (await self._call("GET", "/models"))["data"]
+        data: list[Mapping[str, Any]] = (await self.call("GET", "/models"))["data"]
         return data
 
-    async def _call(
+    async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: str | None = None
     ) -> Mapping[str, Any]:
+        """Make a call; `body` is JSON.
+
+        Raises:
+            NoAnswerError: nothing answers.
+            RefusedError: the API refused.
+        """
         url = self._base_url + path
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
         try:

@@ -69,7 +69,7 @@ class OidcSettings(Section):
     client_id: str = Field(default="", description="what it knows us by")
     client_secret: SecretStr = Field(default=SecretStr(""), description="what it knows us by")
     redirect_url: str = Field(
-        default="", description="where it sends browsers back to: .../auth/oidc/callback of the edge"
+        default="", description="where it sends browsers back to: .../api/v1/auth/oidc/callback of the edge"
     )
     timeout: Duration = Field(default=parse_duration("5s"), description="of a question to it")
 

@@ -14,6 +14,7 @@ from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
 from edge.adapters.analytics_client import GrpcAnalytics, GrpcInsight
 from edge.adapters.byok_client import GrpcByokRegistry
 from edge.adapters.content_library import GrpcContentLibrary
+from edge.adapters.control_plane import GrpcControlPlane
 from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.guardrail_client import GrpcGuardrailRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
@@ -59,6 +60,12 @@ from edge.api.management.guardrail_assignments import GuardrailAssignments
 from edge.api.management.guardrails import Guardrails
 from edge.api.management.keys import Keys
 from edge.api.openapi.handlers import ApiDescription
+from edge.api.organization.auth_codes import AuthCodes
+from edge.api.organization.calls import Calls
+from edge.api.organization.members import Members
+from edge.api.organization.sign_in import SignIn
+from edge.api.organization.workspace_budgets import WorkspaceBudgets
+from edge.api.organization.workspaces import Workspaces
 from edge.api.presets.handlers import Presets
 from edge.api.records.content import GenerationContents
 from edge.api.records.generation import GenerationRecord
@@ -78,6 +85,7 @@ from edge.preset_cache import PresetCache
 from edge.records import Records
 from edge.request_rules import RequestRules
 from edge.response_cache import ResponseCache
+from edge.session_tokens import SessionTokens
 from edge.settings import DocumentsSettings, HttpSettings, KeysSettings, Settings
 from edge.token_counts import TokenCounts
 from servicekit.clock import Clock
@@ -178,7 +186,17 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             ErrorReference(),
             CreditSales(GrpcCreditSales(to_accounts, settings.accounts.timeout), bodies, random),
         )
-        routes = [route for handler in handlers for route in handler.routes()]
+        plane = GrpcControlPlane(to_accounts, settings.accounts.timeout)
+        tokens = SessionTokens(plane, settings.keys.pepper.get_secret_value().encode(), secure=settings.sessions.secure)
+        calls = Calls(plane)
+        organization = (
+            Members(calls, bodies),
+            Workspaces(calls, bodies),
+            WorkspaceBudgets(calls, bodies),
+            SignIn(calls, bodies, tokens),
+            AuthCodes(calls, bodies, tokens),
+        )
+        routes = [route for handler in (*handlers, *organization) for route in handler.routes()]
         routes += ApiDescription(routes).routes()
         gateway = Gateway(
             RouteTable(routes),
@@ -192,6 +210,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             limits=AddressLimits(
                 rates, requests=settings.limits.address_requests, failures=settings.limits.address_failures
             ),
+            sessions=tokens,
             cross_origin=CrossOrigin(settings.http.cors_origins),
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)

@@ -13,6 +13,7 @@ from typing import Protocol
 from contracts.guardrails import Guardrail
 from contracts.rate_limits import RateLimit
 from contracts.spend import SpendInterval
+from edge.domain.actor import Actor
 from edge.domain.principal import Key, Org
 from turnpike.accounts.v1 import (
     byok_service_pb2,
@@ -138,6 +139,8 @@ class NewKey:
         idempotency_key: makes the call repeatable; empty means not.
         fields: what it may do.
         creator_user_id: the member who makes it; empty when not known.
+        workspace_id: that it belongs to; empty for the default one.
+        actor: in whose name.
     """
 
     org_id: str
@@ -147,6 +150,8 @@ class NewKey:
     idempotency_key: str
     fields: KeyFields = field(default=KeyFields())
     creator_user_id: str = ""
+    workspace_id: str = ""
+    actor: Actor = field(default=Actor())
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,16 @@ class KeyChange:
     limit_nano: int | None = None
     clear_limit: bool = False
     fields: KeyFields = field(default=KeyFields())
+    actor: Actor = field(default=Actor())
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Which keys to list; empty texts list those of all workspaces and members."""
+
+    include_disabled: bool = False
+    workspace_id: str = ""
+    creator_user_id: str = ""
 
 
 class KeyRegistry(Protocol):
@@ -169,7 +184,7 @@ class KeyRegistry(Protocol):
         """Make an inference key."""
         ...
 
-    async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
+    async def list(self, org_id: str, offset: int, wanted: KeyFilter) -> key_service_pb2.ListKeysResponse:
         """List keys with what each spent, newest first, 100 at most."""
         ...
 
@@ -181,7 +196,7 @@ class KeyRegistry(Protocol):
         """Change a key."""
         ...
 
-    async def delete(self, org_id: str, digest: str) -> None:
+    async def delete(self, org_id: str, digest: str, actor: Actor) -> None:
         """Delete a key."""
         ...
 

@@ -139,6 +139,12 @@ class KeysSettings(Section):
         return value
 
 
+class SessionsSettings(Section):
+    """Sessions of people who are signed in."""
+
+    secure: bool = Field(default=True, description="whether browsers keep the cookie for HTTPS only")
+
+
 class CreditSettings(Section):
     """How much credit is set aside."""
 
@@ -185,6 +191,7 @@ class Settings(ServiceSettings):
     cache: CacheSettings = CacheSettings()
     documents: DocumentsSettings = DocumentsSettings()
     presets: PresetsSettings = Field(default_factory=PresetsSettings)
+    sessions: SessionsSettings = SessionsSettings()
     credit: CreditSettings = CreditSettings()
     limits: LimitSettings = LimitSettings()
     byok: ByokSettings = ByokSettings()

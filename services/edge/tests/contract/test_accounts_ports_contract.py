@@ -10,9 +10,10 @@ from contracts import api_keys
 from contracts.errors import ErrorReason
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit, rate_limits_from_proto
 from contracts.spend import SpendInterval
+from edge.domain.actor import Actor
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
 from edge.domain.principal import KeyKind
-from edge.ports import KeyChange, KeyFields, KeyLookup, KeyRegistry, NewKey
+from edge.ports import KeyChange, KeyFields, KeyFilter, KeyLookup, KeyRegistry, NewKey
 from edge.testing.accounts import MANAGEMENT, PEPPER, USD, MemoryAccounts, known_key, known_org
 from turnpike.accounts.v1 import records_pb2
 
@@ -90,10 +91,10 @@ class TestKeyRegistry:
     ) -> None:
         made = [accounts.add_key(org.org_id, disabled=number == 1)[1].digest for number in range(3)]
         accounts.add_key(accounts.add_org().org_id)
-        listed = await registry.list(org.org_id, 0, include_disabled=False)
+        listed = await registry.list(org.org_id, 0, KeyFilter())
         assert [key.digest for key in listed.keys] == [made[2], made[0]]
         assert listed.total_count == 2
-        listed = await registry.list(org.org_id, 1, include_disabled=True)
+        listed = await registry.list(org.org_id, 1, KeyFilter(include_disabled=True))
         assert [key.digest for key in listed.keys] == [made[1], made[0]]
         assert listed.total_count == 3
 
@@ -104,7 +105,7 @@ class TestKeyRegistry:
         record.spend.CopyFrom(records_pb2.Spend(day=20_000, daily_nano_usd=1, weekly_nano_usd=2, monthly_nano_usd=3))
         found = await registry.get(org.org_id, record.digest)
         assert found.key.spend == record.spend
-        (listed,) = (await registry.list(org.org_id, 0, include_disabled=True)).keys
+        (listed,) = (await registry.list(org.org_id, 0, KeyFilter(include_disabled=True))).keys
         assert listed.spend == record.spend
 
     async def test_what_a_key_may_do_is_kept_and_changed_field_by_field(
@@ -149,7 +150,7 @@ class TestKeyRegistry:
         self, registry: KeyRegistry, accounts: MemoryAccounts, org: records_pb2.OrgRecord
     ) -> None:
         _, record = accounts.add_key(org.org_id)
-        await registry.delete(org.org_id, record.digest)
+        await registry.delete(org.org_id, record.digest, Actor())
         with pytest.raises(NotFoundError):
             await registry.get(org.org_id, record.digest)
 
@@ -162,7 +163,7 @@ class TestKeyRegistry:
         with pytest.raises(NotFoundError):
             await registry.update(KeyChange(org.org_id, foreign.digest, name="mine"))
         with pytest.raises(NotFoundError):
-            await registry.delete(org.org_id, foreign.digest)
+            await registry.delete(org.org_id, foreign.digest, Actor())
 
     async def test_credit(self, registry: KeyRegistry, accounts: MemoryAccounts, org: records_pb2.OrgRecord) -> None:
         accounts.credit[org.org_id] = (9 * USD, 2 * USD)
@@ -178,6 +179,6 @@ class TestKeyRegistry:
         with pytest.raises(DependencyError):
             await registry.create(NewKey(org.org_id, "x", None, None, ""))
         with pytest.raises(DependencyError):
-            await registry.list(org.org_id, 0, include_disabled=True)
+            await registry.list(org.org_id, 0, KeyFilter(include_disabled=True))
         with pytest.raises(DependencyError):
             await registry.credits(org.org_id)

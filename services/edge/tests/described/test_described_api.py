@@ -186,8 +186,18 @@ async def test_no_request_meets_what_the_document_does_not_describe(edge: EdgeSt
     trial = Trial(
         await _document(edge),
         edge.url,
-        {"inferenceKey": edge.key, "managementKey": edge.management_key},
-        {"author": ["acme"], "slug": ["one", "one:free", "two"], "hash": [spare.digest]},
+        {
+            "inferenceKey": edge.key,
+            "managementKey": edge.management_key,
+            "session": edge.around.sessions.open(edge.org.org_id),
+        },
+        {
+            "author": ["acme"],
+            "slug": ["one", "one:free", "two"],
+            "hash": [spare.digest],
+            "id": ["default"],
+            "interval": ["daily", "weekly", "monthly", "lifetime"],
+        },
     )
     await asyncio.to_thread(trial.run, CASES)
     tally = trial.tally

@@ -291,6 +291,8 @@ class Installation:
                 "ACCOUNTS_TARGET": self.ports.address("accounts"),
                 "METERING_TARGET": self.ports.address("metering"),
                 "KEYS_PEPPER": self.secrets.pepper,
+                # There is no TLS on this machine.
+                "SESSIONS_SECURE": "false",
                 "STATE_DIR": str(self.state.edge),
             },
         }

@@ -10,11 +10,13 @@ import grpc
 
 from contracts.errors import ErrorReason
 from contracts.rate_limits import rate_limits_to_proto
+from edge.adapters.control_plane import actor_metadata
 from edge.adapters.convert import key_from_proto, org_from_proto
 from edge.adapters.grpc_status import error_from_status
+from edge.domain.actor import Actor
 from edge.domain.errors import DependencyError, EdgeError, NotFoundError, RefusedError
 from edge.domain.principal import Key, Org
-from edge.ports import KeyChange, KeyFields, NewKey
+from edge.ports import KeyChange, KeyFields, KeyFilter, NewKey
 from turnpike.accounts.v1 import (
     key_service_pb2,
     key_service_pb2_grpc,
@@ -75,6 +77,7 @@ class GrpcKeyRegistry:
             limit_nano_usd=new.limit_nano,
             idempotency_key=new.idempotency_key,
             creator_user_id=new.creator_user_id,
+            workspace_id=new.workspace_id,
             limit_reset=records_pb2.SpendInterval.ValueType(new.fields.limit_reset or 0),
             include_byok_in_limit=new.fields.include_byok_in_limit or False,
             logs_content=new.fields.logs_content or False,
@@ -85,11 +88,19 @@ class GrpcKeyRegistry:
         )
         if new.expires_at is not None:
             request.expires_at.FromDatetime(new.expires_at)
-        return await answered(self._keys.CreateKey(request, timeout=self._timeout_s))
+        return await answered(
+            self._keys.CreateKey(request, timeout=self._timeout_s, metadata=actor_metadata(new.actor))
+        )
 
-    async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
+    async def list(self, org_id: str, offset: int, wanted: KeyFilter) -> key_service_pb2.ListKeysResponse:
         """List keys, newest first, 100 at most."""
-        request = key_service_pb2.ListKeysRequest(org_id=org_id, offset=offset, include_disabled=include_disabled)
+        request = key_service_pb2.ListKeysRequest(
+            org_id=org_id,
+            offset=offset,
+            include_disabled=wanted.include_disabled,
+            workspace_id=wanted.workspace_id,
+            creator_user_id=wanted.creator_user_id,
+        )
         return await answered(self._keys.ListKeys(request, timeout=self._timeout_s))
 
     async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:
@@ -110,12 +121,14 @@ class GrpcKeyRegistry:
             logs_content=change.fields.logs_content,
         )
         _set_fields(request, change.fields)
-        return await answered(self._keys.UpdateKey(request, timeout=self._timeout_s))
+        return await answered(
+            self._keys.UpdateKey(request, timeout=self._timeout_s, metadata=actor_metadata(change.actor))
+        )
 
-    async def delete(self, org_id: str, digest: str) -> None:
+    async def delete(self, org_id: str, digest: str, actor: Actor) -> None:
         """Delete a key."""
         request = key_service_pb2.DeleteKeyRequest(org_id=org_id, digest=digest)
-        await answered(self._keys.DeleteKey(request, timeout=self._timeout_s))
+        await answered(self._keys.DeleteKey(request, timeout=self._timeout_s, metadata=actor_metadata(actor)))
 
     async def credits(self, org_id: str) -> org_service_pb2.GetCreditsResponse:
         """Return what an organisation bought and used."""

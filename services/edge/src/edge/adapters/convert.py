@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from ipaddress import ip_network
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,9 +11,11 @@ from contracts.ids import KeyId, OrgId
 from contracts.money import NanoUsd
 from contracts.rate_limits import rate_limits_from_proto, rate_limits_to_proto
 from contracts.spend import SpendInterval, spend_from_proto, spend_to_proto
+from edge.domain.budgets import WorkspaceBudget
 from edge.domain.principal import Key, KeyAccess, KeyKind, Org
 from turnpike.accounts.v1 import records_pb2
 
+_EPOCH = date(1970, 1, 1)
 _KINDS = {
     records_pb2.KEY_KIND_INFERENCE: KeyKind.INFERENCE,
     records_pb2.KEY_KIND_MANAGEMENT: KeyKind.MANAGEMENT,
@@ -104,6 +107,16 @@ def org_from_proto(record: records_pb2.OrgRecord) -> Org:
         revision=record.revision,
         byok_revision=record.byok_revision,
         byok_spend=spend_from_proto(record.byok_spend),
+        budgets=tuple(
+            WorkspaceBudget(
+                workspace_id=budget.workspace_id,
+                interval=SpendInterval(budget.interval),
+                limit=NanoUsd(budget.limit_nano_usd),
+                spent=NanoUsd(budget.spent_nano_usd),
+                day=_EPOCH + timedelta(days=budget.day),
+            )
+            for budget in record.workspace_budgets
+        ),
     )
 
 
@@ -116,6 +129,16 @@ def org_to_proto(org: Org) -> records_pb2.OrgRecord:
         revision=org.revision,
         byok_revision=org.byok_revision,
         byok_spend=spend_to_proto(org.byok_spend),
+        workspace_budgets=[
+            records_pb2.WorkspaceBudget(
+                workspace_id=budget.workspace_id,
+                interval=records_pb2.SpendInterval.ValueType(budget.interval),
+                limit_nano_usd=budget.limit,
+                spent_nano_usd=budget.spent,
+                day=(budget.day - _EPOCH).days,
+            )
+            for budget in org.budgets
+        ],
     )
     if org.settled_until_ms:
         record.settled_until.FromMilliseconds(org.settled_until_ms)

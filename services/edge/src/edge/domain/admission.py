@@ -79,11 +79,13 @@ class Admission:
             now_ms: Unix milliseconds.
 
         Raises:
+            BudgetError: the key's workspace has spent a budget.
             KeyLimitError: the key has spent its limit.
             NegativeBalanceError: the organisation owes.
             InsufficientCreditError: the hold does not fit into the balance, or into the key's limit.
         """
         key, org = principal.key, principal.org
+        principal.check_budgets(now_ms)
         payer = self._payers.get(org.org_id)
         if payer is None:
             payer = _Payer()

@@ -11,6 +11,9 @@ EdgeError
 │   ├── AddressNotAllowedError
 │   ├── BudgetExceededError
 │   ├── ContentBlockedError
+│   ├── WrongRoleError
+│   ├── BudgetError
+│   ├── CrossSiteError
 │   └── FrozenOrgError
 ├── CreditError                   who calls is known, and cannot pay
 │   ├── InsufficientCreditError
@@ -102,6 +105,21 @@ class ContentBlockedError(ForbiddenError):
     def __init__(self, patterns: tuple[str, ...]) -> None:
         super().__init__("Request blocked by a guardrail: it contains " + ", ".join(patterns))
         self.patterns = patterns
+
+
+class WrongRoleError(ForbiddenError):
+    """The member's role does not allow it."""
+
+    def __init__(self) -> None:
+        super().__init__("Your role in this organization does not allow this operation")
+
+
+class BudgetError(ForbiddenError):
+    """A budget of the key's workspace is spent."""
+
+
+class CrossSiteError(ForbiddenError):
+    """A request that another site may have made with the cookie of somebody who is signed in here."""
 
 
 class FrozenOrgError(ForbiddenError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from contracts.ids import KeyId, OrgId
 from contracts.money import NanoUsd
 from contracts.rate_limits import RateLimit
 from contracts.spend import Spend, SpendInterval
+from edge.domain.budgets import WorkspaceBudget, check_budgets
 from edge.domain.errors import (
     AddressNotAllowedError,
     DisabledKeyError,
@@ -23,6 +24,31 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MS_PER_DAY = 86_400_000
+
+
+class Role(IntEnum):
+    """What a member may do in an organisation; the numbers are those of the wire, and a lower one may do more."""
+
+    OWNER = 1
+    ADMIN = 2
+    BILLING = 3
+    DEVELOPER = 4
+    VIEWER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person who is signed in.
+
+    Attributes:
+        role: in the organisation that the session is in; None while it is in none.
+        token_digest: names the session; never leaves the services.
+    """
+
+    user_id: str
+    email: str
+    role: Role | None
+    token_digest: str
 
 
 class KeyKind(StrEnum):
@@ -141,6 +167,7 @@ class Org:
         revision: grows with every change; a lower one is late.
         byok_revision: counts the changes to its own provider keys; 0 when it has never had one.
         byok_spend: what it spent with them in a month, at list price.
+        budgets: of its workspaces.
     """
 
     org_id: OrgId
@@ -150,6 +177,7 @@ class Org:
     revision: int
     byok_revision: int = 0
     byok_spend: Spend = field(default=Spend())
+    budgets: tuple[WorkspaceBudget, ...] = ()
 
     def check_active(self) -> None:
         """Check that the organisation may spend.
@@ -163,10 +191,30 @@ class Org:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller."""
+    """An authenticated caller.
+
+    A person who is signed in acts as a key of management that their role narrows: `key` then stands for the session, and
+    has its id.
+    """
 
     key: Key
     org: Org
+    member: Member | None = None
+
+    @property
+    def sees_keys_of(self) -> str:
+        """The member whose keys the caller may see; empty for everybody's. A developer sees their own."""
+        if self.member is None or self.member.role is not Role.DEVELOPER:
+            return ""
+        return self.member.user_id
+
+    def check_budgets(self, now_ms: int) -> None:
+        """Check that the key's workspace may spend.
+
+        Raises:
+            BudgetError: it may not.
+        """
+        check_budgets(self.org.budgets, self.key.workspace, day_of(now_ms))
 
     def check_kind(self, kind: KeyKind) -> None:
         """Check that the caller's key is of a kind.

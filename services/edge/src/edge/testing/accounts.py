@@ -14,9 +14,10 @@ from contracts.ids import KeyId, OrgId
 from contracts.money import NanoUsd
 from contracts.rate_limits import rate_limits_from_proto, rate_limits_to_proto
 from contracts.spend import SpendInterval, spend_from_proto
+from edge.domain.actor import Actor
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
 from edge.domain.principal import Key, KeyAccess, KeyKind, Org
-from edge.ports import KeyChange, KeyFields, NewKey
+from edge.ports import KeyChange, KeyFields, KeyFilter, NewKey
 from turnpike.accounts.v1 import key_service_pb2, org_service_pb2, records_pb2
 
 PEPPER = b"a pepper for tests, 32 characters long"
@@ -151,6 +152,10 @@ class MemoryAccounts:
         """Make an inference key."""
         self._check()
         self._check_name(new.name)
+        # There is no workspace but the default one here.
+        if new.workspace_id not in ("", new.org_id):
+            message = "workspace_id names no workspace of the organisation"
+            raise RefusedError(ErrorReason.INVALID_REQUEST, message, {"param": "workspace_id"})
         if new.idempotency_key:
             if (new.org_id, new.idempotency_key) in self._used:
                 raise RefusedError(ErrorReason.ALREADY_EXISTS, "a key was made under this idempotency key")
@@ -159,14 +164,21 @@ class MemoryAccounts:
         if new.expires_at is not None:
             key.expires_at.FromDatetime(new.expires_at)
         key.creator_user_id = new.creator_user_id
+        key.workspace_id = new.workspace_id or new.org_id
         _set_fields(key, new.fields)
         return key_service_pb2.CreateKeyResponse(key=key, secret=secret)
 
-    async def list(self, org_id: str, offset: int, include_disabled: bool) -> key_service_pb2.ListKeysResponse:
+    async def list(self, org_id: str, offset: int, wanted: KeyFilter) -> key_service_pb2.ListKeysResponse:
         """List keys, newest first, 100 at most."""
         self._check()
         own = [key for key in reversed(self.keys.values()) if key.org_id == org_id]
-        seen = [key for key in own if include_disabled or not key.disabled]
+        seen = [
+            key
+            for key in own
+            if (wanted.include_disabled or not key.disabled)
+            and wanted.workspace_id in ("", key.workspace_id or org_id)
+            and wanted.creator_user_id in ("", key.creator_user_id)
+        ]
         return key_service_pb2.ListKeysResponse(keys=seen[offset : offset + _PAGE], total_count=len(seen))
 
     async def get(self, org_id: str, digest: str) -> key_service_pb2.GetKeyResponse:
@@ -190,7 +202,7 @@ class MemoryAccounts:
         key.revision += 1
         return key_service_pb2.UpdateKeyResponse(key=key)
 
-    async def delete(self, org_id: str, digest: str) -> None:
+    async def delete(self, org_id: str, digest: str, actor: Actor) -> None:
         """Delete a key."""
         self._own(org_id, digest)
         del self.keys[digest]

@@ -9,7 +9,7 @@ import grpc
 
 from edge.domain.errors import DependencyError, NotFoundError
 from edge.testing.accounts import CREATED_S
-from edge.testing.servicers import Context, aborting
+from edge.testing.refusals import Context, aborting
 from turnpike.accounts.v1 import byok_service_pb2 as messages
 from turnpike.accounts.v1 import byok_service_pb2_grpc as stubs
 

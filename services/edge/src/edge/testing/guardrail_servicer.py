@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from edge.testing.guardrails import MemoryGuardrails
-from edge.testing.servicers import Context, aborting
+from edge.testing.refusals import Context, aborting
 from turnpike.accounts.v1 import guardrail_service_pb2 as messages
 from turnpike.accounts.v1 import guardrail_service_pb2_grpc as stubs
 

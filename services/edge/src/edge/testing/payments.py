@@ -9,7 +9,7 @@ import grpc
 from contracts.errors import ErrorReason
 from edge.domain.errors import DependencyError, RefusedError
 from edge.payment_ports import CreditSales, NewPurchase
-from edge.testing.servicers import Context, aborting
+from edge.testing.refusals import Context, aborting
 from turnpike.accounts.v1 import payment_service_pb2 as messages
 from turnpike.accounts.v1 import payment_service_pb2_grpc as stubs
 

@@ -10,7 +10,7 @@ import grpc
 
 from edge.domain.errors import DependencyError, NotFoundError
 from edge.ports import NewPreset
-from edge.testing.servicers import aborting
+from edge.testing.refusals import aborting
 from turnpike.accounts.v1 import preset_service_pb2 as messages
 from turnpike.accounts.v1 import preset_service_pb2_grpc
 

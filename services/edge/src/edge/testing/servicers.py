@@ -3,49 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import Any
 
 import grpc
 
-from contracts.errors import DOMAIN, TREATMENTS, ErrorReason
 from contracts.rate_limits import rate_limits_from_proto
 from contracts.spend import SpendInterval
-from edge.domain.errors import BrokenAnswerError, DependencyError, NotFoundError, RefusedError
-from edge.ports import GenerationRecords, KeyChange, KeyFields, NewKey
+from edge.domain.actor import Actor
+from edge.ports import GenerationRecords, KeyChange, KeyFields, KeyFilter, NewKey
 from edge.testing.accounts import MemoryAccounts
+from edge.testing.organizations import AuditServicer, MemberServicer, MemoryOrganizations
+from edge.testing.refusals import aborting
 from edge.testing.router import ScriptedRouter
-from servicekit.grpc_errors import abort
-from turnpike.accounts.v1 import key_service_pb2, key_service_pb2_grpc, org_service_pb2, org_service_pb2_grpc
+from edge.testing.sessions import SessionServicer
+from edge.testing.workspaces import WorkspaceServicer
+from turnpike.accounts.v1 import (
+    audit_service_pb2_grpc,
+    key_service_pb2,
+    key_service_pb2_grpc,
+    member_service_pb2_grpc,
+    org_service_pb2,
+    org_service_pb2_grpc,
+    session_service_pb2_grpc,
+    workspace_service_pb2_grpc,
+)
 from turnpike.metering.v1 import metering_service_pb2, metering_service_pb2_grpc
 from turnpike.router.v1 import invocation_pb2, router_service_pb2, router_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-@asynccontextmanager
-async def aborting(context: Context) -> AsyncIterator[None]:
-    """Turn errors of the doubles into statuses, as the services do."""
-    try:
-        yield
-    except NotFoundError as error:
-        await _refuse(context, RefusedError(ErrorReason.NOT_FOUND, str(error)))
-    except RefusedError as error:
-        await _refuse(context, error)
-    except DependencyError as error:
-        await _refuse(context, RefusedError(ErrorReason.DEPENDENCY_UNAVAILABLE, str(error)))
-    except BrokenAnswerError as error:
-        # A server that dies says nothing about why.
-        await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
-
-
-async def _refuse(context: Context, error: RefusedError) -> None:
-    metadata = dict(error.metadata)
-    if error.retry_after_s is not None:
-        metadata["retry_after_s"] = str(error.retry_after_s)
-    code = grpc.StatusCode[TREATMENTS[error.reason].grpc_code]
-    await abort(context, code, error.message, reason=error.reason.value, metadata=metadata, domain=DOMAIN)
 
 
 class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
@@ -84,6 +70,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
                 request.logs_content,
             ),
             request.creator_user_id,
+            request.workspace_id,
         )
         async with aborting(context):
             return await self._accounts.create(new)
@@ -93,7 +80,11 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
     ) -> key_service_pb2.ListKeysResponse:
         """List keys."""
         async with aborting(context):
-            return await self._accounts.list(request.org_id, request.offset, request.include_disabled)
+            return await self._accounts.list(
+                request.org_id,
+                request.offset,
+                KeyFilter(request.include_disabled, request.workspace_id, request.creator_user_id),
+            )
 
     async def GetKey(  # noqa: N802 - named by the wire
         self, request: key_service_pb2.GetKeyRequest, context: Context
@@ -131,7 +122,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
     ) -> key_service_pb2.DeleteKeyResponse:
         """Delete a key."""
         async with aborting(context):
-            await self._accounts.delete(request.org_id, request.digest)
+            await self._accounts.delete(request.org_id, request.digest, Actor())
             return key_service_pb2.DeleteKeyResponse()
 
 
@@ -198,6 +189,16 @@ def register_accounts(server: grpc.aio.Server, accounts: MemoryAccounts) -> Sequ
     key_service_pb2_grpc.add_KeyServiceServicer_to_server(KeyServicer(accounts), server)
     org_service_pb2_grpc.add_OrgServiceServicer_to_server(OrgServicer(accounts), server)  # type: ignore[abstract]  # the edge asks nothing else
     return []
+
+
+def register_organizations(
+    server: grpc.aio.Server, organizations: MemoryOrganizations, sessions: SessionServicer
+) -> None:
+    """Serve members, workspaces, sessions and the audit log."""
+    member_service_pb2_grpc.add_MemberServiceServicer_to_server(MemberServicer(organizations), server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(), server)
+    workspace_service_pb2_grpc.add_WorkspaceServiceServicer_to_server(WorkspaceServicer(organizations), server)
+    session_service_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
 
 
 def register_records(server: grpc.aio.Server, records: GenerationRecords) -> Sequence[str]:

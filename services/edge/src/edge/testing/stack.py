@@ -37,10 +37,12 @@ from edge.testing.contents import MemoryContents, register_contents
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.guardrail_servicer import register_guardrails
 from edge.testing.guardrails import MemoryGuardrails
+from edge.testing.organizations import MemoryOrganizations
 from edge.testing.payments import MemoryCreditSales, register_payments
 from edge.testing.presets import MemoryPresets, register_presets
 from edge.testing.router import ScriptedRouter
-from edge.testing.servicers import register_accounts, register_records, register_router
+from edge.testing.servicers import register_accounts, register_organizations, register_records, register_router
+from edge.testing.sessions import SessionServicer
 from servicekit.durations import parse_duration
 from servicekit.grpc_server import GrpcServer
 from servicekit.settings import GrpcServerSettings, KafkaSettings
@@ -68,9 +70,14 @@ class Neighbours:
     byok: MemoryByok = field(default_factory=MemoryByok)
     contents: MemoryContents = field(default_factory=MemoryContents)
     presets: MemoryPresets = field(default_factory=MemoryPresets)
+    sessions: SessionServicer = field(init=False)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
     sales: MemoryCreditSales = field(default_factory=MemoryCreditSales)
     targets: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Everybody is of one accounts."""
+        self.sessions = SessionServicer(MemoryOrganizations(self.accounts))
 
 
 @asynccontextmanager
@@ -93,6 +100,7 @@ def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str
     register_byok(server, around.byok)
     register_payments(server, around.sales)
     register_contents(server, around.contents)
+    register_organizations(server, around.sessions.organizations, around.sessions)
     return register_accounts(server, around.accounts)
 
 

@@ -20,7 +20,7 @@ from edge.api.http.operations import Operation
 from edge.api.http.routes import Access, Route
 from edge.domain.errors import NotFoundError, RefusedError
 from edge.insight_ports import Analytics
-from edge.ports import KeyRegistry
+from edge.ports import KeyFilter, KeyRegistry
 from servicekit.clock import Clock
 from turnpike.metering.v1 import analytics_service_pb2 as messages
 
@@ -129,7 +129,7 @@ class AnalyticsQueries:
     async def _names(self, org_id: str) -> Mapping[str, str]:
         names: dict[str, str] = {}
         for page in range(_MAX_PAGES):
-            listed = await self._registry.list(org_id, len(names), include_disabled=True)
+            listed = await self._registry.list(org_id, len(names), KeyFilter(include_disabled=True))
             names.update((key.key_id, key.name) for key in listed.keys)
             if not listed.keys or len(names) >= listed.total_count or page == _MAX_PAGES - 1:
                 break

@@ -15,12 +15,13 @@ from edge.api.http.client_address import ClientAddresses
 from edge.api.http.cross_origin import CrossOrigin, preflight_headers
 from edge.api.http.errors import HttpError, Problem, problem_of
 from edge.api.http.exchange import Exchange
-from edge.api.http.routes import Access, Match, RouteTable
+from edge.api.http.routes import Access, Match, RouteTable, check_permission, is_for_sessions
 from edge.authentication import Authenticator
 from edge.domain.address_limits import AddressLimits
 from edge.domain.errors import CredentialError, DependencyError, ForbiddenError, RateLimitError
-from edge.domain.principal import KeyKind, Principal
+from edge.domain.principal import Principal
 from edge.generations import unix_ms
+from edge.session_tokens import SessionTokens
 from servicekit.clock import Clock
 from servicekit.logs import bind_request, get_logger
 from servicekit.metrics import STREAM_SECONDS, GaugeSpec, HistogramSpec
@@ -53,6 +54,7 @@ class Gateway:
         header_limit: int,
         addresses: ClientAddresses,
         limits: AddressLimits,
+        sessions: SessionTokens,
         cross_origin: CrossOrigin,
     ) -> None:
         """Make a gateway.
@@ -67,6 +69,7 @@ class Gateway:
             header_limit: bytes of all headers together.
             addresses: finds where requests come from.
             limits: how much may come from one address.
+            sessions: finds who is signed in.
             cross_origin: what pages of other origins may do.
         """
         self._routes = routes
@@ -77,6 +80,7 @@ class Gateway:
         self._header_limit = header_limit
         self._addresses = addresses
         self._limits = limits
+        self._sessions = sessions
         self._cross_origin = cross_origin
         self._active = 0
         self._duration = _DURATION.create(meter)
@@ -171,6 +175,7 @@ class Gateway:
             return self._refuse(exchange, error)
 
     async def _admit(self, exchange: Exchange, access: Access) -> None:
+        exchange.address = self._addresses.of(exchange.request)
         if access is Access.ANYBODY:
             return
         credential = _credential(exchange.request.headers)
@@ -178,19 +183,25 @@ class Gateway:
             await self._recognize(exchange, credential)
             return
         now_ms = unix_ms(self._clock.now())
-        exchange.address = self._addresses.of(exchange.request)
         self._limits.count(exchange.address, now_ms)
-        principal = exchange.principal = await self._authenticated(exchange, credential, now_ms)
-        if access is Access.INFERENCE_KEY:
-            principal.check_kind(KeyKind.INFERENCE)
-        elif access is Access.MANAGEMENT_KEY:
-            principal.check_kind(KeyKind.MANAGEMENT)
+        signed_in = await self._signed_in(exchange, credential, now_ms) if is_for_sessions(access) else None
+        principal = signed_in or await self._authenticated(exchange, credential, now_ms)
+        exchange.principal = principal
+        check_permission(access, principal)
+
+    async def _signed_in(self, exchange: Exchange, credential: str | None, now_ms: int) -> Principal | None:
+        """Establish who is signed in; None when the request has no session."""
+        request = exchange.request
+        try:
+            return await self._sessions.principal(credential, request.headers, request.method)
+        except CredentialError:
+            self._limits.count_failure(exchange.address, now_ms)
+            raise
 
     async def _recognize(self, exchange: Exchange, credential: str | None) -> None:
         """Establish the caller if that is possible. What is for everybody is also for those whose key is good for nothing."""
         if credential is None:
             return
-        exchange.address = self._addresses.of(exchange.request)
         try:
             exchange.principal = await self._authenticated(exchange, credential, unix_ms(self._clock.now()))
         except (CredentialError, ForbiddenError, DependencyError, RateLimitError):

@@ -46,6 +46,7 @@ Tag = Literal[
     "Rerank",
     "Responses",
     "STT",
+    "Sessions",
     "TTS",
     "Workspaces",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from aiohttp import web
 from edge.api.http.errors import ErrorBody, HttpError, openrouter_error
 from edge.api.http.exchange import Exchange
 from edge.api.http.operations import Operation
+from edge.domain.errors import WrongKeyKindError, WrongRoleError
+from edge.domain.principal import KeyKind, Principal, Role
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -28,7 +31,67 @@ class Access(Enum):
     ANYBODY_OR_KEY = "anybody, and with a key one sees more"
     ANY_KEY = "any key"
     INFERENCE_KEY = "inference key"
-    MANAGEMENT_KEY = "management key"
+    MANAGEMENT_KEY = "management key, or an administrator"
+    OWN_KEYS = "management key, an administrator, or a developer for keys of their own"
+    MONEY = "management key, an administrator, or whoever looks after the money"
+    ORGANIZATION = "management key, or any member"
+    AUTHORIZE = "inference key, an administrator, or a developer"
+    SESSION = "anybody who is signed in"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Who may: holders of keys of these kinds, and signed-in members with these roles; None is also who is in no organisation."""
+
+    keys: frozenset[KeyKind] = frozenset()
+    roles: frozenset[Role | None] = frozenset()
+
+
+_KEYS: Final = frozenset(KeyKind)
+_MANAGEMENT: Final = frozenset({KeyKind.MANAGEMENT})
+_INFERENCE: Final = frozenset({KeyKind.INFERENCE})
+_ADMINISTRATORS: Final = frozenset[Role | None]({Role.OWNER, Role.ADMIN})
+
+# What is not said here is allowed to nobody, and a route with an access that is not here does not start (S10).
+PERMISSIONS: Final[Mapping[Access, Permission | None]] = MappingProxyType(
+    {
+        Access.ANYBODY: None,
+        Access.ANYBODY_OR_KEY: None,
+        Access.ANY_KEY: Permission(_KEYS),
+        Access.INFERENCE_KEY: Permission(_INFERENCE),
+        Access.MANAGEMENT_KEY: Permission(_MANAGEMENT, _ADMINISTRATORS),
+        Access.OWN_KEYS: Permission(_MANAGEMENT, _ADMINISTRATORS | {Role.DEVELOPER}),
+        Access.MONEY: Permission(_MANAGEMENT, _ADMINISTRATORS | {Role.BILLING}),
+        Access.ORGANIZATION: Permission(_MANAGEMENT, frozenset(Role)),
+        Access.AUTHORIZE: Permission(_INFERENCE, _ADMINISTRATORS | {Role.DEVELOPER}),
+        Access.SESSION: Permission(roles=frozenset([*Role, None])),
+    }
+)
+
+
+def is_for_sessions(access: Access) -> bool:
+    """Whether somebody who is signed in may do it with some role."""
+    permission = PERMISSIONS[access]
+    return permission is not None and bool(permission.roles)
+
+
+def check_permission(access: Access, principal: Principal) -> None:
+    """Check that a caller may use a route.
+
+    Raises:
+        WrongKeyKindError: the key is of another kind.
+        WrongRoleError: the member has another role.
+    """
+    permission = PERMISSIONS[access]
+    if permission is None:
+        return
+    if principal.member is not None:
+        if principal.member.role not in permission.roles:
+            raise WrongRoleError
+    elif principal.key.kind not in permission.keys:
+        if not permission.keys:
+            raise WrongKeyKindError("API keys cannot perform this operation: sign in")
+        principal.check_kind(next(iter(permission.keys)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +133,13 @@ class RouteTable:
         """Make a table.
 
         Raises:
-            ValueError: two routes are the same.
+            ValueError: two routes are the same, or one does not say who may use it.
         """
         self._fixed: dict[str, dict[str, Match]] = {}
         self._variable: dict[int, list[tuple[tuple[str, ...], dict[str, Match]]]] = {}
         for route in routes:
+            if route.access not in PERMISSIONS:
+                raise ValueError(f"{route.method} {route.path} does not say who may use it")
             for prefix in route.prefixes:
                 self._add(prefix + route.path, route)
 

@@ -43,7 +43,7 @@ class Credits:
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""
         return (
-            Route("GET", "/credits", Access.MANAGEMENT_KEY, self.get, _GET),
+            Route("GET", "/credits", Access.MONEY, self.get, _GET),
             Route("POST", "/credits/coinbase", Access.ANYBODY, self.coinbase, _COINBASE),
         )
 

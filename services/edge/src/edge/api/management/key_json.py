@@ -32,7 +32,7 @@ def key_json(key: records_pb2.KeyRecord, now: datetime) -> dict[str, Any]:
         "disabled": key.disabled,
         "created_at": timestamp_json(key.created_at),
         "updated_at": timestamp_json(key.updated_at) if key.HasField("updated_at") else None,
-        "workspace_id": key.org_id,
+        "workspace_id": key.workspace_id or key.org_id,
         **_shared(key, now),
         "last_used_at": timestamp_json(key.last_used_at) if key.HasField("last_used_at") else None,
         "allowed_models": list(key.allowed_models) or None,
@@ -51,7 +51,7 @@ def own_key_json(key: records_pb2.KeyRecord, now: datetime) -> dict[str, Any]:
         "is_management_key": is_management,
         "is_provisioning_key": is_management,
         "organization_id": key.org_id,
-        "workspace_id": key.org_id,
+        "workspace_id": key.workspace_id or key.org_id,
         # Clients written against older versions read it; nothing is limited by it.
         "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."},
         "rate_limits": rate_limits_json(rate_limits_from_proto(key.rate_limits)),

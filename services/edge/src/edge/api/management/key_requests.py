@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
 from contracts.spend import SpendInterval
 from edge.api.management.key_bodies import KeyChangeBody, NewKeyBody
 from edge.api.management.members import JsonMembers, read_body
+from edge.domain.actor import Actor
 from edge.ports import KeyChange, KeyFields, NewKey
 
 INTERVALS: Final[Mapping[str, SpendInterval]] = {
@@ -21,20 +23,19 @@ _RATE_INTERVALS: Final = {"minute": RateInterval.MINUTE, "day": RateInterval.DAY
 _RATE_LIMIT_MEMBERS: Final = frozenset({"quantity", "interval", "amount", "model"})
 
 
-def new_key(data: bytes, org_id: str, idempotency_key: str) -> NewKey:
+def new_key(data: bytes, org_id: str, idempotency_key: str, actor: Actor) -> NewKey:
     """Read a request for a new key.
 
     Args:
         data: the body.
-        org_id: who pays; the only workspace that may be named.
+        org_id: who pays.
         idempotency_key: makes the call repeatable; empty means not.
+        actor: in whose name; a member makes keys in their own.
 
     Raises:
         InvalidInputError: not JSON, or a member is missing, wrong or unknown.
     """
     members = read_body(data, NewKeyBody)
-    if members.text("workspace_id") not in (None, org_id):
-        raise members.wrong("workspace_id", "there is no such workspace")
     return NewKey(
         org_id=org_id,
         name=members.required_text("name"),
@@ -42,11 +43,13 @@ def new_key(data: bytes, org_id: str, idempotency_key: str) -> NewKey:
         expires_at=members.instant("expires_at"),
         idempotency_key=idempotency_key,
         fields=_fields(members),
-        creator_user_id=members.text("creator_user_id") or "",
+        creator_user_id=actor.id if actor.is_user else members.text("creator_user_id") or "",
+        workspace_id=_workspace_id(members),
+        actor=actor,
     )
 
 
-def key_change(data: bytes, org_id: str, digest: str) -> KeyChange:
+def key_change(data: bytes, org_id: str, digest: str, actor: Actor) -> KeyChange:
     """Read a request to change a key: a member that is absent stays as it is, null removes a limit or a restriction.
 
     Raises:
@@ -61,7 +64,19 @@ def key_change(data: bytes, org_id: str, digest: str) -> KeyChange:
         limit_nano=members.dollars("limit"),
         clear_limit=members.is_null("limit"),
         fields=_fields(members),
+        actor=actor,
     )
+
+
+def _workspace_id(members: JsonMembers) -> str:
+    """The workspace that is named; empty for the default one."""
+    text = members.text("workspace_id")
+    if text is None:
+        return ""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise members.wrong("workspace_id", "there is no such workspace") from None
 
 
 def _fields(members: JsonMembers) -> KeyFields:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
+from uuid import UUID
 
 import msgspec
 from aiohttp import web
@@ -17,9 +18,11 @@ from edge.api.http.routes import Access, Route
 from edge.api.management import key_operations as operations
 from edge.api.management.key_json import key_json, own_key_json
 from edge.api.management.key_requests import key_change, new_key
+from edge.domain.actor import Actor, actor_of
 from edge.domain.errors import InvalidInputError, NotFoundError
-from edge.ports import KeyRegistry
+from edge.ports import KeyFilter, KeyRegistry
 from servicekit.clock import Clock
+from turnpike.accounts.v1 import key_service_pb2
 
 _encode = msgspec.json.Encoder().encode
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -48,11 +51,11 @@ class Keys:
             Route("GET", "/key", Access.ANY_KEY, self.own, operations.OWN),
             # An older name of the same, which clients still use.
             Route("GET", "/auth/key", Access.ANY_KEY, self.own, operations.OWN_OLDER),
-            Route("GET", "/keys", Access.MANAGEMENT_KEY, self.list, operations.LIST),
-            Route("POST", "/keys", Access.MANAGEMENT_KEY, self.create, operations.CREATE),
-            Route("GET", "/keys/{hash}", Access.MANAGEMENT_KEY, self.get, operations.GET),
-            Route("PATCH", "/keys/{hash}", Access.MANAGEMENT_KEY, self.update, operations.UPDATE),
-            Route("DELETE", "/keys/{hash}", Access.MANAGEMENT_KEY, self.delete, operations.DELETE),
+            Route("GET", "/keys", Access.OWN_KEYS, self.list, operations.LIST),
+            Route("POST", "/keys", Access.OWN_KEYS, self.create, operations.CREATE),
+            Route("GET", "/keys/{hash}", Access.OWN_KEYS, self.get, operations.GET),
+            Route("PATCH", "/keys/{hash}", Access.OWN_KEYS, self.update, operations.UPDATE),
+            Route("DELETE", "/keys/{hash}", Access.OWN_KEYS, self.delete, operations.DELETE),
         )
 
     async def own(self, exchange: Exchange) -> web.StreamResponse:
@@ -65,10 +68,12 @@ class Keys:
         """List keys, newest first, 100 at most from `offset` on."""
         request, org_id = exchange.request, _org_id(exchange)
         offset = number_parameter(request, "offset", lowest=0, highest=_MAX_OFFSET) or 0
-        include_disabled = flag_parameter(request, "include_disabled") or False
-        if text_parameter(request, "workspace_id") not in (None, org_id):
-            raise InvalidInputError("workspace_id: there is no such workspace", "workspace_id")
-        listed = await self._registry.list(org_id, offset, include_disabled)
+        wanted = KeyFilter(
+            include_disabled=flag_parameter(request, "include_disabled") or False,
+            workspace_id=_workspace(request),
+            creator_user_id=exchange.principal.sees_keys_of,
+        )
+        listed = await self._registry.list(org_id, offset, wanted)
         now = self._clock.now()
         rows = [key_json(key, now) for key in listed.keys]
         return exchange.json(_encode({"data": rows, "total_count": listed.total_count}))
@@ -79,26 +84,59 @@ class Keys:
         if len(idempotency_key) > _MAX_IDEMPOTENCY_KEY:
             raise InvalidInputError(f"Idempotency-Key: longer than {_MAX_IDEMPOTENCY_KEY} characters")
         data = await self._bodies.read(exchange.request)
-        created = await self._registry.create(new_key(data, _org_id(exchange), idempotency_key))
+        created = await self._registry.create(new_key(data, _org_id(exchange), idempotency_key, _actor(exchange)))
         row = key_json(created.key, self._clock.now())
         return exchange.json(_encode({"data": row, "key": created.secret}), HTTPStatus.CREATED)
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Describe a key."""
-        found = await self._registry.get(_org_id(exchange), _digest(exchange))
+        found = await self._seen(exchange)
         return exchange.json(_encode({"data": key_json(found.key, self._clock.now())}))
+
+    async def _seen(self, exchange: Exchange) -> key_service_pb2.GetKeyResponse:
+        """Return the key that the path names.
+
+        Raises:
+            NotFoundError: the organisation has no such key, or the caller sees only keys of their own.
+        """
+        found = await self._registry.get(_org_id(exchange), _digest(exchange))
+        if exchange.principal.sees_keys_of not in ("", found.key.creator_user_id):
+            raise NotFoundError("Key not found")
+        return found
 
     async def update(self, exchange: Exchange) -> web.StreamResponse:
         """Change a key."""
         org_id, digest = _org_id(exchange), _digest(exchange)
         data = await self._bodies.read(exchange.request)
-        updated = await self._registry.update(key_change(data, org_id, digest))
+        await self._seen(exchange)
+        updated = await self._registry.update(key_change(data, org_id, digest, _actor(exchange)))
         return exchange.json(_encode({"data": key_json(updated.key, self._clock.now())}))
 
     async def delete(self, exchange: Exchange) -> web.StreamResponse:
         """Delete a key."""
-        await self._registry.delete(_org_id(exchange), _digest(exchange))
+        await self._seen(exchange)
+        await self._registry.delete(_org_id(exchange), _digest(exchange), _actor(exchange))
         return exchange.json(_encode({"deleted": True}))
+
+
+def _actor(exchange: Exchange) -> Actor:
+    address = "" if exchange.address is None else str(exchange.address)
+    return actor_of(exchange.caller, address, exchange.request_id)
+
+
+def _workspace(request: web.BaseRequest) -> str:
+    """The workspace that the query names; empty for all.
+
+    Raises:
+        InvalidInputError: none can have that name.
+    """
+    text = text_parameter(request, "workspace_id")
+    if text is None:
+        return ""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise InvalidInputError("workspace_id: there is no such workspace", "workspace_id") from None
 
 
 def _org_id(exchange: Exchange) -> str:

@@ -128,6 +128,34 @@ class JsonMembers:
             raise self.wrong(name, f"expected one of {', '.join(choices)}")
         return choices[value]
 
+    def optional_text(self, name: str, *, most: int) -> str:
+        """Return a string that may be blank."""
+        value = self._document.get(name)
+        if not isinstance(value, str):
+            raise self.wrong(name, "expected a string")
+        if len(value) > most:
+            raise self.wrong(name, f"expected at most {most} characters")
+        return value
+
+    def number(self, name: str) -> Decimal | None:
+        """Return a number."""
+        value = self._document.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise self.wrong(name, "expected number")
+        return Decimal(value)
+
+    def wholes(self, name: str) -> list[int] | None:
+        """Return whole numbers; the list may be empty."""
+        values = self._list(name)
+        if values is None:
+            return None
+        for index, value in enumerate(values):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise self.wrong(f"{name}[{index}]", "expected a whole number")
+        return list(values)
+
     def texts(self, name: str, *, may_be_empty: bool = False) -> tuple[str, ...] | None:
         """Return strings, none of them empty. Where null is what restricts nothing, the list must not be empty."""
         values = self._list(name)

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any, Final
 
 from edge.api.http.operations import JSON, Operation
-from edge.api.http.routes import PREFIXES, Access, Route
+from edge.api.http.routes import PERMISSIONS, PREFIXES, Access, Route
 from edge.api.openapi.schemas import Schemas, members
 from edge.api.openapi.statuses import error_statuses, reads_a_body
+from edge.domain.principal import KeyKind
 
 OPENAPI: Final = "3.1.0"
 _NAME: Final = re.compile(r"\{([^}]+)\}")
 _INFERENCE: Final = {"inferenceKey": list[str]()}
 _MANAGEMENT: Final = {"managementKey": list[str]()}
+_SESSION: Final = {"session": list[str]()}
 _SCHEMES: Final = {
     "inferenceKey": {"type": "http", "scheme": "bearer", "description": "A key for inference, `tp_live_...`."},
     "managementKey": {"type": "http", "scheme": "bearer", "description": "A management key, `tp_mgmt_...`."},
+    "session": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Somebody who is signed in and whose role allows it: `tp_sess_...`, or the cookie of a browser.",
+    },
 }
 _DESCRIPTION: Final = (
     "Turnpike speaks OpenRouter's API, and OpenAI's and Anthropic's where these differ. Every path below `/api/v1` is also "
     "served below `/v1`. HEAD is answered where GET is."
-)
-# Any one of the requirements will do. An empty one among others makes them optional.
-_SECURITY_OF: Final[Mapping[Access, list[dict[str, list[str]]]]] = MappingProxyType(
-    {
-        Access.ANYBODY: [],
-        Access.ANYBODY_OR_KEY: [{}, _INFERENCE, _MANAGEMENT],
-        Access.ANY_KEY: [_INFERENCE, _MANAGEMENT],
-        Access.INFERENCE_KEY: [_INFERENCE],
-        Access.MANAGEMENT_KEY: [_MANAGEMENT],
-    }
 )
 _UNNAMED_STATUSES: Final = {524: "Timeout at the provider", 529: "Provider overloaded"}
 _BYTES: Final = {"type": "string", "format": "binary"}
@@ -87,7 +83,7 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
     document: dict[str, Any] = {"operationId": operation.id, "tags": [operation.tag], "summary": operation.summary}
     if operation.description:
         document["description"] = operation.description
-    document["security"] = _SECURITY_OF[route.access]
+    document["security"] = _security(route.access)
     parameters = list(_parameters(route))
     if parameters:
         document["parameters"] = parameters
@@ -99,6 +95,16 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
         }
     document["responses"] = _responses(route, schemas)
     return document
+
+
+def _security(access: Access) -> list[dict[str, list[str]]]:
+    """Any one of the requirements will do. An empty one among others makes them optional."""
+    permission = PERMISSIONS[access]
+    if permission is None:
+        return [] if access is Access.ANYBODY else [{}, _INFERENCE, _MANAGEMENT]
+    found = [_INFERENCE] if KeyKind.INFERENCE in permission.keys else []
+    found += [_MANAGEMENT] if KeyKind.MANAGEMENT in permission.keys else []
+    return found + ([_SESSION] if permission.roles else [])
 
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:

@@ -95,7 +95,7 @@ def _contents(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _keys(security: Iterable[Mapping[str, Any]]) -> str:
-    names = {"inferenceKey": "inference", "managementKey": "management"}
+    names = {"inferenceKey": "inference", "managementKey": "management", "session": "signed in"}
     found = [" and ".join(names.get(name, name) for name in each) or "none" for each in security]
     return escape(" or ".join(found) or "none")
 

@@ -1,0 +1,113 @@
+"""Sessions of people: how their tokens come with a request, and whom they stand for.
+
+A program sends the token as a bearer; a browser has it in a cookie that its pages cannot read. A cookie goes along with
+requests that other sites make, so what changes something must then carry a second token, which only our own pages know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+from contracts import api_keys
+from edge.control_plane import SessionLookup
+from edge.domain.errors import CrossSiteError, InvalidKeyError, NotFoundError
+from edge.domain.principal import Principal
+
+PREFIX: Final = "tp_sess_"
+CSRF_HEADER: Final = "X-CSRF-Token"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_MAX_TOKEN: Final = 100
+
+
+class SessionTokens:
+    """Finds the session of a request."""
+
+    def __init__(self, lookup: SessionLookup, pepper: bytes, *, secure: bool) -> None:
+        """Make it.
+
+        Args:
+            lookup: has the sessions.
+            pepper: secret of the installation that digests are made with.
+            secure: whether cookies are for HTTPS only, as they are outside one's own machine.
+        """
+        self._lookup = lookup
+        self._pepper = pepper
+        self._secure = secure
+        # With this prefix a browser takes the cookie from this host only, over HTTPS, for all paths.
+        self.cookie = "__Host-turnpike_session" if secure else "turnpike_session"
+
+    async def principal(self, credential: str | None, headers: Mapping[str, str], method: str) -> Principal | None:
+        """Establish who is signed in; None when the request has no session.
+
+        Args:
+            credential: of the header for it; a cookie is not looked at when there is one.
+            headers: of the request.
+            method: of the request.
+
+        Raises:
+            InvalidKeyError: there is no such session, or it is over.
+            CrossSiteError: a cookie, and no proof that our own page sent the request.
+            DependencyError: nobody could say.
+        """
+        if credential is not None:
+            token = credential.partition(" ")[2].strip()
+            return await self._resolved(token) if token.startswith(PREFIX) else None
+        token = self.cookie_in(headers)
+        if not token:
+            return None
+        if method not in _SAFE:
+            proof = headers.get(CSRF_HEADER, "")
+            if not hmac.compare_digest(proof.encode(), csrf_token(token).encode()):
+                raise CrossSiteError(f"The header {CSRF_HEADER} is missing or wrong")
+        return await self._resolved(token)
+
+    def digest(self, token: str) -> str:
+        """What a token is known by."""
+        return api_keys.digest(token, self._pepper)
+
+    def cookie_in(self, headers: Mapping[str, str]) -> str:
+        """The token in the cookies of a request; empty for none."""
+        return cookie_value(headers, self.cookie)
+
+    def set_cookie(self, token: str, max_age_s: int) -> str:
+        """The header that gives a browser a token, or with "" takes it away."""
+        return self.cookie_header(self.cookie, token, max_age_s, "Strict")
+
+    def cookie_header(self, name: str, value: str, max_age_s: int, same_site: str) -> str:
+        """A `Set-Cookie` that pages cannot read; it ends at once for an empty value."""
+        parts = [
+            f"{name}={value}",
+            "Path=/",
+            f"Max-Age={max_age_s if value else 0}",
+            "HttpOnly",
+            f"SameSite={same_site}",
+        ]
+        return "; ".join([*parts, "Secure"] if self._secure else parts)
+
+    async def _resolved(self, token: str) -> Principal:
+        if len(token) > _MAX_TOKEN:
+            raise InvalidKeyError
+        try:
+            return await self._lookup.resolve_session(self.digest(token))
+        except NotFoundError:
+            raise InvalidKeyError from None
+
+
+def csrf_token(token: str) -> str:
+    """What our own pages prove themselves with: made from the session's token, from which nobody can get back to it."""
+    return hmac.new(token.encode(), b"turnpike csrf", hashlib.sha256).hexdigest()
+
+
+def cookie_value(headers: Mapping[str, str], name: str) -> str:
+    """A cookie of a request; empty for none."""
+    cookies: SimpleCookie = SimpleCookie()
+    try:
+        cookies.load(headers.get("Cookie", ""))
+    except CookieError:
+        return ""
+    found = cookies.get(name)
+    return "" if found is None else found.value

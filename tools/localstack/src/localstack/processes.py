@@ -13,7 +13,7 @@ from localstack import postgres, probes
 from localstack.child import ChildSpec
 from localstack.ports import LOOPBACK, free_ports
 from localstack.postgres import PostgresCluster
-from localstack.secret_files import InstallationSecrets, model_key_file, webhook_secret_file
+from localstack.secret_files import InstallationSecrets, kek_file, model_key_file, webhook_secret_file
 from localstack.state import StateDir
 
 MODEL_SERVERS = ("model-a", "model-b")
@@ -271,12 +271,15 @@ class Installation:
                 "PAYMENTS_API_BASE": f"http://{self.ports.address('payments')}",
                 "PAYMENTS_WEBHOOK_SECRET": self.secrets.webhook_secret,
                 "CONTENTS_KEY": self.secrets.contents_key,
+                "BYOK_KEKS": str(kek_file(self.state.secrets)),
             },
             "metering": {"CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}"},
             "router": {
                 "CATALOG_PATHS": catalog,
                 "PROVIDERS_SECRETS": keys,
                 "SPOOL_DIR": str(self.state.spool),
+                "BYOK_ACCOUNTS": self.ports.address("accounts"),
+                "BYOK_KEKS": str(kek_file(self.state.secrets)),
             },
             "health-prober": {
                 "CATALOG_PATHS": catalog,

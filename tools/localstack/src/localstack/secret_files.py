@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def load_secrets(directory: Path, model_servers: tuple[str, ...]) -> Installatio
     Raises:
         StateDamagedError: one is unreadable, or cut short.
     """
+    _make(kek_file(directory), _new_keks)
     return InstallationSecrets(
         pepper=_secret(directory / "pepper"),
         contents_key=_secret(directory / "contents_key"),
@@ -56,18 +58,33 @@ def webhook_secret_file(directory: Path) -> Path:
     return directory / "payment_webhook_secret"
 
 
+def kek_file(directory: Path) -> Path:
+    """Where accounts and the router find what customers' own provider keys are sealed under."""
+    return directory / "keks.yaml"
+
+
 def model_key_file(directory: Path, server: str) -> Path:
     """Where a model server finds the API key that it wants."""
     return directory / f"{server}_key"
 
 
+def _new_keks() -> str:
+    key = base64.b64encode(secrets.token_bytes(_BYTES)).decode()
+    return f'current: local\nkeys:\n  local: "{key}"\n'
+
+
 def _secret(path: Path) -> str:
-    try:
-        if not path.exists():
-            write_private(path, secrets.token_urlsafe(_BYTES))
-        value = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise StateDamagedError(f"cannot read or make the secret {path}: {error}") from None
+    value = _make(path, lambda: secrets.token_urlsafe(_BYTES))
     if len(value) < _LEAST_LENGTH:
         raise StateDamagedError(f"the secret {path} is cut short; delete it to have a new one made")
     return value
+
+
+def _make(path: Path, new: Callable[[], str]) -> str:
+    """Return what a file holds; it is written first if it is not there."""
+    try:
+        if not path.exists():
+            write_private(path, new())
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise StateDamagedError(f"cannot read or make the secret {path}: {error}") from None

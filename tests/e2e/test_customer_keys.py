@@ -1,0 +1,51 @@
+"""A customer's own provider key through the whole system: stored, sealed, opened for the call, not charged for."""
+
+from __future__ import annotations
+
+import aiohttp
+import asyncpg
+
+from e2e_support.stack import Stack, wait_until_async
+
+OWN = "sk-of-the-customer-0123456789"
+BODY = {
+    "model": "sim/echo",
+    "messages": [{"role": "user", "content": "hello"}],
+    "max_tokens": 8,
+    "provider": {"only": ["sim"]},
+}
+
+
+async def test_s20_a_customers_key_is_used_and_costs_no_credit_and_is_nowhere_in_the_clear(stack: Stack) -> None:
+    management = {"Authorization": f"Bearer {stack.run['management_key']}"}
+    inference = {"Authorization": f"Bearer {stack.api_key}"}
+    async with aiohttp.ClientSession() as http:
+        new = {"provider": "sim", "key": OWN, "name": "end to end"}
+        async with http.post(f"{stack.base_url}/byok", json=new, headers=management) as answer:
+            stored = await answer.json()
+            assert answer.status == 201, stored
+        assert OWN not in str(stored)
+        seen: dict[str, object] = {}
+
+        async def used() -> bool:
+            async with http.post(f"{stack.base_url}/chat/completions", json=BODY, headers=inference) as answer:
+                document = await answer.json()
+                assert answer.status == 200, document
+            seen.update(document["usage"])
+            return bool(seen["is_byok"])
+
+        try:
+            await wait_until_async(used, "the customer's key was not used")
+        finally:
+            async with http.delete(f"{stack.base_url}/byok/{stored['data']['id']}", headers=management) as answer:
+                assert answer.status == 200, await answer.text()
+    assert seen["cost"] == 0, "within the allowance there is no fee"
+    database = await asyncpg.connect(stack.run["postgres_dsn"])
+    try:
+        await database.execute("SELECT set_config('turnpike.org_id', '*', false)")
+        rows = await database.fetch("SELECT CAST(byok_keys AS text) AS row FROM byok_keys")
+    finally:
+        await database.close()
+    assert not any(OWN in row["row"] or OWN.encode().hex() in row["row"] for row in rows)
+    logs = "".join(path.read_text(errors="replace") for path in (stack.state_dir / "logs").rglob("*"))
+    assert OWN not in logs

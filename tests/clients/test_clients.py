@@ -97,6 +97,13 @@ def test_responses_whole_and_streamed(client: str, told: Tell) -> None:
     assert facts["output_tokens"] > 0
 
 
+@pytest.mark.parametrize("client", ["openai", "npm openai"])
+def test_texts_become_vectors_of_the_real_model(client: str, told: Tell) -> None:
+    facts = told(client)["embeddings"]
+    assert facts["sizes"] == [384, 384]
+    assert facts["tokens"] > 0
+
+
 @pytest.mark.parametrize("client", ["openai", "openrouter", "npm openai", "npm @openrouter/sdk"])
 def test_models_are_listed(client: str, told: Tell) -> None:
     assert SMOLLM2 in told(client)["models"]["ids"]

@@ -83,6 +83,9 @@ for await (const chunk of running) {
   }
 }
 
+const found = await client.embeddings.create({ model: scenes.E5, input: ["a cat", "a kitten"] });
+tell("embeddings", { sizes: found.data.map((each) => each.embedding.length), tokens: found.usage.prompt_tokens });
+
 const ids = [];
 for await (const model of client.models.list()) ids.push(model.id);
 tell("models", { ids });

@@ -7,6 +7,7 @@ export const KEY = process.env.TURNPIKE_API_KEY;
 export const WRONG_KEY = "tp_live_wrong";
 
 export const SMOLLM2 = "huggingfacetb/smollm2-135m-instruct";
+export const E5 = "intfloat/multilingual-e5-small";
 export const AGENT = "sim/agent";
 export const LOREM = "sim/lorem";
 export const CUT = "sim/cut";

@@ -12,6 +12,7 @@ from scenes import (
     AGENT,
     BASE_URL,
     CUT,
+    E5,
     KEY,
     LOREM,
     NOBODY,
@@ -86,4 +87,6 @@ for number, chunk in enumerate(running):
         tell("cancel", id=chunk.id)
         break
 
+found = client.embeddings.create(model=E5, input=["a cat", "a kitten"])
+tell("embeddings", sizes=[len(each.embedding) for each in found.data], tokens=found.usage.prompt_tokens)
 tell("models", ids=[model.id for model in client.models.list()])

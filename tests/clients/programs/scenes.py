@@ -14,6 +14,7 @@ BASE_URL = f"{ROOT_URL}/api/v1"
 KEY = os.environ["TURNPIKE_API_KEY"]
 
 SMOLLM2 = "huggingfacetb/smollm2-135m-instruct"
+E5 = "intfloat/multilingual-e5-small"
 AGENT = "sim/agent"
 LOREM = "sim/lorem"
 CUT = "sim/cut"

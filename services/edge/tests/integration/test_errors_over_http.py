@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from contracts.errors import ErrorReason
@@ -40,6 +42,32 @@ async def test_s37_an_error_of_ours_says_nothing_but_that_it_happened(
         "message": "Internal Server Error",
         "metadata": {"error_type": error_type},
     }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "request_members"),
+    [
+        ("/responses", {"input": "Hi"}),
+        ("/messages", {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}),
+        ("/completions", {"prompt": "Hi"}),
+    ],
+)
+async def test_s37_an_error_of_ours_in_the_other_dialects(
+    edge: EdgeStack, path: str, request_members: dict[str, Any], stream: bool
+) -> None:
+    edge.around.router.script = refuse(RefusedError(ErrorReason.INTERNAL, "at line 7 of secret.py", {}))
+    answer = await edge.call("POST", path, {"model": "acme/one", "stream": stream, **request_members})
+    assert answer.status == 500
+    assert b"secret.py" not in answer.body
+    error = answer.document["error"]
+    assert error["message"] == "Internal Server Error"
+    if path == "/messages":
+        assert (answer.document["type"], error["type"], error["error_type"]) == ("error", "api_error", "server")
+    elif path == "/responses":
+        assert answer.document["error_type"] == "server"
+    else:
+        assert error["metadata"]["error_type"] == "server"
 
 
 async def test_what_each_attempt_ended_with_is_told_without_the_providers_words(edge: EdgeStack) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from uuid import uuid4
 
 from jsonschema import Draft202012Validator
 
@@ -110,13 +111,16 @@ async def made_at(edge: EdgeStack, path: str) -> str:
     """The path with the names of things that are there: made for it where they have to be."""
     if "{id}" in path:
         collection = path.partition("/{id}")[0]
-        body = SEEDS[f"POST {collection}"][0]
+        # Slugs of workspaces are unique.
+        body = SEEDS[f"POST {collection}"][0] | ({"slug": f"made-{uuid4().hex}"} if collection == "/workspaces" else {})
         answer = await edge.call("POST", collection, body, key=edge.management_key)
         path = path.replace("{id}", answer.document["data"]["id"])
     if "{hash}" in path:
         _, spare = edge.around.accounts.add_key(edge.org.org_id)
         await edge.publisher.publish(spare)
         path = path.replace("{hash}", spare.digest)
+    if "{user_id}" in path:
+        path = path.replace("{user_id}", edge.around.sessions.organizations.join(edge.org.org_id).user.user_id)
     return path.replace("{slug}", "kept").replace("{interval}", "daily")
 
 
@@ -139,6 +143,11 @@ async def test_two_hundred_malformed_requests_are_refused_by_the_name_of_the_mem
     document = (await edge.call("GET", "/openapi.json")).document
     random = Random(_SEED)
     made = {name: await made_at(edge, name.split()[1]) for name in SEEDS}
+    keys = {
+        "inferenceKey": edge.key,
+        "managementKey": edge.management_key,
+        "session": edge.around.sessions.open(edge.org.org_id),
+    }
     sent, faults = 0, []
     while sent < REQUESTS:
         for name, bodies in SEEDS.items():
@@ -149,13 +158,8 @@ async def test_two_hundred_malformed_requests_are_refused_by_the_name_of_the_mem
             # The text of a request that is kept as a preset need not be there.
             spared = ("messages", "input") if path.startswith("/presets/") else ()
             body, place = malformed(random.choice(bodies), valid, random, spared)
-            is_management = operation["security"] == [{"managementKey": []}]
-            answer = await edge.call(
-                method,
-                made[name],
-                body,
-                key=edge.management_key if is_management else edge.key,
-            )
+            needed = [scheme for each in operation["security"] for scheme in each]
+            answer = await edge.call(method, made[name], body, key=keys[needed[0]] if needed else "")
             sent += 1
             if not 400 <= answer.status < 500 or not in_dialect(path, answer) or not names(answer, place):
                 faults.append(

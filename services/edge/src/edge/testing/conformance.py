@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -66,6 +66,16 @@ class Conformance:
         )
         if media_type == "application/json":
             self._validate(content[media_type]["schema"], json.loads(body), where)
+        elif media_type == "text/event-stream":
+            for number, event in enumerate(_events(body)):
+                self._check_event(content[media_type]["schema"], event, f"{where} with event {number}")
+
+    def _check_event(self, schema: Mapping[str, Any], event: Mapping[str, str], where: str) -> None:
+        """Check an event, and its data, unless that is the mark at the end."""
+        self._validate(schema, event, where)
+        mark, described = schema["properties"]["data"]["anyOf"]
+        if event["data"] != mark["const"]:
+            self._validate(described["contentSchema"], json.loads(event["data"]), f"{where}, in its data")
 
     def _validate(self, schema: Mapping[str, Any], document: Any, where: str) -> None:
         name = json.dumps(schema)
@@ -74,6 +84,14 @@ class Conformance:
             validator = self._validators[name] = Draft202012Validator({**schema, "components": self._components})
         problems = [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(document)]
         assert not problems, f"{where} with a body that is not of the type of its Operation: {problems[:3]}"
+
+
+def _events(body: bytes) -> Iterator[dict[str, str]]:
+    """The events of a stream; comments are none."""
+    for block in body.decode().split("\n\n"):
+        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
+        if lines:
+            yield dict(line.split(": ", 1) for line in lines)
 
 
 def _fits(template: list[str], parts: list[str]) -> bool:

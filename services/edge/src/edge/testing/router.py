@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
@@ -210,14 +211,15 @@ class ScriptedCall:
 
 
 async def perform(request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
-    """Do an operation well: two vectors, two documents, a sound, a sentence, a picture."""
+    """Do an operation well: two vectors, every document, the last one first, a sound, a sentence, a picture."""
     answer = invocation_pb2.InvokeResponse(route=route(), outcome=completed(completion=0))
     match request.operation:
         case usage_event_pb2.OPERATION_EMBEDDINGS:
             answer.embeddings.vectors.extend([struct.pack("<2f", 0.5, -1.25), struct.pack("<2f", 0.1, 3.0)])
         case usage_event_pb2.OPERATION_RERANK:
-            answer.ranking.documents.add(index=1, relevance_score=0.75)
-            answer.ranking.documents.add(index=0, relevance_score=0.25)
+            count = len(json.loads(request.request_json)["documents"])
+            for index in reversed(range(count)):
+                answer.ranking.documents.add(index=index, relevance_score=(index + 0.5) / count)
             answer.outcome.usage.search_units = 1
         case usage_event_pb2.OPERATION_SPEECH:
             answer.speech.audio, answer.speech.media_type = b"ID3sound", "audio/mpeg"

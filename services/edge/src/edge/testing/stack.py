@@ -31,12 +31,14 @@ from edge.settings import (
     StreamSettings,
 )
 from edge.testing.accounts import PEPPER, MemoryAccounts
+from edge.testing.analytics import MemoryAnalytics, register_analytics
 from edge.testing.byok import MemoryByok, register_byok
 from edge.testing.conformance import Conformance
 from edge.testing.contents import MemoryContents, register_contents
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.guardrail_servicer import register_guardrails
 from edge.testing.guardrails import MemoryGuardrails
+from edge.testing.insight import MemoryInsight, register_insight
 from edge.testing.organizations import MemoryOrganizations
 from edge.testing.payments import MemoryCreditSales, register_payments
 from edge.testing.presets import MemoryPresets, register_presets
@@ -72,6 +74,8 @@ class Neighbours:
     presets: MemoryPresets = field(default_factory=MemoryPresets)
     sessions: SessionServicer = field(init=False)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
+    analytics: MemoryAnalytics = field(default_factory=MemoryAnalytics)
+    insight: MemoryInsight = field(default_factory=MemoryInsight)
     sales: MemoryCreditSales = field(default_factory=MemoryCreditSales)
     targets: dict[str, str] = field(default_factory=dict)
 
@@ -87,7 +91,7 @@ async def neighbours(around: Neighbours) -> AsyncIterator[Neighbours]:
     servers = {
         "router": GrpcServer(free, runtime, lambda server: register_router(server, around.router)),
         "accounts": GrpcServer(free, runtime, lambda server: _register_owner(server, around)),
-        "metering": GrpcServer(free, runtime, lambda server: register_records(server, around.records)),
+        "metering": GrpcServer(free, runtime, lambda server: _register_metering(server, around)),
     }
     async with running(*servers.values()):
         around.targets = {name: f"127.0.0.1:{server.port}" for name, server in servers.items()}
@@ -102,6 +106,12 @@ def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str
     register_contents(server, around.contents)
     register_organizations(server, around.sessions.organizations, around.sessions)
     return register_accounts(server, around.accounts)
+
+
+def _register_metering(server: grpc.aio.Server, around: Neighbours) -> Sequence[str]:
+    register_analytics(server, around.analytics)
+    register_insight(server, around.insight)
+    return register_records(server, around.records)
 
 
 class Publisher:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from edge.api.http.operations import JSON, Operation
+from edge.api.http.operations import EVENT_STREAM, JSON, Operation
 from edge.api.http.routes import PERMISSIONS, PREFIXES, Access, Route
 from edge.api.openapi.schemas import Schemas, members
 from edge.api.openapi.statuses import error_statuses, reads_a_body
@@ -32,6 +32,7 @@ _DESCRIPTION: Final = (
     "served below `/v1`. HEAD is answered where GET is."
 )
 _UNNAMED_STATUSES: Final = {524: "Timeout at the provider", 529: "Provider overloaded"}
+_DONE: Final = "[DONE]"
 _BYTES: Final = {"type": "string", "format": "binary"}
 
 
@@ -125,7 +126,10 @@ def _responses(route: Route, schemas: Schemas) -> dict[str, Any]:
     kinds = ({JSON: operation.answer} if operation.answer is not None else {}) | dict(operation.content)
     good: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if kinds:
-        good["content"] = {media_type: _media(kind, schemas) for media_type, kind in kinds.items()}
+        good["content"] = {
+            media_type: _events(kind, schemas) if media_type == EVENT_STREAM else _media(kind, schemas)
+            for media_type, kind in kinds.items()
+        }
     responses = {str(operation.status): good}
     for status in error_statuses(route):
         responses[str(status)] = {"description": _phrase(status), "content": {JSON: _media(operation.error, schemas)}}
@@ -134,6 +138,16 @@ def _responses(route: Route, schemas: Schemas) -> dict[str, Any]:
 
 def _media(kind: Any, schemas: Schemas) -> dict[str, Any]:
     return {"schema": dict(_BYTES) if kind is None else schemas.of(kind)}
+
+
+def _events(kind: Any, schemas: Schemas) -> dict[str, Any]:
+    """A stream is described by its events, as OpenAPI 3.2 and OpenRouter do: the type is that of an event's data."""
+    data = {"contentMediaType": JSON, "contentSchema": schemas.of(kind)}
+    properties = {
+        "event": {"type": "string"},
+        "data": {"type": "string", "anyOf": [{"const": _DONE, "description": "The end of the stream."}, data]},
+    }
+    return {"schema": {"type": "object", "required": ["data"], "properties": properties}}
 
 
 def _phrase(status: int) -> str:

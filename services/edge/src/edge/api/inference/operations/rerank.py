@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -49,7 +50,11 @@ class RerankSkin:
         return OperationRequest(decode_operation(await self._bodies.read(exchange.request), RerankBody))
 
     def render(self, exchange: Exchange, request: OperationRequest, performed: Performed) -> web.Response:
-        """Write the answer."""
+        """Write the answer.
+
+        Raises:
+            BrokenAnswerError: it is not one to this request.
+        """
         answer, body = performed.answer, request.body
         if not isinstance(body, RerankBody):
             raise BrokenAnswerError("The answer is of another kind than the request.")
@@ -62,7 +67,7 @@ class RerankSkin:
                 {
                     "index": each.index,
                     "relevance_score": each.relevance_score,
-                    "document": _document(body.documents[each.index]),
+                    "document": _document(body.documents, each.index),
                 }
                 for each in answer.ranking.documents
             ],
@@ -75,7 +80,10 @@ class RerankSkin:
         return exchange.json(_encode(document))
 
 
-def _document(sent: str | RichDocument) -> dict[str, Any]:
+def _document(documents: Sequence[str | RichDocument], index: int) -> dict[str, Any]:
+    if not 0 <= index < len(documents):
+        raise BrokenAnswerError("The answer ranks a document that was not sent.")
+    sent = documents[index]
     if isinstance(sent, str):
         return {"text": sent}
     return {name: value for name, value in (("text", sent.text), ("image", sent.image)) if value is not None}

@@ -65,6 +65,21 @@ async def test_a_ranking_brings_its_documents_along(open_edge: OpenEdge) -> None
     assert document["provider"] == "Acme"
 
 
+@pytest.mark.parametrize("index", [2, -1])
+async def test_a_ranking_of_a_document_that_was_not_sent_is_a_broken_answer(open_edge: OpenEdge, index: int) -> None:
+    stack = await open_edge()
+
+    async def astray(request: invocation_pb2.InvokeRequest) -> invocation_pb2.InvokeResponse:
+        answer = await perform(request)
+        answer.ranking.documents[0].index = index
+        return answer
+
+    stack.around.router.operation_script = astray
+    refused = await ask(stack, "/rerank")
+    assert refused.status == 502
+    assert "was not sent" in refused.error["message"]
+
+
 async def test_speech_is_the_sound_itself(open_edge: OpenEdge) -> None:
     answer = await ask(await open_edge(), "/audio/speech")
     assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, "audio/mpeg", b"ID3sound")

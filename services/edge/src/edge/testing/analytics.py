@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -122,9 +122,10 @@ class AnalyticsServicer(stubs.AnalyticsServiceServicer):
                 yield messages.ExportUsageResponse(chunk=chunk)
 
 
-def register_analytics(server: grpc.aio.Server, store: Analytics) -> None:
+def register_analytics(server: grpc.aio.Server, store: Analytics) -> Sequence[str]:
     """Serve usage."""
     stubs.add_AnalyticsServiceServicer_to_server(AnalyticsServicer(store), server)
+    return []
 
 
 def _value(metric: analytics.Metric) -> messages.AnalyticsValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
@@ -140,9 +141,10 @@ class InsightServicer(stubs.InsightServiceServicer):
             return await self._insight.provider_days(request)
 
 
-def register_insight(server: grpc.aio.Server, insight: Insight) -> None:
+def register_insight(server: grpc.aio.Server, insight: Insight) -> Sequence[str]:
     """Serve everybody's traffic."""
     stubs.add_InsightServiceServicer_to_server(InsightServicer(insight), server)
+    return []
 
 
 def _first_day(traffic: messages.TrafficFilter) -> str:

@@ -225,9 +225,15 @@ async def test_s09_a_provider_key_of_another_organisation_does_not_exist(
         stub.GetByokKey(messages.GetByokKeyRequest(**named)),
         stub.DeleteByokKey(messages.DeleteByokKeyRequest(**named)),
         stub.UpdateByokKey(messages.UpdateByokKeyRequest(org_id=org_id, byok_key_id=foreign.byok_key_id)),
-        stub.ListByokKeys(messages.ListByokKeysRequest(org_id=org_id, workspace_id=other)),
     ]
     assert {await refusal(call) for call in calls} == {("NOT_FOUND", "")}
+    elsewhere: list[Awaitable[object]] = [
+        stub.ListByokKeys(messages.ListByokKeysRequest(org_id=org_id, workspace_id=other)),
+        stub.CreateByokKey(
+            messages.CreateByokKeyRequest(org_id=org_id, workspace_id=other, provider="openai", key=CANARY)
+        ),
+    ]
+    assert {await refusal(call) for call in elsewhere} == {("INVALID_REQUEST", "workspace_id")}
     assert len((await resolve(stub, other)).keys) == 1
 
 

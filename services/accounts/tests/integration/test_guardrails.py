@@ -233,7 +233,6 @@ async def test_s09_a_guardrail_and_a_key_of_another_organisation_do_not_exist(
         stub.ListAssignments(messages.ListAssignmentsRequest(**named, kind=messages.ASSIGNMENT_KIND_MEMBER)),
         stub.GetGuardrail(messages.GetGuardrailRequest(org_id=org_id, guardrail_id=default_guardrail_id(other))),
         stub.GetGuardrail(messages.GetGuardrailRequest(org_id=org_id, guardrail_id="no id")),
-        stub.ListGuardrails(messages.ListGuardrailsRequest(org_id=org_id, workspace_id=other)),
         stub.AssignGuardrail(
             messages.AssignGuardrailRequest(
                 org_id=org_id, guardrail_id=own.guardrail_id, key_digests=[foreign_key], user_ids=["user-1"]
@@ -241,6 +240,11 @@ async def test_s09_a_guardrail_and_a_key_of_another_organisation_do_not_exist(
         ),
     ]
     assert {await refusal(call) for call in calls} == {("NOT_FOUND", "")}
+    elsewhere: list[Awaitable[object]] = [
+        stub.ListGuardrails(messages.ListGuardrailsRequest(org_id=org_id, workspace_id=other)),
+        stub.CreateGuardrail(messages.CreateGuardrailRequest(org_id=org_id, workspace_id=other, name="x")),
+    ]
+    assert {await refusal(call) for call in elsewhere} == {("INVALID_REQUEST", "workspace_id")}
     listed = await stub.ListAssignments(
         messages.ListAssignmentsRequest(org_id=org_id, kind=messages.ASSIGNMENT_KIND_MEMBER)
     )

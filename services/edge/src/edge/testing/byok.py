@@ -9,6 +9,7 @@ import grpc
 
 from edge.domain.errors import DependencyError, NotFoundError
 from edge.testing.accounts import CREATED_S
+from edge.testing.guardrails import check_workspace
 from edge.testing.refusals import Context, aborting
 from turnpike.accounts.v1 import byok_service_pb2 as messages
 from turnpike.accounts.v1 import byok_service_pb2_grpc as stubs
@@ -32,6 +33,7 @@ class MemoryByok:
     def store(self, request: messages.CreateByokKeyRequest) -> messages.ByokKey:
         """Store a provider key."""
         self._check()
+        check_workspace(request.org_id, request.workspace_id)
         key = messages.ByokKey(
             byok_key_id=str(UUID(int=self._random.getrandbits(128), version=4)),
             org_id=request.org_id,
@@ -67,6 +69,7 @@ class MemoryByok:
     def page(self, request: messages.ListByokKeysRequest) -> messages.ListByokKeysResponse:
         """List provider keys."""
         self._check()
+        check_workspace(request.org_id, request.workspace_id)
         own = [
             key for key in self.keys.values() if key.org_id == request.org_id and request.provider in ("", key.provider)
         ]

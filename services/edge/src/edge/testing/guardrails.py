@@ -9,6 +9,7 @@ from contracts.errors import ErrorReason
 from contracts.guardrails import default_guardrail_id
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
 from edge.testing.accounts import CREATED_S
+from edge.testing.organizations import wrong
 from turnpike.accounts.v1 import guardrail_pb2, guardrail_service_pb2
 
 
@@ -50,8 +51,7 @@ class MemoryGuardrails:
     ) -> guardrail_service_pb2.CreateGuardrailResponse:
         """Make a guardrail."""
         self._check()
-        if request.workspace_id not in ("", request.org_id):
-            raise NotFoundError("no such workspace")
+        check_workspace(request.org_id, request.workspace_id)
         made = self.add(request.org_id, request.policy, name=request.name)
         made.description = request.description
         return guardrail_service_pb2.CreateGuardrailResponse(guardrail=made)
@@ -61,6 +61,7 @@ class MemoryGuardrails:
     ) -> guardrail_service_pb2.ListGuardrailsResponse:
         """List guardrails, newest first."""
         self._check()
+        check_workspace(request.org_id, request.workspace_id)
         own = [each for each in reversed(self.guardrails.values()) if each.org_id == request.org_id]
         page = own[request.offset : request.offset + request.limit]
         return guardrail_service_pb2.ListGuardrailsResponse(guardrails=page, total_count=len(own))
@@ -148,3 +149,9 @@ class MemoryGuardrails:
 
     def _uuid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
+
+
+def check_workspace(org_id: str, workspace_id: str) -> None:
+    """Refuse a workspace other than the default one: there is no other here."""
+    if workspace_id not in ("", org_id):
+        raise wrong("workspace_id", "names no workspace of the organisation")

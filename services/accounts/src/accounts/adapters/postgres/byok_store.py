@@ -113,7 +113,7 @@ class PostgresByokStore:
 
         Raises:
             NotFoundError: there is no such organisation.
-            InvalidFieldError: the organisation has too many, or names an API key that is not its own.
+            InvalidFieldError: the organisation has too many, or names an API key or a workspace that is not its own.
         """
         try:
             async with self._database.transaction(key.org_id) as connection:

@@ -44,6 +44,7 @@ class PostgresGuardrailStore:
 
         Raises:
             NotFoundError: there is no such organisation.
+            InvalidFieldError: the organisation has no such workspace.
             AlreadyExistsError: somebody made the default of the workspace first.
         """
         try:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from accounts.domain.errors import NotFoundError
+from accounts.domain.errors import InvalidFieldError
 
 _OWN = text(
     """
@@ -24,13 +24,13 @@ async def check_workspace(connection: AsyncConnection, org_id: UUID, workspace_i
     """Check that there is such a workspace; the default one, which has the id of its organisation, always is.
 
     Raises:
-        NotFoundError: there is none.
+        InvalidFieldError: there is none. A request names it among others, so it is told which of its members is wrong.
     """
     if workspace_id == org_id:
         return
     values = {"org_id": org_id, "workspace_id": workspace_id}
     if not (await connection.execute(_OWN, values)).scalar_one():
-        raise NotFoundError("no such workspace")
+        raise InvalidFieldError("workspace_id", "names no workspace of the organisation")
 
 
 async def workspaces_of(connection: AsyncConnection, org_id: UUID) -> list[UUID]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 import socket
 import subprocess
 import tempfile
@@ -70,34 +71,63 @@ def postgres_server() -> Iterator[tuple[int, str]]:
                 pytest.fail(f"PostgreSQL does not answer: {log.read_text()}")
             yield port, password
         finally:
-            process.send_signal(postgres.STOP_SIGNAL)
+            # At once: nobody will read these databases again, and an orderly stop writes hundreds of them down.
+            process.send_signal(signal.SIGQUIT)
             process.wait(60)
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres_server: tuple[int, str]) -> str:
+    """A database with the schema and nothing in it. Copying it takes a tenth of the time of all migrations."""
+
+    async def prepare() -> str:
+        name = await _create_database(postgres_server)
+        database = _open(_address(postgres_server, name))
+        await database.start()
+        await database.stop(timedelta(seconds=5))
+        return name
+
+    return asyncio.run(prepare())
+
+
 @pytest_asyncio.fixture
-async def dsn(postgres_server: tuple[int, str]) -> str:
-    """The address of a database that nobody used before."""
-    address = postgres.dsn(*postgres_server)
+async def dsn(postgres_server: tuple[int, str], migrated: str) -> str:
+    """The address of a database that nobody used before, with the schema in it."""
+    return _address(postgres_server, await _create_database(postgres_server, migrated))
+
+
+@pytest_asyncio.fixture
+async def empty_dsn(postgres_server: tuple[int, str]) -> str:
+    """The address of a database without anything in it."""
+    return _address(postgres_server, await _create_database(postgres_server))
+
+
+async def _create_database(server: tuple[int, str], template: str = "template1") -> str:
     name = f"test_{secrets.token_hex(8)}"
-    connection = await asyncpg.connect(address)
-    await connection.execute(f"CREATE DATABASE {name}")
+    connection = await asyncpg.connect(postgres.dsn(*server))
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     await connection.close()
-    return address.rsplit("/", 1)[0] + f"/{name}"
+    return name
+
+
+def _address(server: tuple[int, str], name: str) -> str:
+    return postgres.dsn(*server).rsplit("/", 1)[0] + f"/{name}"
+
+
+def _open(dsn: str, *, may_migrate: bool = True) -> Database:
+    return Database(
+        serving_dsn(dsn),
+        SystemClock(),
+        pool=4,
+        connect_timeout=timedelta(seconds=3),
+        statement_timeout=timedelta(seconds=10),
+        owner_dsn=dsn if may_migrate else None,
+    )
 
 
 @pytest.fixture
 def open_database() -> OpenDatabase:
-    def make(dsn: str, *, may_migrate: bool = True) -> Database:
-        return Database(
-            serving_dsn(dsn),
-            SystemClock(),
-            pool=4,
-            connect_timeout=timedelta(seconds=3),
-            statement_timeout=timedelta(seconds=10),
-            owner_dsn=dsn if may_migrate else None,
-        )
-
-    return make
+    return _open
 
 
 @pytest_asyncio.fixture

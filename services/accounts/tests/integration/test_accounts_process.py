@@ -271,10 +271,10 @@ def test_settings_are_checked_with_all_problems_together() -> None:
         assert f"ACCOUNTS_{name}" in text
 
 
-async def test_migrations_run_alone_as_a_command(dsn: str) -> None:
-    variables = environment(dsn, "127.0.0.1:1", PEPPER, ACCOUNTS_POSTGRES_MIGRATE="false")
+async def test_migrations_run_alone_as_a_command(empty_dsn: str) -> None:
+    variables = environment(empty_dsn, "127.0.0.1:1", PEPPER, ACCOUNTS_POSTGRES_MIGRATE="false")
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "accounts.migrate", env=variables)
     assert await asyncio.wait_for(process.wait(), 40) == 0
-    sql = await asyncpg.connect(dsn)
+    sql = await asyncpg.connect(empty_dsn)
     assert await sql.fetchval("SELECT count(*) FROM orgs") == 0
     await sql.close()

@@ -82,13 +82,13 @@ async def shape(sql: asyncpg.Connection) -> list[tuple[str, str, str]]:
 
 
 async def test_migrations_make_an_empty_database_usable_and_change_nothing_again(
-    dsn: str, open_database: Callable[..., Database]
+    empty_dsn: str, open_database: Callable[..., Database]
 ) -> None:
-    sql = await asyncpg.connect(dsn)
+    sql = await asyncpg.connect(empty_dsn)
     shapes: list[list[tuple[str, str, str]]] = []
     try:
         for _ in range(2):
-            database = open_database(dsn)
+            database = open_database(empty_dsn)
             assert not is_ready(database)
             await database.start()
             assert is_ready(database)
@@ -152,16 +152,16 @@ async def post_as_0001(sql: asyncpg.Connection, event: UsageEvent) -> None:
 
 
 async def test_events_that_were_settled_before_copies_were_known_have_none_and_can_be_corrected(
-    dsn: str, open_database: Callable[..., Database], usage_event: UsageEvents, telemetry: RecordingTelemetry
+    empty_dsn: str, open_database: Callable[..., Database], usage_event: UsageEvents, telemetry: RecordingTelemetry
 ) -> None:
     estimate = usage_event(uuid4(), uuid4(), rank=USAGE_RANK_EDGE_ESTIMATE)
     final = usage_event(
         estimate.org_id, estimate.key_id, generation_id=estimate.generation_id, copies=[("local-b", 3), ("local-a", 0)]
     )
-    database = open_database(dsn)
-    sql = await asyncpg.connect(dsn)
+    database = open_database(empty_dsn)
+    sql = await asyncpg.connect(empty_dsn)
     try:
-        engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"))
+        engine = create_async_engine(empty_dsn.replace("postgresql://", "postgresql+asyncpg://"))
         async with engine.begin() as connection:
             await connection.run_sync(upgrade_to_0001)
         await engine.dispose()
@@ -182,8 +182,10 @@ async def test_events_that_were_settled_before_copies_were_known_have_none_and_c
         await database.stop(GRACE)
 
 
-async def test_instances_that_start_together_migrate_once(dsn: str, open_database: Callable[..., Database]) -> None:
-    databases = [open_database(dsn) for _ in range(4)]
+async def test_instances_that_start_together_migrate_once(
+    empty_dsn: str, open_database: Callable[..., Database]
+) -> None:
+    databases = [open_database(empty_dsn) for _ in range(4)]
     async with asyncio.TaskGroup() as group:
         for database in databases:
             group.create_task(database.start())
@@ -193,10 +195,10 @@ async def test_instances_that_start_together_migrate_once(dsn: str, open_databas
 
 
 async def test_an_instance_that_may_not_migrate_waits_for_one_that_may(
-    dsn: str, open_database: Callable[..., Database]
+    empty_dsn: str, open_database: Callable[..., Database]
 ) -> None:
-    waiting, migrating = open_database(dsn, may_migrate=False), open_database(dsn)
-    sql = await asyncpg.connect(dsn)
+    waiting, migrating = open_database(empty_dsn, may_migrate=False), open_database(empty_dsn)
+    sql = await asyncpg.connect(empty_dsn)
     async with asyncio.TaskGroup() as group:
         group.create_task(waiting.start())
         await asyncio.sleep(0.5)

@@ -111,7 +111,8 @@ class Identity:
             revision=1,
             settings=checked_settings(settings),
             spend=Spend(now.date()),
-            workspace_id=checked_id("workspace_id", workspace_id) if workspace_id else None,
+            # The default workspace has the id of its organisation.
+            workspace_id=checked_id("workspace_id", workspace_id) if workspace_id else checked_id("org_id", org_id),
         )
         await self._keys.add(key, idempotency_key or None, actor)
         return key, secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
 from ipaddress import ip_network
 from random import Random
 from uuid import UUID
@@ -15,6 +16,7 @@ from contracts.money import NanoUsd
 from contracts.rate_limits import rate_limits_from_proto, rate_limits_to_proto
 from contracts.spend import SpendInterval, spend_from_proto
 from edge.domain.actor import Actor
+from edge.domain.budgets import WorkspaceBudget
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
 from edge.domain.principal import Key, KeyAccess, KeyKind, Org
 from edge.ports import KeyChange, KeyFields, KeyFilter, NewKey
@@ -68,6 +70,16 @@ def known_org(record: records_pb2.OrgRecord) -> Org:
         revision=record.revision,
         byok_revision=record.byok_revision,
         byok_spend=spend_from_proto(record.byok_spend),
+        budgets=tuple(
+            WorkspaceBudget(
+                workspace_id=budget.workspace_id,
+                interval=SpendInterval(budget.interval),
+                limit=NanoUsd(budget.limit_nano_usd),
+                spent=NanoUsd(budget.spent_nano_usd),
+                day=date(1970, 1, 1) + timedelta(days=budget.day),
+            )
+            for budget in record.workspace_budgets
+        ),
     )
 
 

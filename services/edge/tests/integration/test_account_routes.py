@@ -265,6 +265,7 @@ async def test_keys_are_listed_newest_first_with_what_they_spent(edge: EdgeStack
         ({"name": "x", "ip_ranges": {}}, "ip_ranges"),
         ({"name": "x", "rate_limits": [{"interval": "day", "amount": 1}]}, "rate_limits[0].quantity"),
         ({"name": "x", "rate_limits": [{"quantity": "requests", "amount": 1}]}, "rate_limits[0].interval"),
+        ({"name": "x", "rate_limits": [{"quantity": "concurrency", "amount": 2**63}]}, "rate_limits[0].amount"),
         (
             {"name": "x", "rate_limits": [{"quantity": "tokens", "interval": "day", "amount": 0}]},
             "rate_limits[0].amount",

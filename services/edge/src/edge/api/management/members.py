@@ -86,6 +86,8 @@ class JsonMembers:
             return None
         if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != int(value):
             raise self.wrong(name, "expected a whole number")
+        if abs(value) > _MAX_AMOUNT:
+            raise self.wrong(name, "too large")
         return int(value)
 
     def dollars(self, name: str) -> NanoUsd | None:

@@ -86,9 +86,10 @@ class JsonMembers:
             return None
         if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != int(value):
             raise self.wrong(name, "expected a whole number")
-        if abs(value) > _MAX_AMOUNT:
+        number = int(value)
+        if abs(number) > _MAX_AMOUNT:
             raise self.wrong(name, "too large")
-        return int(value)
+        return number
 
     def dollars(self, name: str) -> NanoUsd | None:
         """Return an amount of dollars that is not negative."""

@@ -231,8 +231,9 @@ async def test_query_that_breaks_a_rule_is_refused_by_name(filled: Filled, chang
 
 
 async def test_metering_that_is_away_is_503_everywhere(tmp_path: Path, broker: BrokerProcess) -> None:
-    # What stands for metering here knows records of generations only.
-    async with edge_stack(tmp_path / "edge", broker.bootstrap, Neighbours()) as edge:
+    around = Neighbours()
+    around.analytics.down = around.insight.down = True
+    async with edge_stack(tmp_path / "edge", broker.bootstrap, around) as edge:
         for path in (
             "/activity", "/activity/export", "/datasets/rankings-daily", "/datasets/model-rankings",
             "/datasets/app-rankings", "/datasets/market-share", "/datasets/session-cost", "/datasets/cost-effectiveness",

@@ -227,7 +227,7 @@ def test_the_local_messages_endpoint_waits_for_the_model_that_it_belongs_to() ->
 
 
 def test_the_shipped_catalogue_goes_together_with_the_local_one() -> None:
-    addresses = dict.fromkeys(("SMOLLM2_A_URL", "SMOLLM2_B_URL", "SIM_URL"), "http://127.0.0.1:9/v1")
+    addresses = dict.fromkeys(("SMOLLM2_A_URL", "SMOLLM2_B_URL", "SIM_URL", "EMBEDDER_URL"), "http://127.0.0.1:9/v1")
     addresses["SMOLLM2_A_ORIGIN"] = "http://127.0.0.1:9"
     files = [(str(path), path.read_text()) for path in (ROOT / "catalog").rglob("*.yaml")]
     files += [

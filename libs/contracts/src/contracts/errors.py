@@ -34,6 +34,7 @@ class ErrorReason(StrEnum):
     TIMEOUT = "TIMEOUT"
     DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
     OVERLOADED = "OVERLOADED"
+    FENCED = "FENCED"
     INTERNAL = "INTERNAL"
 
 
@@ -65,5 +66,7 @@ TREATMENTS: dict[ErrorReason, ErrorTreatment] = {
     ErrorReason.TIMEOUT: ErrorTreatment("DEADLINE_EXCEEDED", 504, "timeout"),
     ErrorReason.DEPENDENCY_UNAVAILABLE: ErrorTreatment("UNAVAILABLE", 503, "provider_overloaded"),
     ErrorReason.OVERLOADED: ErrorTreatment("UNAVAILABLE", 503, "provider_overloaded"),
+    # A younger process has taken the place of the one that asks, which is on its way out.
+    ErrorReason.FENCED: ErrorTreatment("FAILED_PRECONDITION", 503, "provider_overloaded"),
     ErrorReason.INTERNAL: ErrorTreatment("INTERNAL", 500, "server"),
 }

@@ -44,6 +44,7 @@ class Caller(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     BYOK_REVISION_FIELD_NUMBER: _builtins.int
     BYOK_FEE_PPM_FIELD_NUMBER: _builtins.int
+    LEASE_ID_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays."""
     key_id: _builtins.str
@@ -70,6 +71,8 @@ class Caller(_message.Message):
     """Counts the changes to the organisation's own provider keys. 0 when it has never had one."""
     byok_fee_ppm: _builtins.int
     """Fee for using them, in millionths of the list price."""
+    lease_id: _builtins.str
+    """The lease that the hold was taken from. Empty when none was. Goes into the usage event as it is."""
     @_builtins.property
     def app_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that the calling application states for itself."""
@@ -96,10 +99,11 @@ class Caller(_message.Message):
         policy: _policy_pb2.RoutingPolicy | None = ...,
         byok_revision: _builtins.int = ...,
         byok_fee_ppm: _builtins.int = ...,
+        lease_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "byok_fee_ppm", b"byok_fee_ppm", "byok_revision", b"byok_revision", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "member_id", b"member_id", "org_id", b"org_id", "policy", b"policy", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "byok_fee_ppm", b"byok_fee_ppm", "byok_revision", b"byok_revision", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "lease_id", b"lease_id", "member_id", b"member_id", "org_id", b"org_id", "policy", b"policy", "private", b"private", "request_id", b"request_id", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

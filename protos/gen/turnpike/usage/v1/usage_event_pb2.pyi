@@ -288,6 +288,8 @@ class UsageEvent(_message.Message):
     APP_CATEGORIES_FIELD_NUMBER: _builtins.int
     BYOK_FEE_PPM_FIELD_NUMBER: _builtins.int
     BYOK_KEY_ID_FIELD_NUMBER: _builtins.int
+    LEASE_ID_FIELD_NUMBER: _builtins.int
+    HOLD_NANO_USD_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Identifies the fact: the version 5 UUID of the generation id. Every repeat of it carries the same id."""
     rank: Global___UsageRank.ValueType
@@ -364,6 +366,10 @@ class UsageEvent(_message.Message):
     """Fee for the organisation's own key, in millionths of the list price."""
     byok_key_id: _builtins.str
     """The provider key of the organisation that was used. Empty for shared capacity."""
+    lease_id: _builtins.str
+    """The lease that its hold was taken from. Empty when none was."""
+    hold_nano_usd: _builtins.int
+    """What was set aside for it before it started, in nano-dollars: what it costs beyond that is an overshoot. 0 when nothing was."""
     @_builtins.property
     def price(self) -> _token_usage_pb2.Price:
         """The price that was pinned when the attempt was dispatched. Absent when no endpoint answered."""
@@ -434,10 +440,12 @@ class UsageEvent(_message.Message):
         app_categories: _abc.Iterable[_builtins.str] | None = ...,
         byok_fee_ppm: _builtins.int = ...,
         byok_key_id: _builtins.str = ...,
+        lease_id: _builtins.str = ...,
+        hold_nano_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "price", b"price", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "attempts", b"attempts", "bad_tool_calls", b"bad_tool_calls", "byok_fee_ppm", b"byok_fee_ppm", "byok_key_id", b"byok_key_id", "cost_nano_usd", b"cost_nano_usd", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "external_user", b"external_user", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "http_referer", b"http_referer", "is_byok", b"is_byok", "key_id", b"key_id", "member_id", b"member_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "operation", b"operation", "org_id", b"org_id", "price", b"price", "private", b"private", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "request_id", b"request_id", "requested_model", b"requested_model", "router_instance", b"router_instance", "service_tier", b"service_tier", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "attempts", b"attempts", "bad_tool_calls", b"bad_tool_calls", "byok_fee_ppm", b"byok_fee_ppm", "byok_key_id", b"byok_key_id", "cost_nano_usd", b"cost_nano_usd", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "external_user", b"external_user", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "is_byok", b"is_byok", "key_id", b"key_id", "lease_id", b"lease_id", "member_id", b"member_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "operation", b"operation", "org_id", b"org_id", "price", b"price", "private", b"private", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "request_id", b"request_id", "requested_model", b"requested_model", "router_instance", b"router_instance", "service_tier", b"service_tier", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

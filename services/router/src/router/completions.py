@@ -107,7 +107,7 @@ class Completions:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "The log of usage is full", retry_after=1.0)
         if self.in_flight >= self._most_in_flight:
             raise NotAcceptingError(ErrorReason.OVERLOADED, "This router has no place left", retry_after=1.0)
-        task = task_of(command.request, command.caller.data_region)
+        task = task_of(command.request, command.caller.data_region, command.caller.max_output_tokens)
         demand = replace(task.demand, policy=command.caller.policy)
         conversation = self._conversation(task, command.caller.org_id)
         own = frozenset(key.provider for key in customer_keys)

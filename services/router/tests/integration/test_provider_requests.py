@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +40,30 @@ async def test_a_provider_gets_its_own_key_and_its_own_name_of_the_model(workben
             "stream_options": {"include_usage": True},
         }
         assert set(whole.body) == {"model", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "members", "sent"),
+    [
+        ({}, {}, 40),
+        ({}, {"max_tokens": 9}, 9),
+        ({}, {"max_completion_tokens": 50}, 50),
+        ({"max_completion_tokens": 41}, {}, 40),
+        # An endpoint that cannot write more is told nothing.
+        ({"max_completion_tokens": 40}, {}, None),
+        ({"context_length": 44}, {}, None),
+        ({"context_length": 4_096}, {}, 40),
+    ],
+)
+async def test_a_provider_is_told_what_is_paid_for_where_the_request_sets_no_limit(
+    workbench: OpenWorkbench, bounds: dict[str, Any], members: dict[str, Any], sent: int | None
+) -> None:
+    async with ScriptedProvider(speak(["Hi"])) as provider:
+        offer = Offer("a", url=provider.url, parameters=["max_tokens"], **bounds)
+        async with workbench(offer) as router:
+            router.caller = replace(router.caller, max_output_tokens=40)
+            await router.complete(**members)
+        assert provider.received[0].body.get("max_tokens") == sent
 
 
 async def test_quirks_of_endpoints_are_respected(workbench: OpenWorkbench) -> None:

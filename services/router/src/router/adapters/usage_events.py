@@ -46,6 +46,8 @@ def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usag
         request_id=record.caller.request_id,
         app_categories=record.caller.app_categories,
         operation=OPERATION_NUMBERS[record.operation],
+        lease_id=record.caller.lease_id,
+        hold_nano_usd=record.caller.hold,
     )
     answered = record.answered
     if answered is not None:

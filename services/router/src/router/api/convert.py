@@ -7,6 +7,7 @@ import msgspec
 from contracts import ids
 from contracts.catalog import Endpoint
 from contracts.ids import KeyId, OrgId
+from contracts.money import NanoUsd
 from dialects.answers import ChoiceDelta
 from dialects.chat import decode_chat_request
 from dialects.errors import InvalidRequestError
@@ -64,6 +65,9 @@ def caller_from_proto(caller: completion_pb2.Caller) -> Caller:
         byok_fee_ppm=caller.byok_fee_ppm,
         data_region=caller.data_region,
         policy=_policy_from_proto(caller.policy) if caller.HasField("policy") else ANYWHERE,
+        lease_id=caller.lease_id,
+        hold=NanoUsd(caller.hold_nano_usd),
+        max_output_tokens=caller.max_output_tokens,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -52,6 +52,12 @@ class Caller:
     """Fee for using them, in millionths of the list price."""
     policy: RoutingPolicy = ANYWHERE
     """Where its requests may go."""
+    lease_id: str = ""
+    """The lease that the hold was taken from; empty when none was."""
+    hold: NanoUsd = field(default=NanoUsd(0))
+    """What is set aside for the request."""
+    max_output_tokens: int = 0
+    """Most tokens of one choice that the hold pays for, where the request sets no limit; 0 for no such bound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,17 @@ class Task(Protocol):
 class ChatTask:
     """A completion."""
 
-    def __init__(self, request: ChatRequest, data_region: str = "") -> None:
+    def __init__(self, request: ChatRequest, data_region: str = "", paid_output: int = 0) -> None:
+        """Make a task.
+
+        Args:
+            request: what is asked for.
+            data_region: where it must stay, empty for anywhere.
+            paid_output: most tokens of one choice that are paid for, where the request sets no limit; 0 for any number.
+        """
         body = request.body
         self._request = request
+        self._paid_output = paid_output if body.output_limit is None else 0
         self._shortened: set[EndpointId] = set()
         self._prompt_counts: dict[int, TextCount] = {}
         self.demand = demand_of(request, data_region)
@@ -133,6 +141,8 @@ class ChatTask:
         request = self._fitting(endpoint)
         if request is not self._request:
             self._shortened.add(endpoint.id)
+        if self._is_told_the_limit(endpoint):
+            request = request.with_members({"max_tokens": self._paid_output})
         return dialect_named(endpoint.provider.dialect).request(request, target)
 
     def compression(self, endpoint: Endpoint) -> tuple[int, int] | None:
@@ -141,6 +151,19 @@ class ChatTask:
         if request is self._request:
             return None
         return self.demand.prompt_tokens, measure_prompt(request.body).estimated_tokens
+
+    def _is_told_the_limit(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint could write more than is paid for.
+
+        One that could not is told nothing: several providers refuse a limit that does not fit into what the prompt leaves of
+        the context.
+        """
+        if not self._paid_output:
+            return False
+        bounds = [endpoint.max_completion_tokens] if endpoint.max_completion_tokens else []
+        if endpoint.context_length:
+            bounds.append(endpoint.context_length - self.demand.prompt_tokens)
+        return not bounds or self._paid_output < min(bounds)
 
     def _fitting(self, endpoint: Endpoint) -> ChatRequest:
         room = endpoint.context_length - (self.demand.output_limit or 0)
@@ -210,8 +233,8 @@ class OperationTask:
         return 0
 
 
-def task_of(request: ChatRequest | OperationRequest, data_region: str = "") -> Task:
-    """Say what a request asks to have done; `data_region` is where it must stay, empty for anywhere."""
+def task_of(request: ChatRequest | OperationRequest, data_region: str = "", paid_output: int = 0) -> Task:
+    """Say what a request asks to have done; see `ChatTask`."""
     if isinstance(request, ChatRequest):
-        return ChatTask(request, data_region)
+        return ChatTask(request, data_region, paid_output)
     return OperationTask(request, data_region)

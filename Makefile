@@ -26,9 +26,18 @@ run: ## start the whole of Turnpike on this machine; Ctrl-C stops it (ARGS="--po
 test: setup ## run every test, the whole system as processes last (ARGS="-k price" is handed on)
 	@$(pytest) $(ARGS)
 
+.PHONY: kafka-up kafka-down
+kafka-up: ## start Apache Kafka, one node, in the background (needs Java 17 and Maven; ARGS="--port 9092")
+	@tools/build/setup.sh run
+	@tools/kafka/fetch.sh
+	@$(python) -m localstack.kafka up $(ARGS)
+
+kafka-down: ## stop it; its data stay (ARGS="--wipe" deletes them)
+	@$(python) -m localstack.kafka down $(ARGS)
+
 ##@ Develop
 
-.PHONY: setup format test-unit e2e bench protos docs locks clean
+.PHONY: setup format test-unit test-kafka e2e bench protos docs locks clean
 setup: ## create or update .venv from the hashed locks
 	@tools/build/setup.sh dev
 
@@ -39,6 +48,10 @@ format: ## format Python and protobuf, sort imports
 
 test-unit: ## run the tests that need no whole system
 	@$(pytest) -m "not e2e" $(ARGS)
+
+test-kafka: setup ## run the tests that speak to a broker on real Kafka, one for each test (ARGS="-k ingest")
+	@tools/kafka/fetch.sh
+	@$(pytest) --kafka real $(ARGS)
 
 e2e: ## run the tests of the whole system only
 	@$(bin)/pytest tests/e2e tests/clients $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,24 @@ pytest_plugins = ["e2e_support.fixtures"] if (ROOT / "tests" / "e2e_support").ex
 # No test asserts how fast something is, and an example that takes longer on a busy machine is no failure.
 settings.register_profile("turnpike", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("turnpike")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka",
+        choices=("embedded", "real"),
+        default=os.environ.get("TURNPIKE_TEST_KAFKA", "embedded"),
+        help="the broker that tests speak to: embedded, or a node of Apache Kafka for each (needs tools/kafka/fetch.sh)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--kafka") == "real":
+        from localstack.testing.kafka_nodes import kafka_nodes_for_tests
+
+        nodes = ExitStack()
+        nodes.enter_context(kafka_nodes_for_tests(ROOT / ".kafka" / "jars"))
+        config.add_cleanup(nodes.close)
 
 
 def allowed_skips(text: str) -> list[str]:

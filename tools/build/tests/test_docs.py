@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts import topics
+from contracts.topic_layout import IN_SYNC_REPLICAS, LAYOUTS, REPLICAS
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -92,10 +93,18 @@ def test_every_topic_is_described() -> None:
         row = f"| `{topic.name}` | {topic.key} | `{topic.message_type.DESCRIPTOR.full_name}` | {kind} |"
         assert row in text
         assert f"`{topic.event_type}`" in text
-        create = re.search(rf"^create --topic {re.escape(topic.name)} .*$", text, re.MULTILINE)
-        assert create is not None, topic.name
-        assert ("cleanup.policy=compact" in create[0]) is topic.compacted
-        assert topic.dead_letters is None or f"create --topic {topic.dead_letters} " in text
+
+
+def test_topics_are_created_as_they_are_laid_out() -> None:
+    text = (DOCS / "kafka-topics.md").read_text(encoding="utf-8")
+    every_topic = f"--replication-factor {REPLICAS} --config min.insync.replicas={IN_SYNC_REPLICAS}"
+    assert every_topic in text
+    commands = [
+        f"create --topic {layout.name} --partitions {layout.partitions}"
+        + "".join(f" --config {name}={value}" for name, value in layout.kept.items())
+        for layout in LAYOUTS
+    ]
+    assert re.findall(r"^create --topic .*$", text, re.MULTILINE) == commands
 
 
 def test_every_route_is_described() -> None:

@@ -23,7 +23,7 @@ async def test_a_cluster_tells_its_id_over_one_connection_that_is_kept(
     first = await watch.view()
     assert first == await watch.view()
     assert first.cluster_id == await fetch_cluster_id(kafka)
-    broker.restart()
+    broker.replace()
     second = await watch.view()
     watch.close()
     watch.close()

@@ -115,7 +115,7 @@ async def test_a_cluster_that_was_replaced_takes_nothing_away_and_old_versions_d
     await publish(kafka, ("tea", b"5:ours"), ("salt", b"1:5"))
     prices = table(kafka)
     async with running(prices):
-        broker.restart()
+        broker.replace()
         await publish(kafka, ("tea", b"4:older"), ("salt", b"2:6"), ("milk", b"1:3"))
         await eventually(lambda: len(prices) == 3 and prices.get("salt") == (2, "6"))
         await eventually(lambda: prices.caught_up)

@@ -243,7 +243,7 @@ async def test_a_cluster_that_was_replaced_is_read_from_its_start_under_its_own_
     ledger = Ledger()
     async with running(consumer(kafka, ledger)):
         await eventually(lambda: len(ledger.values) == 5)
-        broker.restart()
+        broker.replace()
         await produce(kafka, [100, 101])
         await eventually(lambda: len(ledger.values) == 7)
     assert numbers(ledger) == [0, 1, 2, 3, 4, 100, 101]

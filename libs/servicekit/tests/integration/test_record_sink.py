@@ -126,7 +126,7 @@ async def test_a_broker_that_was_replaced_by_another_cluster_is_noticed_and_told
     sink.on_new_cluster.append(clusters.append)
     async with running(sink):
         await send_until_taken(sink, 1)
-        broker.restart()
+        broker.replace()
         # The sequence numbers of the old producer mean nothing to the new cluster.
         await eventually(lambda: len(clusters) == 2)
         await send_until_taken(sink, 2)

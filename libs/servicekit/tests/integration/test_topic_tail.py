@@ -76,5 +76,5 @@ async def test_it_goes_on_where_it_was_when_the_broker_answers_again(
 async def test_it_follows_to_a_new_cluster(kafka: KafkaSettings, broker: BrokerProcess) -> None:
     async with tail(kafka) as heard:
         await say_until_heard(kafka, heard, b"before")
-        broker.restart()
+        broker.replace()
         await say_until_heard(kafka, heard, b"after")

@@ -196,7 +196,7 @@ async def test_a_broker_that_is_new_is_given_everything_and_read_from_its_start(
             await produce(sink, events)
             await eventually(lambda: is_settled(sql, 20), "all is settled and published")
             await check_published(broker.bootstrap, sql, org_id)
-            broker.restart()
+            broker.replace()
 
             async def is_published() -> bool:
                 return len(process.events("publication.completed")) == 2

@@ -187,7 +187,7 @@ async def test_verdicts_reach_a_broker_that_was_replaced(tmp_path: Path, sim: Si
         async with listener(broker.bootstrap) as table:
             await until(lambda: health(table, GOOD) == HEALTHY)
             before = table.get(GOOD)
-        broker.restart()
+        broker.replace()
         async with listener(broker.bootstrap) as table:
             await until(lambda: health(table, GOOD) == HEALTHY)
             after = table.get(GOOD)

@@ -200,7 +200,7 @@ async def test_b07_a_broker_that_is_new_doubles_nothing_and_its_events_follow(
         async with producer(broker.bootstrap) as sink:
             await produce(sink, [*events, *events[:7]])
             await until_stored(stub, 20)
-        broker.restart()
+        broker.replace()
         async with producer(broker.bootstrap) as sink:
             # The routers replay their spools: the same events at other offsets, from 0 on, and new ones.
             await produce(sink, [*events[::-1], *new])

@@ -17,7 +17,7 @@ from router.testing.scripted_provider import Exchange, Script, ScriptedProvider
 from router.testing.scripts import delta, speak
 from router.testing.stack import Completed, RouterStack, UsageReader, write_files
 from servicekit.clock import SystemClock
-from servicekit.testing import BrokerProcess
+from servicekit.testing import BrokerProcess, new_broker
 from turnpike.router.v1 import router_service_pb2
 from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
 
@@ -188,7 +188,7 @@ async def test_r10_a_router_that_finds_nothing_but_its_providers_serves_and_lose
     tmp_path: Path,
 ) -> None:
     """No broker, so no verdicts, no observations and nowhere to send usage events: not at the start and not later."""
-    absent = BrokerProcess()
+    absent = new_broker()
     absent.start()
     absent.stop()
     done: list[Completed] = []

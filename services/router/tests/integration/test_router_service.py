@@ -17,7 +17,7 @@ from router.testing.scripts import delta, speak
 from router.testing.stack import RouterStack, UsageReader, router_stack, write_files
 from router.testing.waiting import eventually
 from servicekit.grpc_errors import ErrorDetail, error_info
-from servicekit.testing import BrokerProcess, RecordingTelemetry, kafka_broker
+from servicekit.testing import BrokerProcess, RecordingTelemetry, kafka_broker, new_broker
 from turnpike.health.v1 import endpoint_verdict_pb2
 from turnpike.router.v1 import router_service_pb2
 from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
@@ -263,7 +263,7 @@ async def test_traces_and_metrics_name_the_provider_and_hold_no_text(tmp_path: P
 
 
 async def test_r10_the_router_serves_without_a_broker_and_publishes_when_it_comes(tmp_path: Path) -> None:
-    broker = BrokerProcess()
+    broker = new_broker()
     broker.start()
     broker.stop()
     async with ScriptedProvider(speak(["Hi"])) as provider:
@@ -285,7 +285,7 @@ async def test_a_new_cluster_gets_everything_again_and_a_known_one_only_what_is_
                 first = [(await router.complete()).generation_id for _ in range(5)]
                 reader = UsageReader(broker.bootstrap)
                 await reader.read_until(*first)
-                broker.restart()
+                broker.replace()
                 second = (await router.complete()).generation_id
                 reader = UsageReader(broker.bootstrap)
                 await reader.read_until(*first, second, seconds=30)

@@ -20,8 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from random import shuffle
 from typing import IO, Any, Final
@@ -160,8 +159,8 @@ async def _run(host: str, port: int, *, attached: bool) -> None:
         forwarder.close_connections()
 
 
-class BrokerProcess:
-    """A broker in a process of its own, for tests. `bootstrap` stays the same over restarts."""
+class EmbeddedBroker:
+    """The BrokerProcess that needs nothing but Python: each start is a new cluster with nothing in it."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._host, self._port = host, port
@@ -199,6 +198,10 @@ class BrokerProcess:
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
+        """Kill it and start it again. It forgot everything, so that this is `replace`."""
+        self.replace()
+
+    def replace(self) -> None:
         """Kill it and start a new one: another cluster id, another port for records, nothing in it."""
         self.kill()
         self.start()
@@ -231,17 +234,6 @@ def _close(pipe: IO[str] | None) -> None:
     if pipe is not None:
         with contextlib.suppress(OSError):
             pipe.close()
-
-
-@contextmanager
-def kafka_broker() -> Iterator[BrokerProcess]:
-    """A running broker of its own."""
-    broker = BrokerProcess()
-    broker.start()
-    try:
-        yield broker
-    finally:
-        broker.kill()
 
 
 def _free_port(host: str) -> int:

@@ -99,7 +99,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Give each worker one file at a time, and all tests of the whole system to the worker that is free first.
 
-    A stack of processes is heavy, so two of them never run at once, and it starts when little else is left to do.
+    A stack of processes is heavy, so two of them with models never run at once, and it starts when little else is left to do.
     """
     from xdist.scheduler import LoadFileScheduling
 

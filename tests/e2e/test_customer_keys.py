@@ -1,9 +1,8 @@
-"""A customer's own provider key through the whole system: stored, sealed, opened for the call, not charged for."""
+"""A customer's own provider key through the whole system: used for the call, not charged for. Where it must not be, test_canaries.py looks."""
 
 from __future__ import annotations
 
 import aiohttp
-import asyncpg
 
 from e2e_support.stack import Stack, wait_until_async
 
@@ -16,7 +15,7 @@ BODY = {
 }
 
 
-async def test_s20_a_customers_key_is_used_and_costs_no_credit_and_is_nowhere_in_the_clear(stack: Stack) -> None:
+async def test_a_customers_key_is_used_and_costs_no_credit(stack: Stack) -> None:
     management = {"Authorization": f"Bearer {stack.run['management_key']}"}
     inference = {"Authorization": f"Bearer {stack.api_key}"}
     async with aiohttp.ClientSession() as http:
@@ -40,12 +39,3 @@ async def test_s20_a_customers_key_is_used_and_costs_no_credit_and_is_nowhere_in
             async with http.delete(f"{stack.base_url}/byok/{stored['data']['id']}", headers=management) as answer:
                 assert answer.status == 200, await answer.text()
     assert seen["cost"] == 0, "within the allowance there is no fee"
-    database = await asyncpg.connect(stack.run["postgres_dsn"])
-    try:
-        await database.execute("SELECT set_config('turnpike.org_id', '*', false)")
-        rows = await database.fetch("SELECT CAST(byok_keys AS text) AS row FROM byok_keys")
-    finally:
-        await database.close()
-    assert not any(OWN in row["row"] or OWN.encode().hex() in row["row"] for row in rows)
-    logs = "".join(path.read_text(errors="replace") for path in (stack.state_dir / "logs").rglob("*"))
-    assert OWN not in logs

@@ -29,6 +29,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self.endpoint = ""
         self._spans: list[CollectedSpan] = []
+        self._requests: list[bytes] = []
         self._lock = threading.Lock()
 
     def Export(  # noqa: N802 - the name of the RPC
@@ -48,7 +49,13 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
                 )
         with self._lock:
             self._spans.extend(found)
+            self._requests.append(request.SerializeToString())
         return trace_service_pb2.ExportTraceServiceResponse()
+
+    def everything(self) -> bytes:
+        """All that has arrived so far, as it was sent: names, attributes, events, resources."""
+        with self._lock:
+            return b"\n".join(self._requests)
 
     def trace(self, trace_id: str) -> list[CollectedSpan]:
         """Every span of a trace that has arrived so far."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -12,10 +11,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pypdf import PdfWriter
-from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from edge.settings import DocumentsSettings
+from edge.testing.documents import pdf
 from edge.testing.stack import Answer, EdgeStack
 from gateway_support.stack import gateway
 from router.testing import scripts
@@ -27,30 +25,6 @@ from servicekit.testing import BrokerProcess
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 METADATA = {"X-OpenRouter-Metadata": "enabled"}
-
-
-def pdf(*pages: str, password: str = "") -> str:
-    """Address of a document with a line of text on each page."""
-    writer = PdfWriter()
-    font = DictionaryObject(
-        {
-            NameObject("/Type"): NameObject("/Font"),
-            NameObject("/Subtype"): NameObject("/Type1"),
-            NameObject("/BaseFont"): NameObject("/Helvetica"),
-        }
-    )
-    for text in pages:
-        page = writer.add_blank_page(300, 200)
-        fonts = DictionaryObject({NameObject("/F1"): font})
-        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
-        stream = DecodedStreamObject()
-        stream.set_data(f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode())
-        page[NameObject("/Contents")] = writer._add_object(stream)
-    if password:
-        writer.encrypt(password)
-    out = io.BytesIO()
-    writer.write(out)
-    return "data:application/pdf;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

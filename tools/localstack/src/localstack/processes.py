@@ -267,7 +267,7 @@ class Installation:
                 ),
                 "POSTGRES_OWNER_DSN": self.dsn,
                 "KEYS_PEPPER": self.secrets.pepper,
-                "PAYMENTS_API_KEY": "local",
+                "PAYMENTS_API_KEY": self.secrets.payment_key,
                 "PAYMENTS_API_BASE": f"http://{self.ports.address('payments')}",
                 "PAYMENTS_WEBHOOK_SECRET": self.secrets.webhook_secret,
                 "CONTENTS_KEY": self.secrets.contents_key,

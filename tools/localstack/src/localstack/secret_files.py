@@ -24,6 +24,7 @@ class InstallationSecrets:
         contents_key: what contents of generations are encrypted with.
         postgres_password: of the database's owner.
         serving_password: of the role that accounts works as in it.
+        payment_key: with which accounts calls the local payment provider.
         webhook_secret: signs what the local payment provider says.
         model_keys: by name of a model server, the API key that it wants.
     """
@@ -32,6 +33,7 @@ class InstallationSecrets:
     contents_key: str = field(repr=False)
     postgres_password: str = field(repr=False)
     serving_password: str = field(repr=False)
+    payment_key: str = field(repr=False)
     webhook_secret: str = field(repr=False)
     model_keys: Mapping[str, str] = field(repr=False)
 
@@ -48,6 +50,7 @@ def load_secrets(directory: Path, model_servers: tuple[str, ...]) -> Installatio
         contents_key=_secret(directory / "contents_key"),
         postgres_password=_secret(directory / "postgres_password"),
         serving_password=_secret(directory / "postgres_serving_password"),
+        payment_key=_secret(directory / "payment_key"),
         webhook_secret=_secret(webhook_secret_file(directory)),
         model_keys={name: _secret(model_key_file(directory, name)) for name in model_servers},
     )

@@ -20,6 +20,7 @@ class Fault(StrEnum):
     """What goes wrong. Faults that need a stream do the nearest thing to a JSON answer."""
 
     ERROR = "error"
+    ECHO = "echo"
     RESET = "reset"
     HTML_200 = "html-200"
     EMPTY = "empty"
@@ -41,7 +42,7 @@ class Fault(StrEnum):
 SLOW_FIRST_MS = 3_000
 SLOW_GAP_MS = 300
 
-_ERROR_STATUS = re.compile(r"error-([45][0-9]{2})")
+_ERROR_STATUS = re.compile(r"(error|echo)-([45][0-9]{2})")
 _RETRY_AFTER = re.compile(r"none|(?:date-)?[0-9]{1,5}")
 _MAX_TOKENS = 100_000
 _MAX_MS = 3_600_000
@@ -123,7 +124,7 @@ def _fault(value: str) -> tuple[Fault | None, int]:
     if not value:
         return None, 500
     if match := _ERROR_STATUS.fullmatch(value):
-        return Fault.ERROR, int(match[1])
-    if value == Fault.ERROR or value not in {fault.value for fault in Fault}:
+        return Fault(match[1]), int(match[2])
+    if value in {Fault.ERROR, Fault.ECHO} or value not in {fault.value for fault in Fault}:
         raise UnknownModelError(f"unknown fault {value!r}")
     return Fault(value), 500

@@ -132,9 +132,14 @@ class Chat:
 
 async def fault_instead(request: web.Request, behaviour: Behaviour, fault: Fault | None) -> web.StreamResponse | None:
     """Serve the faults that leave no answer to start."""
-    if fault is Fault.ERROR:
+    if fault in {Fault.ERROR, Fault.ECHO}:
         retry_after = _retry_after(behaviour.retry_after) if behaviour.status in {429, 503, 529} else None
-        return refusal(behaviour.status, f"simulated: error {behaviour.status}", "api_error", retry_after=retry_after)
+        message = f"simulated: error {behaviour.status}"
+        if fault is Fault.ECHO:
+            # Some providers repeat what they were sent, the key with it.
+            given = request.headers.get("Authorization", "")
+            message += f": {given} {(await request.read()).decode(errors='replace')}"
+        return refusal(behaviour.status, message, "api_error", retry_after=retry_after)
     if fault is Fault.HTML_200:
         return web.Response(text="<html><body>simulated: not an answer</body></html>", content_type="text/html")
     if fault is Fault.EMPTY_BODY:

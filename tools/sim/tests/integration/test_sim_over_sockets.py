@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -108,6 +109,16 @@ async def test_forms_of_retry_after(session: aiohttp.ClientSession) -> None:
     async with session.post("chat/completions", json=body("sim-echo?fault=error-529&retry_after=date-600")) as response:
         at = email.utils.parsedate_to_datetime(response.headers["Retry-After"])
         assert 300 < at.timestamp() - time.time() < 900
+
+
+async def test_an_error_that_repeats_what_was_sent(session: aiohttp.ClientSession) -> None:
+    headers = {"Authorization": "Bearer of the caller"}
+    sent = body("sim-echo?fault=echo-400")
+    async with session.post("chat/completions", json=sent, headers=headers) as response:
+        assert response.status == 400
+        message = (await response.json())["error"]["message"]
+    assert message.startswith("simulated: error 400: Bearer of the caller {")
+    assert json.dumps(sent) in message
 
 
 async def test_a_rate_limit_refuses_the_rest(session: aiohttp.ClientSession) -> None:

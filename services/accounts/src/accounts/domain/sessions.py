@@ -70,7 +70,11 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class AuthCode:
-    """What a code gives: a key of an organisation, for the application that started the flow."""
+    """What a code gives: a key of an organisation, for the application that started the flow.
+
+    `challenge` is what its verifier becomes by S256, whatever the method is: with "plain" the application's challenge is the verifier itself,
+    which is not kept.
+    """
 
     code_digest: str
     code_id: UUID
@@ -103,8 +107,7 @@ class AuthCode:
             return
         if method and method != self.challenge_method:
             raise InvalidFieldError("code_challenge_method", "is not the one that the code was made with")
-        derived = challenge_of(verifier) if self.challenge_method == "S256" else verifier
-        if not hmac.compare_digest(derived.encode(), self.challenge.encode()):
+        if not hmac.compare_digest(challenge_of(verifier).encode(), self.challenge.encode()):
             raise ForbiddenError("invalid code or code_verifier")
 
 
@@ -115,7 +118,7 @@ def challenge_of(verifier: str) -> str:
 
 
 def checked_challenge(challenge: str, method: str) -> tuple[str | None, str | None]:
-    """Return a challenge and its method, both None for neither.
+    """Return what is kept of a challenge (see `AuthCode`) and its method, both None for neither.
 
     Raises:
         InvalidFieldError: no challenge, or no method, that there can be.
@@ -128,7 +131,7 @@ def checked_challenge(challenge: str, method: str) -> tuple[str | None, str | No
         raise InvalidFieldError("code_challenge_method", "must be S256 or plain")
     if _CHALLENGE.fullmatch(challenge) is None:
         raise InvalidFieldError("code_challenge", "must be 43 to 128 unreserved characters")
-    return challenge, method or "plain"
+    return (challenge, method) if method == "S256" else (challenge_of(challenge), "plain")
 
 
 def checked_password(password: str, field: str = "password") -> str:

@@ -27,8 +27,9 @@ LOOPBACK: Final = "127.0.0.1"
 class OidcProviderApp:
     """The provider's state and routes."""
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, client_secret: str = CLIENT_SECRET) -> None:
         self._issuer = issuer
+        self._client_secret = client_secret
         self._key = RSAKey.generate_key(2048, parameters={"kid": "first"})
         self._codes: dict[str, dict[str, str]] = {}
 
@@ -74,7 +75,7 @@ class OidcProviderApp:
         asked = self._codes.pop(str(form.get("code")), None)
         fits = (
             asked is not None
-            and form.get("client_secret") == CLIENT_SECRET
+            and form.get("client_secret") == self._client_secret
             and form.get("redirect_uri") == asked["redirect_uri"]
             and challenge_of(str(form.get("code_verifier"))) == asked["code_challenge"]
         )

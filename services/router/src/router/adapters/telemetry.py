@@ -85,10 +85,9 @@ class GenerationTelemetry:
     def generation_ended(self, record: GenerationRecord) -> None:
         """Write the one line that says everything about a generation, and count it."""
         self._ended.add(1, {"status": record.status.value})
-        # Every field is masked and encoded on the path of every answer, so what is empty is left out.
-        fields: dict[str, object] = {"session_id": record.session_id} if record.session_id else {}
-        if record.error_type:
-            fields["error_type"] = record.error_type
+        # Every field is masked and encoded on the path of every answer, so what is empty is left out. What the caller named its session is
+        # for the usage event: it can be any text (S25).
+        fields: dict[str, object] = {"error_type": record.error_type} if record.error_type else {}
         answered = record.answered
         if answered is not None:
             counts = answered.tokens.counts

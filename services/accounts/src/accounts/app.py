@@ -23,6 +23,7 @@ from accounts.adapters.postgres.content_store import PostgresContentStore
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.adapters.postgres.key_store import PostgresKeyStore
+from accounts.adapters.postgres.lease_store import PostgresLeaseStore
 from accounts.adapters.postgres.member_store import PostgresMemberStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.outbox import PostgresOutbox
@@ -42,6 +43,7 @@ from accounts.api import (
     content_service,
     guardrail_service,
     key_service,
+    lease_service,
     member_service,
     org_service,
     payment_service,
@@ -52,9 +54,12 @@ from accounts.api import (
 from accounts.auth_codes import AuthCodes
 from accounts.byok import Byok
 from accounts.contents import Contents
+from accounts.domain.leases import LeaseTerms
 from accounts.failpoints import POINTS
 from accounts.guardrails import Guardrails
 from accounts.identity import Identity
+from accounts.lease_expiry import LeaseExpiry
+from accounts.leases import Leases
 from accounts.members import Members
 from accounts.payments import Payments
 from accounts.presets import Presets
@@ -76,6 +81,7 @@ from turnpike.accounts.v1.byok_service_pb2_grpc import add_ByokServiceServicer_t
 from turnpike.accounts.v1.content_service_pb2_grpc import add_ContentServiceServicer_to_server
 from turnpike.accounts.v1.guardrail_service_pb2_grpc import add_GuardrailServiceServicer_to_server
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
+from turnpike.accounts.v1.lease_service_pb2_grpc import add_LeaseServiceServicer_to_server
 from turnpike.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from turnpike.accounts.v1.org_service_pb2_grpc import add_OrgServiceServicer_to_server
 from turnpike.accounts.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
@@ -158,6 +164,10 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     top_ups = TopUps(
         PostgresTopUpStore(store), purchases, payments, provider, clock, interval=settings.payments.look_interval
     )
+    lease_store = PostgresLeaseStore(store, LeaseTerms(settings.leases.ttl, settings.leases.grace))
+    # Settlement and everybody else find connections in the pool, however much is lent.
+    leases = Leases(lease_store, clock, runtime.meter, transactions=max(settings.postgres.pool // 2, 1))
+    lease_expiry = LeaseExpiry(lease_store, clock, runtime.meter, interval=settings.leases.interval)
     contents = Contents(
         PostgresContentStore(store),
         _content_sealing(settings.contents),
@@ -171,6 +181,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_OrgServiceServicer_to_server(org_service.OrgServicer(identity), server)
         presets = Presets(PostgresPresetStore(store), clock, SystemRandom())
         add_ContentServiceServicer_to_server(content_service.ContentServicer(contents), server)
+        add_LeaseServiceServicer_to_server(lease_service.LeaseServicer(leases), server)
         add_PresetServiceServicer_to_server(preset_service.PresetServicer(presets), server)
         members = Members(member_store, clock, random, pepper)
         add_MemberServiceServicer_to_server(member_service.MemberServicer(members, identity), server)
@@ -191,7 +202,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             service.SERVICE_NAME
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
-                preset_service, guardrail_service, byok_service, payment_service, content_service,
+                preset_service, guardrail_service, byok_service, payment_service, content_service, lease_service,
             )
         ]  # fmt: skip
 
@@ -208,8 +219,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             pepper,
         )
         try:
+            ingress = GrpcServer(settings.grpc, runtime, register)
             yield Service(
-                [GrpcServer(settings.grpc, runtime, register), top_ups, consumer, contents, publication, sink, store]
+                [ingress, leases, top_ups, lease_expiry, consumer, contents, publication, sink, store],
             )
         finally:
             if provider is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -118,6 +119,26 @@ class SettlementSettings(Section):
     wait: Duration = Field(default=parse_duration("100ms"), description="how long to wait for a record")
 
 
+class LeasesSettings(Section):
+    """What is lent to edges, and for how long."""
+
+    ttl: Duration = Field(
+        default=parse_duration("16m"), description="how long an edge may spend what it was lent after it last heard"
+    )
+    grace: Duration = Field(
+        default=parse_duration("25m"),
+        description="from then until what is left is free: the longest request, and the lag of settlement",
+    )
+    interval: Duration = Field(default=parse_duration("10s"), description="between two looks for leases that are over")
+
+    @field_validator("ttl", "grace", "interval")
+    @classmethod
+    def _some_time(cls, value: timedelta) -> timedelta:
+        if value <= timedelta(0):
+            raise ValueError("expected more than 0")
+        return value
+
+
 class PaymentSettings(Section):
     """How credit is sold. Without an API key it is not."""
 
@@ -164,6 +185,7 @@ class Settings(ServiceSettings):
     contents: ContentsSettings = ContentsSettings()
     settlement: SettlementSettings = SettlementSettings()
     outbox: OutboxSettings = OutboxSettings()
+    leases: LeasesSettings = LeasesSettings()
     payments: PaymentSettings = PaymentSettings()
     failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")
 

@@ -30,6 +30,9 @@ _log = get_logger(__name__)
 SETTLED: Final = CounterSpec("accounts.settlement.events", "{event}", "Usage events that were posted to the ledger.")
 REJECTED: Final = CounterSpec("accounts.settlement.rejected", "{event}", "Usage events that were set aside.")
 LOST: Final = CounterSpec("accounts.settlement.lost", "{record}", "Records that left the topic before they were read.")
+OVERSHOOT: Final = CounterSpec(
+    "accounts.billing.overshoot", "{nanodollar}", "What generations cost beyond the credit that was set aside for them."
+)
 BATCH_SECONDS: Final = HistogramSpec("accounts.settlement.duration", "s", "One batch, from its records to the commit.")
 
 
@@ -46,6 +49,7 @@ class Settlement:
         self._settled = SETTLED.create(meter)
         self._rejected = REJECTED.create(meter)
         self._lost = LOST.create(meter)
+        self._overshoot = OVERSHOOT.create(meter)
         self._seconds = BATCH_SECONDS.create(meter)
 
     async def start_offsets(
@@ -128,6 +132,8 @@ class Settlement:
     def _report(self, batch: SettlementBatch, result: SettlementResult, seconds: float) -> None:
         self._settled.add(result.settled)
         self._rejected.add(result.rejected)
+        if result.overshoot:
+            self._overshoot.add(result.overshoot)
         self._seconds.record(seconds)
         log = _log.warning if result.rejected else _log.info
         log(
@@ -172,6 +178,8 @@ def _fact_from_proto(event: usage_event_pb2.UsageEvent) -> UsageFact:
         hedges=_hedges(event.attempts),
         is_byok=event.is_byok,
         ended_at=event.ended_at.ToDatetime(UTC),
+        lease_id=_uuid("lease_id", event.lease_id) if event.lease_id else None,
+        hold=event.hold_nano_usd,
     )
 
 

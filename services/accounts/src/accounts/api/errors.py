@@ -12,6 +12,8 @@ import grpc
 from accounts.domain.errors import (
     AccountsError,
     AlreadyExistsError,
+    BusyError,
+    FencedError,
     ForbiddenError,
     InvalidFieldError,
     NotFoundError,
@@ -45,6 +47,8 @@ REASONS: Final[dict[type[AccountsError], tuple[ErrorReason, str]]] = {
     PaymentDeclinedError: (ErrorReason.INVALID_REQUEST, "{error}"),
     UntrustedStatementError: (ErrorReason.INVALID_REQUEST, "{error}"),
     TooEarlyError: (ErrorReason.DEPENDENCY_UNAVAILABLE, "{error}"),
+    FencedError: (ErrorReason.FENCED, "{error}"),
+    BusyError: (ErrorReason.OVERLOADED, "{error}"),
     PowerfulRoleError: (ErrorReason.INTERNAL, "internal error"),
 }
 """Error to reason and message; `{error}` stands for the error's own text, where that is fit for the caller."""
@@ -75,6 +79,9 @@ def _retry_after(error: AccountsError) -> timedelta | None:
         return timedelta(seconds=error.retry_after_s)
     return (
         _RETRY_AFTER
-        if isinstance(error, StoreUnavailableError | ProviderUnavailableError | PaymentProviderError | TooEarlyError)
+        if isinstance(
+            error,
+            StoreUnavailableError | ProviderUnavailableError | PaymentProviderError | TooEarlyError | BusyError,
+        )
         else None
     )

@@ -15,6 +15,8 @@ AccountsError
 ├── PaymentDeclinedError     a kept means of payment was declined
 ├── UntrustedStatementError  what claims to be the payment provider's word is not
 ├── TooEarlyError            what must come first is still on its way: send it again
+├── FencedError              a younger process of the same edge has called
+├── BusyError                too many calls wait already: try again later
 └── PowerfulRoleError        row-level security does not bind the role that serves: never starts
 """
 
@@ -98,6 +100,20 @@ class UntrustedStatementError(AccountsError):
 
 class TooEarlyError(AccountsError):
     """What must come first is still on its way: the sender is to send it again."""
+
+
+class FencedError(AccountsError):
+    """A younger process of the same edge has called: this one was given up for dead, and may borrow nothing more."""
+
+    def __init__(self) -> None:
+        super().__init__("a younger process of this edge has called")
+
+
+class BusyError(AccountsError):
+    """Too many calls wait already."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many calls wait already: try again later")
 
 
 class PowerfulRoleError(AccountsError):

@@ -42,10 +42,14 @@ class SettlementBatch:
 
 @dataclass(frozen=True, slots=True)
 class SettlementResult:
-    """What a batch did: events that were new or corrected, and records that were set aside."""
+    """What a batch did: events that were new or corrected, and records that were set aside.
+
+    `overshoot` is what the events cost beyond what was set aside for them, in nano-dollars.
+    """
 
     settled: int
     rejected: int
+    overshoot: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ PROMO = "promo"
 class UsageFact:
     """A usage event as the books need it. Costs in nano-dollars; a higher `rank` replaces a lower one.
 
-    `hedges` is what each provider is owed for cancelled copies of the request.
+    `hedges` is what each provider is owed for cancelled copies of the request. `hold` was set aside for it, from the lease.
     """
 
     event_id: UUID
@@ -53,6 +53,8 @@ class UsageFact:
     hedges: Mapping[str, int]
     ended_at: datetime
     is_byok: bool = False
+    lease_id: UUID | None = None
+    hold: int = 0
 
 
 @dataclass(frozen=True, slots=True)

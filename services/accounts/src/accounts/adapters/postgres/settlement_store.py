@@ -15,9 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from accounts.adapters.postgres import settlement_sql as sql
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
+from accounts.adapters.postgres.lease_settlement import charge_leases
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import org_from_row
 from accounts.domain.errors import StoreUnavailableError
+from accounts.domain.lease_charges import overshoot
 from accounts.domain.ports import OutboxMessage, ReceivedRecord, SettlementBatch, SettlementResult
 from accounts.domain.postings import Posted, Postings, UsageFact, post
 from accounts.records import key_message, org_message
@@ -78,6 +80,7 @@ class PostgresSettlementStore:
         postings = post(facts, posted)
         if postings.facts:
             await self._write(connection, postings, set(posted), now)
+            await charge_leases(connection, postings.facts, posted, now)
         await self._reject(connection, batch, rejected, now)
         await connection.execute(
             sql.MOVE_OFFSET,
@@ -88,7 +91,8 @@ class PostgresSettlementStore:
                 "next_offset": batch.next_offset,
             },
         )
-        return SettlementResult(settled=len(postings.facts), rejected=len(rejected))
+        beyond = overshoot(postings.facts, posted)
+        return SettlementResult(settled=len(postings.facts), rejected=len(rejected), overshoot=beyond)
 
     async def _lock_orgs(self, connection: AsyncConnection, org_ids: Collection[UUID]) -> set[UUID]:
         found = await connection.execute(sql.LOCK_ORGS, {"org_ids": list(org_ids)})

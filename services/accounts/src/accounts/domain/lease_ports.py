@@ -1,0 +1,43 @@
+"""What leases need of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from accounts.domain.lease_book import Outcome
+from accounts.domain.leases import Ask
+
+
+class LeaseStore(Protocol):
+    """Leases and the accounts that they hold on."""
+
+    async def answer(self, org_id: UUID, asks: Sequence[Ask], now: datetime) -> Sequence[Outcome]:
+        """Do what is asked for of one organisation, in order, in one transaction; one outcome for each.
+
+        Raises:
+            NotFoundError: there is no such organisation; nothing was done.
+            StoreUnavailableError: nothing is known to have been done; asking again is safe.
+        """
+        ...
+
+    async def due(self, now: datetime) -> Sequence[UUID]:
+        """Organisations with leases that nothing can settle any more, the longest due first; some of them, if many."""
+        ...
+
+    async def close_due(self, org_id: UUID, now: datetime) -> tuple[int, int]:
+        """Close such leases of one organisation: how many, and the nano-dollars that became free.
+
+        None while somebody else is at the organisation: it is left for the next time.
+        """
+        ...
+
+    async def forget(self, now: datetime) -> int:
+        """Delete leases that were closed long ago, and what only they needed; how many leases."""
+        ...
+
+    async def mismatches(self) -> int:
+        """How many accounts hold anything but the sum of their open leases (B6): 0."""
+        ...

@@ -11,10 +11,11 @@ import pytest
 import uvloop
 
 from contracts.catalog import parse_catalog
-from turnpike_bench import cancellation, choice, system
+from turnpike_bench import cancellation, choice, settlement, system
 from turnpike_bench.__main__ import LOADS
 from turnpike_bench.figures import AddedLatency, Results, Throughput, percentile
 from turnpike_bench.load import chat_call, run_load
+from turnpike_bench.postgres import running_postgres
 from turnpike_bench.upstream import WORD, script_of, serve
 
 
@@ -125,3 +126,12 @@ def test_the_catalogue_of_the_bench_is_valid(tmp_path: Path) -> None:
     folder = system.write_catalog(tmp_path, "http://127.0.0.1:9/v1")
     catalog = parse_catalog([(str(path), path.read_text()) for path in folder.glob("*.yaml")])
     assert {name for _, name, *_ in LOADS} == set(catalog.models)
+
+
+def test_settlement_is_measured_on_events_that_are_settled() -> None:
+    with running_postgres() as server:
+        cost = asyncio.run(settlement.measure(server, orgs=3, batch=20, events=60))
+    assert (cost.orgs, cost.batch, cost.events) == (3, 20, 60)
+    assert cost.accounts_us > 0
+    assert cost.per_core == pytest.approx(1e6 / cost.accounts_us)
+    assert f"{cost.accounts_us:.1f}" in settlement.table([cost])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from contracts import ids, money
+from contracts.money import TokenCounts, UnitPrice
 from turnpike.usage.v1 import token_usage_pb2, usage_event_pb2
 
 # Far above any model's context: a count beyond it is a fault of the sender, not usage.
@@ -21,6 +22,11 @@ MAX_RANK = 255  # stores keep the rank in one or two bytes
 _EARLIEST_S = 1_577_836_800
 _LATEST_S = 4_102_444_800
 _NANOS = 10**9
+_PRICES = 4_096  # that are remembered
+_COUNTS = (
+    "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "cache_write_tokens",
+    "images", "audio_milliseconds", "characters", "search_units",
+)  # fmt: skip
 
 _OPERATIONS = frozenset(usage_event_pb2.Operation.values())
 _COMPLETIONS = frozenset({usage_event_pb2.OPERATION_UNSPECIFIED, usage_event_pb2.OPERATION_COMPLETION})
@@ -33,79 +39,106 @@ class InvalidUsageEventError(ValueError):
 def validate_usage_event(event: usage_event_pb2.UsageEvent) -> None:
     """Check an event on its own: ids, enums, counts, and the charge and every expense recomputed from tokens and price.
 
+    Every consumer does this with every event, so it is written for speed: a rule is a condition and costs no call.
+
     Raises:
         InvalidUsageEventError: a rule is broken.
     """
-    _require(bool(event.org_id), "org_id is empty")
-    _require(bool(event.key_id), "key_id is empty")
+    if not event.org_id:
+        raise InvalidUsageEventError("org_id is empty")
+    if not event.key_id:
+        raise InvalidUsageEventError("key_id is empty")
+    generation_id = event.generation_id
     try:
-        ids.parse_generation_id(event.generation_id)
+        ids.parse_generation_id(generation_id)
     except ValueError as error:
         raise InvalidUsageEventError(f"generation_id: {error}") from None
-    _require(event.event_id == ids.usage_event_id(event.generation_id), "event_id is not that of the generation")
-    _require(event.rank != usage_event_pb2.USAGE_RANK_UNSPECIFIED, "rank is not said")
-    _require(0 < event.rank <= MAX_RANK, "rank is out of range")
-    _require(event.status != usage_event_pb2.GENERATION_STATUS_UNSPECIFIED, "status is not said")
-    _require(event.HasField("started_at"), "started_at is absent")
-    _require(event.HasField("ended_at"), "ended_at is absent")
-    _require(
-        _is_plausible(event.started_at) and _is_plausible(event.ended_at),
-        "started_at or ended_at is not a time between 2020 and 2100",
-    )
-    _require(event.ended_at.ToNanoseconds() >= event.started_at.ToNanoseconds(), "ended_at is before started_at")
-    _require(event.operation in _OPERATIONS, "operation is unknown")
-    _check_counts(event.usage)
-    _check_charge(event)
-    _check_expenses(event.attempts)
+    if event.event_id != ids.usage_event_id(generation_id):
+        raise InvalidUsageEventError("event_id is not that of the generation")
+    rank = event.rank
+    if rank == usage_event_pb2.USAGE_RANK_UNSPECIFIED:
+        raise InvalidUsageEventError("rank is not said")
+    if not 0 < rank <= MAX_RANK:
+        raise InvalidUsageEventError("rank is out of range")
+    if event.status == usage_event_pb2.GENERATION_STATUS_UNSPECIFIED:
+        raise InvalidUsageEventError("status is not said")
+    _check_times(event)
+    if event.operation not in _OPERATIONS:
+        raise InvalidUsageEventError("operation is unknown")
+    tokens = _checked_counts(event.usage)
+    _check_charge(event, tokens)
+    if event.attempts:
+        _check_expenses(event.attempts)
 
 
-def _is_plausible(time: Timestamp) -> bool:
-    return _EARLIEST_S <= time.seconds < _LATEST_S and 0 <= time.nanos < _NANOS
+def _check_times(event: usage_event_pb2.UsageEvent) -> None:
+    if not event.HasField("started_at"):
+        raise InvalidUsageEventError("started_at is absent")
+    if not event.HasField("ended_at"):
+        raise InvalidUsageEventError("ended_at is absent")
+    started, ended = event.started_at, event.ended_at
+    start, start_nanos, end, end_nanos = started.seconds, started.nanos, ended.seconds, ended.nanos
+    if not (
+        _EARLIEST_S <= start < _LATEST_S
+        and _EARLIEST_S <= end < _LATEST_S
+        and 0 <= start_nanos < _NANOS
+        and 0 <= end_nanos < _NANOS
+    ):
+        raise InvalidUsageEventError("started_at or ended_at is not a time between 2020 and 2100")
+    if end < start or (end == start and end_nanos < start_nanos):
+        raise InvalidUsageEventError("ended_at is before started_at")
 
 
 def _check_kinds(message: Message, name: str) -> None:
     """A later sender may count or price a kind that this version does not know: charging 0 for it would be wrong."""
-    _require(len(UnknownFieldSet(message)) == 0, f"{name} has a kind that this version cannot price")
+    if len(UnknownFieldSet(message)):
+        raise InvalidUsageEventError(f"{name} has a kind that this version cannot price")
 
 
-def _check_counts(usage: token_usage_pb2.TokenUsage) -> None:
+def _checked_counts(usage: token_usage_pb2.TokenUsage) -> TokenCounts:
     _check_kinds(usage, "usage")
-    counts = {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "images": usage.images,
-        "audio_milliseconds": usage.audio_milliseconds,
-        "characters": usage.characters,
-        "search_units": usage.search_units,
-    }
-    for name, count in counts.items():
-        _require(0 <= count <= MAX_TOKENS, f"{name} is out of range")
-    _require(usage.cached_tokens + usage.cache_write_tokens <= usage.prompt_tokens, "more cached than prompt tokens")
-    _require(usage.reasoning_tokens <= usage.completion_tokens, "more reasoning than completion tokens")
-    if any(counts.values()):
-        _require(usage.source != token_usage_pb2.TOKEN_COUNT_SOURCE_UNSPECIFIED, "usage.source is not said")
+    tokens = money.tokens_from_proto(usage)
+    counts = (
+        tokens.prompt, tokens.completion, tokens.reasoning, tokens.cached, tokens.cache_write,
+        tokens.images, tokens.audio_ms, tokens.characters, tokens.search_units,
+    )  # fmt: skip
+    if min(counts) < 0 or max(counts) > MAX_TOKENS:
+        name = next(name for name, count in zip(_COUNTS, counts, strict=True) if not 0 <= count <= MAX_TOKENS)
+        raise InvalidUsageEventError(f"{name} is out of range")
+    if tokens.cached + tokens.cache_write > tokens.prompt:
+        raise InvalidUsageEventError("more cached than prompt tokens")
+    if tokens.reasoning > tokens.completion:
+        raise InvalidUsageEventError("more reasoning than completion tokens")
+    if tokens.source == token_usage_pb2.TOKEN_COUNT_SOURCE_UNSPECIFIED and any(counts):
+        raise InvalidUsageEventError("usage.source is not said")
+    return tokens
 
 
-def _check_charge(event: usage_event_pb2.UsageEvent) -> None:
-    _require(event.cost_nano_usd >= 0, "cost is negative")
-    _require(event.provider_cost_nano_usd >= 0, "provider cost is negative")
-    _require(max(event.cost_nano_usd, event.provider_cost_nano_usd) <= MAX_COST, "the charge is out of range")
+def _check_charge(event: usage_event_pb2.UsageEvent, tokens: TokenCounts) -> None:
+    cost, provider_cost = event.cost_nano_usd, event.provider_cost_nano_usd
+    if cost < 0:
+        raise InvalidUsageEventError("cost is negative")
+    if provider_cost < 0:
+        raise InvalidUsageEventError("provider cost is negative")
+    if cost > MAX_COST or provider_cost > MAX_COST:
+        raise InvalidUsageEventError("the charge is out of range")
     if not event.HasField("price"):
-        _require(event.cost_nano_usd == 0 and event.provider_cost_nano_usd == 0, "a charge without a price")
+        if cost or provider_cost:
+            raise InvalidUsageEventError("a charge without a price")
         return
-    computed = _computed(event.price, event.usage)
-    _require(event.provider_cost_nano_usd in (0, computed), "provider cost is not usage x price")
+    computed = money.cost(_checked_price(event.price.SerializeToString()), tokens).total
+    if provider_cost not in (0, computed):
+        raise InvalidUsageEventError("provider cost is not usage x price")
     if event.is_byok:
         _check_fee(event)
         return
-    _require(not event.byok_fee_ppm, "a fee for a provider key that was not used")
+    if event.byok_fee_ppm:
+        raise InvalidUsageEventError("a fee for a provider key that was not used")
     if event.status == usage_event_pb2.GENERATION_STATUS_FAILED:
-        _require(event.cost_nano_usd == 0, "a failed generation has a charge")
-    else:
-        _require(_is_free_of_charge(event) or event.cost_nano_usd == computed, "cost is not usage x price")
+        if cost:
+            raise InvalidUsageEventError("a failed generation has a charge")
+    elif cost != computed and not _is_free_of_charge(event):
+        raise InvalidUsageEventError("cost is not usage x price")
 
 
 def _check_fee(event: usage_event_pb2.UsageEvent) -> None:
@@ -132,17 +165,21 @@ def _is_free_of_charge(event: usage_event_pb2.UsageEvent) -> bool:
     return event.status == usage_event_pb2.GENERATION_STATUS_CANCELLED
 
 
-def _computed(message: token_usage_pb2.Price, usage: token_usage_pb2.TokenUsage) -> int:
-    """Check a price, and give what the tokens cost at it, in nano-dollars."""
-    _check_kinds(message, "price")
-    price = money.price_from_proto(message)
-    _require(bool(price.version), "price.version is empty")
+@lru_cache(maxsize=_PRICES)
+def _checked_price(message: bytes) -> UnitPrice:
+    """Read a price and check it. Prices are few and their versions many events', so each is checked once."""
+    price = token_usage_pb2.Price.FromString(message)
+    _check_kinds(price, "price")
+    if not price.version:
+        raise InvalidUsageEventError("price.version is empty")
+    unit = money.price_from_proto(price)
     amounts = (
-        price.prompt, price.completion, price.reasoning, price.cached, price.cache_write, price.request,
-        price.image, price.second, price.character, price.search_unit,
+        unit.prompt, unit.completion, unit.reasoning, unit.cached, unit.cache_write, unit.request,
+        unit.image, unit.second, unit.character, unit.search_unit,
     )  # fmt: skip
-    _require(min(amounts) >= 0, "a price is negative")
-    return money.cost(price, money.tokens_from_proto(usage)).total
+    if min(amounts) < 0:
+        raise InvalidUsageEventError("a price is negative")
+    return unit
 
 
 def _check_expenses(attempts: Iterable[usage_event_pb2.Attempt]) -> None:
@@ -163,8 +200,8 @@ def _check_expense(attempt: usage_event_pb2.Attempt) -> None:
     _require(bool(attempt.provider), "the attempt names no provider")
     _require(attempt.outcome == usage_event_pb2.ATTEMPT_OUTCOME_CANCELLED, "the attempt was not cancelled")
     expense = attempt.expense
-    _check_counts(expense.usage)
-    computed = _computed(expense.price, expense.usage)
+    tokens = _checked_counts(expense.usage)
+    computed = money.cost(_checked_price(expense.price.SerializeToString()), tokens).total
     _require(expense.provider_cost_nano_usd == computed, "provider cost is not usage x price")
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, Tracer
 
@@ -26,6 +28,9 @@ from servicekit.tracing import context_from_headers, is_sampled, span, span_link
 from turnpike.usage.v1 import usage_event_pb2
 
 _log = get_logger(__name__)
+
+_IDS: Final = 65_536  # that are remembered
+_NO_HEDGES: Final[Mapping[str, int]] = MappingProxyType({})
 
 SETTLED: Final = CounterSpec("accounts.settlement.events", "{event}", "Usage events that were posted to the ledger.")
 REJECTED: Final = CounterSpec("accounts.settlement.rejected", "{event}", "Usage events that were set aside.")
@@ -175,27 +180,35 @@ def _fact_from_proto(event: usage_event_pb2.UsageEvent) -> UsageFact:
         completion_tokens=event.usage.completion_tokens,
         cost=event.cost_nano_usd,
         provider_cost=event.provider_cost_nano_usd,
-        hedges=_hedges(event.attempts),
+        hedges=_hedges(event.attempts) if event.attempts else _NO_HEDGES,
         is_byok=event.is_byok,
-        ended_at=event.ended_at.ToDatetime(UTC),
+        ended_at=_datetime(event.ended_at),
         lease_id=_uuid("lease_id", event.lease_id) if event.lease_id else None,
         hold=event.hold_nano_usd,
     )
 
 
 def _hedges(attempts: Iterable[usage_event_pb2.Attempt]) -> Mapping[str, int]:
-    owed: dict[str, int] = defaultdict(int)
+    owed: dict[str, int] = {}
     for attempt in attempts:
         if attempt.HasField("expense"):
-            owed[_text("attempts.provider", attempt.provider)] += attempt.expense.provider_cost_nano_usd
-    return owed
+            provider = _text("attempts.provider", attempt.provider)
+            owed[provider] = owed.get(provider, 0) + attempt.expense.provider_cost_nano_usd
+    return owed or _NO_HEDGES
 
 
+@lru_cache(maxsize=_IDS)
 def _uuid(name: str, text: str) -> UUID:
+    """Read an id. Organisations and keys come again and again, and the same object is found in a dict without a comparison."""
     try:
         return UUID(text)
     except ValueError:
         raise InvalidUsageEventError(f"{name} is not a UUID") from None
+
+
+def _datetime(moment: Timestamp) -> datetime:
+    # Timestamp.ToDatetime does the same at four times the cost.
+    return datetime.fromtimestamp(moment.seconds, UTC).replace(microsecond=moment.nanos // 1_000)
 
 
 def _text(name: str, text: str) -> str:

@@ -23,11 +23,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from uuid import UUID
 
 REVENUE = "revenue:usage"
 PROVIDER_COST = "provider_cost"
 PROMO = "promo"
+
+_USAGE = "usage"
+
+_NAMES = 65_536  # of accounts, that are remembered: the same ones come again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,13 @@ class Postings:
     org_month_byok_spend: dict[tuple[UUID, date], int] = field(default_factory=lambda: defaultdict(int))
 
 
+@lru_cache(maxsize=_NAMES)
 def customer(org_id: UUID) -> str:
     """The account of an organisation's credit."""
     return f"customer:{org_id}"
 
 
+@lru_cache(maxsize=_NAMES)
 def provider_payable(provider: str) -> str:
     """The account of what a provider is owed."""
     return f"provider_payable:{provider}"
@@ -134,6 +141,34 @@ def post(facts: Iterable[UsageFact], posted: Mapping[UUID, Posted]) -> Postings:
 
 
 def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
+    if before is None and not fact.hedges:
+        _post_plain(result, fact)
+    else:
+        _post_changes(result, fact, before)
+    _post_byok(result, fact, before)
+    result.facts.append(fact)
+    org_id, key_id, ended_at = fact.org_id, fact.key_id, fact.ended_at
+    result.org_usage[org_id] += fact.cost - (before.cost if before else 0)
+    until = result.org_settled_until.get(org_id)
+    if until is None or ended_at > until:
+        result.org_settled_until[org_id] = ended_at
+    used = result.key_used_at.get(key_id)
+    if used is None or ended_at > used:
+        result.key_used_at[key_id] = ended_at
+
+
+def _post_plain(result: Postings, fact: UsageFact) -> None:
+    """Post a new event without copies, as nearly all are: what `_post_changes` would, without its sums."""
+    event_id, org_id, cost, version = fact.event_id, fact.org_id, fact.cost, fact.price_version
+    if cost:
+        result.entries.append(Entry(event_id, org_id, customer(org_id), REVENUE, cost, version, _USAGE))
+        _spend(result, fact, fact.key_id, fact.ended_at.date(), cost)
+    if fact.provider_cost and not fact.is_byok:
+        payable = provider_payable(fact.provider)
+        result.entries.append(Entry(event_id, org_id, PROVIDER_COST, payable, fact.provider_cost, version, _USAGE))
+
+
+def _post_changes(result: Postings, fact: UsageFact, before: Posted | None) -> None:
     moves: dict[tuple[str, str], int] = defaultdict(int)
     spend: dict[tuple[UUID, date], int] = defaultdict(int)
     moves[customer(fact.org_id), REVENUE] += fact.cost
@@ -147,30 +182,27 @@ def _post_one(result: Postings, fact: UsageFact, before: Posted | None) -> None:
         for provider, nano in before.hedges.items():
             moves[PROVIDER_COST, provider_payable(provider)] -= nano
         spend[before.key_id, before.day] -= before.cost
-    _post_byok(result, fact, before)
-    result.facts.append(fact)
-    reason = "usage" if before is None else "usage_correction"
+    reason = _USAGE if before is None else "usage_correction"
     for (debit, credit), nano in moves.items():
         if nano < 0:
             debit, credit, nano = credit, debit, -nano
         if nano:
             result.entries.append(Entry(fact.event_id, fact.org_id, debit, credit, nano, fact.price_version, reason))
-    result.org_usage[fact.org_id] += fact.cost - (before.cost if before else 0)
-    until = result.org_settled_until.get(fact.org_id)
-    if until is None or fact.ended_at > until:
-        result.org_settled_until[fact.org_id] = fact.ended_at
-    used = result.key_used_at.get(fact.key_id)
-    if used is None or fact.ended_at > used:
-        result.key_used_at[fact.key_id] = fact.ended_at
     for (key_id, day), nano in spend.items():
         if nano:
-            result.key_spend[key_id] += nano
-            result.key_day_spend[key_id, day] += nano
-            result.key_orgs[key_id] = fact.org_id
+            _spend(result, fact, key_id, day, nano)
+
+
+def _spend(result: Postings, fact: UsageFact, key_id: UUID, day: date, nano: int) -> None:
+    result.key_spend[key_id] += nano
+    result.key_day_spend[key_id, day] += nano
+    result.key_orgs[key_id] = fact.org_id
 
 
 def _post_byok(result: Postings, fact: UsageFact, before: Posted | None) -> None:
     """What was spent with the organisation's own provider keys is counted, and is nobody's debt here: it pays it itself."""
+    if not fact.is_byok and (before is None or not before.is_byok):
+        return
     changes: list[tuple[UUID, date, int]] = []
     if fact.is_byok:
         changes.append((fact.key_id, fact.ended_at.date(), fact.provider_cost))

@@ -17,13 +17,16 @@ POSTED = text(
     """
 )
 
+# All but the ids of events are texts of arrays, see `array_literals`.
 _EVENTS = """
-    unnest(CAST(:event_ids AS uuid[]), CAST(:ranks AS smallint[]), CAST(:generation_ids AS text[]),
-           CAST(:org_ids AS uuid[]), CAST(:key_ids AS uuid[]), CAST(:models AS text[]), CAST(:providers AS text[]),
-           CAST(:endpoint_ids AS text[]), CAST(:price_versions AS text[]), CAST(:prompt_tokens AS bigint[]),
-           CAST(:completion_tokens AS bigint[]), CAST(:costs AS bigint[]), CAST(:provider_costs AS bigint[]),
-           CAST(:hedges AS jsonb[]), CAST(:ended AS timestamptz[]),
-           CAST(:byok AS boolean[]))
+    unnest(CAST(:event_ids AS uuid[]), CAST(CAST(:ranks AS text) AS smallint[]),
+           CAST(CAST(:generation_ids AS text) AS text[]), CAST(CAST(:org_ids AS text) AS uuid[]),
+           CAST(CAST(:key_ids AS text) AS uuid[]), CAST(CAST(:models AS text) AS text[]),
+           CAST(CAST(:providers AS text) AS text[]), CAST(CAST(:endpoint_ids AS text) AS text[]),
+           CAST(CAST(:price_versions AS text) AS text[]), CAST(CAST(:prompt_tokens AS text) AS bigint[]),
+           CAST(CAST(:completion_tokens AS text) AS bigint[]), CAST(CAST(:costs AS text) AS bigint[]),
+           CAST(CAST(:provider_costs AS text) AS bigint[]), CAST(CAST(:hedges AS text) AS jsonb[]),
+           CAST(CAST(:ended AS text) AS timestamptz[]), CAST(CAST(:byok AS text) AS boolean[]))
     AS event (event_id, rank, generation_id, org_id, key_id, model, provider, endpoint_id, price_version,
               prompt_tokens, completion_tokens, cost_nano, provider_cost_nano, hedges, ended_at,
               is_byok)
@@ -55,8 +58,10 @@ INSERT_ENTRIES = text(
     """
     INSERT INTO ledger_entries (cause_id, org_id, debit, credit, nano, price_version, reason, posted_at)
     SELECT entry.*, CAST(:now AS timestamptz)
-    FROM unnest(CAST(:cause_ids AS uuid[]), CAST(:org_ids AS uuid[]), CAST(:debits AS text[]), CAST(:credits AS text[]),
-                CAST(:nanos AS bigint[]), CAST(:price_versions AS text[]), CAST(:reasons AS text[])) AS entry
+    FROM unnest(CAST(:cause_ids AS uuid[]), CAST(CAST(:org_ids AS text) AS uuid[]),
+                CAST(CAST(:debits AS text) AS text[]), CAST(CAST(:credits AS text) AS text[]),
+                CAST(CAST(:nanos AS text) AS bigint[]), CAST(CAST(:price_versions AS text) AS text[]),
+                CAST(CAST(:reasons AS text) AS text[])) AS entry
     """
 )
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.adapters.postgres import settlement_sql as sql
+from accounts.adapters.postgres.array_literals import flags, moments, names, numbers, texts
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.lease_settlement import charge_leases
@@ -243,21 +244,21 @@ def _storable(text: str) -> str:
 def _event_columns(facts: Sequence[UsageFact], now: datetime) -> dict[str, Any]:
     return {
         "event_ids": [fact.event_id for fact in facts],
-        "ranks": [fact.rank for fact in facts],
-        "generation_ids": [fact.generation_id for fact in facts],
-        "org_ids": [fact.org_id for fact in facts],
-        "key_ids": [fact.key_id for fact in facts],
-        "models": [fact.model for fact in facts],
-        "providers": [fact.provider for fact in facts],
-        "endpoint_ids": [fact.endpoint_id for fact in facts],
-        "price_versions": [fact.price_version for fact in facts],
-        "prompt_tokens": [fact.prompt_tokens for fact in facts],
-        "completion_tokens": [fact.completion_tokens for fact in facts],
-        "costs": [fact.cost for fact in facts],
-        "provider_costs": [fact.provider_cost for fact in facts],
-        "hedges": [json.dumps(dict(fact.hedges)) for fact in facts],
-        "byok": [fact.is_byok for fact in facts],
-        "ended": [fact.ended_at for fact in facts],
+        "ranks": numbers([fact.rank for fact in facts]),
+        "generation_ids": f"{{{','.join([fact.generation_id for fact in facts])}}}",  # their form needs no quotation
+        "org_ids": names([fact.org_id for fact in facts]),
+        "key_ids": names([fact.key_id for fact in facts]),
+        "models": texts([fact.model for fact in facts]),
+        "providers": texts([fact.provider for fact in facts]),
+        "endpoint_ids": texts([fact.endpoint_id for fact in facts]),
+        "price_versions": texts([fact.price_version for fact in facts]),
+        "prompt_tokens": numbers([fact.prompt_tokens for fact in facts]),
+        "completion_tokens": numbers([fact.completion_tokens for fact in facts]),
+        "costs": numbers([fact.cost for fact in facts]),
+        "provider_costs": numbers([fact.provider_cost for fact in facts]),
+        "hedges": texts([json.dumps(dict(fact.hedges)) if fact.hedges else "{}" for fact in facts]),
+        "byok": flags([fact.is_byok for fact in facts]),
+        "ended": moments([fact.ended_at for fact in facts]),
         "now": now,
     }
 
@@ -277,11 +278,11 @@ def _entry_columns(postings: Postings, now: datetime) -> dict[str, Any]:
     entries = postings.entries
     return {
         "cause_ids": [entry.event_id for entry in entries],
-        "org_ids": [entry.org_id for entry in entries],
-        "debits": [entry.debit for entry in entries],
-        "credits": [entry.credit for entry in entries],
-        "nanos": [entry.nano for entry in entries],
-        "price_versions": [entry.price_version for entry in entries],
-        "reasons": [entry.reason for entry in entries],
+        "org_ids": names([entry.org_id for entry in entries]),
+        "debits": texts([entry.debit for entry in entries]),
+        "credits": texts([entry.credit for entry in entries]),
+        "nanos": numbers([entry.nano for entry in entries]),
+        "price_versions": texts([entry.price_version for entry in entries]),
+        "reasons": texts([entry.reason for entry in entries]),
         "now": now,
     }

@@ -62,6 +62,9 @@ bench: ## measure CPU per request, added latency and memory (ARGS="--requests 50
 bench-settlement: ## measure what settling a usage event costs (ARGS="--events 100000 --batch 2000")
 	@cd bench && ../$(python) -m turnpike_bench.settlement $(ARGS)
 
+bench-usage: ## time every page's question over many usage events (ARGS="--path /a/folder --events 100000000")
+	@cd bench && ../$(python) -m turnpike_bench.usage $(ARGS)
+
 protos: ## generate protos/gen from protos/turnpike
 	@$(bin)/buf format -w
 	@$(bin)/buf lint

@@ -21,6 +21,8 @@ from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
 from accounts.adapters.postgres.byok_store import PostgresByokStore
 from accounts.adapters.postgres.content_store import PostgresContentStore
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.delivery_log import PostgresDeliveryLog
+from accounts.adapters.postgres.destination_store import PostgresDestinationStore
 from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.lease_store import PostgresLeaseStore
@@ -41,6 +43,7 @@ from accounts.api import (
     audit_service,
     byok_service,
     content_service,
+    destination_service,
     guardrail_service,
     key_service,
     lease_service,
@@ -54,6 +57,7 @@ from accounts.api import (
 from accounts.auth_codes import AuthCodes
 from accounts.byok import Byok
 from accounts.contents import Contents
+from accounts.destinations import Destinations
 from accounts.domain.leases import LeaseTerms
 from accounts.failpoints import POINTS
 from accounts.guardrails import Guardrails
@@ -69,7 +73,7 @@ from accounts.settings import ContentsSettings, OidcSettings, PaymentSettings, P
 from accounts.settlement import Settlement
 from accounts.top_ups import TopUps
 from accounts.workspaces import Workspaces
-from contracts.sealed_secrets import parse_keks
+from contracts.sealed_secrets import KeyEncryptionKeys, parse_keks
 from contracts.topics import USAGE
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
@@ -79,6 +83,7 @@ from servicekit.lifecycle import Runtime, Service
 from turnpike.accounts.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from turnpike.accounts.v1.byok_service_pb2_grpc import add_ByokServiceServicer_to_server
 from turnpike.accounts.v1.content_service_pb2_grpc import add_ContentServiceServicer_to_server
+from turnpike.accounts.v1.destination_service_pb2_grpc import add_DestinationServiceServicer_to_server
 from turnpike.accounts.v1.guardrail_service_pb2_grpc import add_GuardrailServiceServicer_to_server
 from turnpike.accounts.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from turnpike.accounts.v1.lease_service_pb2_grpc import add_LeaseServiceServicer_to_server
@@ -110,8 +115,29 @@ def byok_of(settings: Settings, store: Database, clock: Clock) -> Byok:
     Raises:
         ValueError: the file of key-encryption keys is not one.
     """
-    keks = None if settings.byok.keks is None else parse_keks(settings.byok.keks.read_text())
-    return Byok(PostgresByokStore(store), keks, clock, SystemRandom(), secrets.token_bytes)
+    return Byok(PostgresByokStore(store), _keks(settings), clock, SystemRandom(), secrets.token_bytes)
+
+
+def destinations_of(settings: Settings, store: Database, clock: Clock) -> Destinations:
+    """Make what is done with destinations of broadcast.
+
+    Raises:
+        ValueError: the file of key-encryption keys is not one.
+    """
+    audit = PostgresAuditLog(store, audit_secret(settings.keys.pepper.get_secret_value().encode()))
+    return Destinations(
+        PostgresDestinationStore(store, audit),
+        PostgresDeliveryLog(store, audit),
+        _keks(settings),
+        clock,
+        SystemRandom(),
+        secrets.token_bytes,
+        private=settings.broadcast.private_networks,
+    )
+
+
+def _keks(settings: Settings) -> KeyEncryptionKeys | None:
+    return None if settings.byok.keks is None else parse_keks(settings.byok.keks.read_text())
 
 
 def payment_provider(settings: PaymentSettings) -> StripePayments | None:
@@ -196,6 +222,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
         byok = byok_of(settings, store, clock)
         add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
+        destinations = destinations_of(settings, store, clock)
+        add_DestinationServiceServicer_to_server(destination_service.DestinationServicer(destinations), server)
         guardrails = Guardrails(PostgresGuardrailStore(store), clock, random)
         add_GuardrailServiceServicer_to_server(guardrail_service.GuardrailServicer(guardrails), server)
         return [
@@ -203,6 +231,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
                 preset_service, guardrail_service, byok_service, payment_service, content_service, lease_service,
+                destination_service,
             )
         ]  # fmt: skip
 

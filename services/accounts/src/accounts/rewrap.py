@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from accounts.app import byok_of, database
+from accounts.app import byok_of, database, destinations_of
 from accounts.domain.errors import NotSetUpError
 from accounts.settings import Settings
 from contracts.sealed_secrets import SealError
@@ -22,6 +22,9 @@ async def _rewrap(settings: Settings) -> int:
     try:
         byok, total = byok_of(settings, store, clock), 0
         while count := await byok.rewrap(_BATCH):
+            total += count
+        destinations = destinations_of(settings, store, clock)
+        while count := await destinations.rewrap(_BATCH):
             total += count
         return total
     finally:

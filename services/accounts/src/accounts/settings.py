@@ -91,7 +91,18 @@ class OidcSettings(Section):
 class ByokSettings(Section):
     """Customers' own provider keys."""
 
-    keks: Path | None = Field(default=None, description="file of key-encryption keys; without it none are stored")
+    keks: Path | None = Field(
+        default=None,
+        description="file of key-encryption keys; without it none are stored, and no destinations of broadcast",
+    )
+
+
+class BroadcastSettings(Section):
+    """Destinations that usage is broadcast to."""
+
+    private_networks: bool = Field(
+        default=False, description="destinations may be on private networks, and speak HTTP without TLS"
+    )
 
 
 class ContentsSettings(Section):
@@ -182,6 +193,7 @@ class Settings(ServiceSettings):
     keys: KeysSettings
     oidc: OidcSettings = OidcSettings()
     byok: ByokSettings = ByokSettings()
+    broadcast: BroadcastSettings = BroadcastSettings()
     contents: ContentsSettings = ContentsSettings()
     settlement: SettlementSettings = SettlementSettings()
     outbox: OutboxSettings = OutboxSettings()

@@ -59,6 +59,7 @@ from edge.api.management.credits import Credits
 from edge.api.management.guardrail_assignments import GuardrailAssignments
 from edge.api.management.guardrails import Guardrails
 from edge.api.management.keys import Keys
+from edge.api.observability.destinations import Destinations
 from edge.api.openapi.handlers import ApiDescription
 from edge.api.organization.auth_codes import AuthCodes
 from edge.api.organization.calls import Calls
@@ -195,6 +196,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             WorkspaceBudgets(calls, bodies),
             SignIn(calls, bodies, tokens),
             AuthCodes(calls, bodies, tokens),
+            Destinations(calls, bodies),
         )
         routes = [route for handler in (*handlers, *organization) for route in handler.routes()]
         routes += ApiDescription(routes).routes()

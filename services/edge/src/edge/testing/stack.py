@@ -35,6 +35,7 @@ from edge.testing.analytics import MemoryAnalytics, register_analytics
 from edge.testing.byok import MemoryByok, register_byok
 from edge.testing.conformance import Conformance
 from edge.testing.contents import MemoryContents, register_contents
+from edge.testing.destinations import MemoryDestinations, register_destinations
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.guardrail_servicer import register_guardrails
 from edge.testing.guardrails import MemoryGuardrails
@@ -70,6 +71,7 @@ class Neighbours:
     accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
     guardrails: MemoryGuardrails = field(default_factory=MemoryGuardrails)
     byok: MemoryByok = field(default_factory=MemoryByok)
+    destinations: MemoryDestinations = field(default_factory=MemoryDestinations)
     contents: MemoryContents = field(default_factory=MemoryContents)
     presets: MemoryPresets = field(default_factory=MemoryPresets)
     sessions: SessionServicer = field(init=False)
@@ -102,6 +104,7 @@ def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str
     register_presets(server, around.presets)
     register_guardrails(server, around.guardrails)
     register_byok(server, around.byok)
+    register_destinations(server, around.destinations)
     register_payments(server, around.sales)
     register_contents(server, around.contents)
     register_organizations(server, around.sessions.organizations, around.sessions)

@@ -16,7 +16,7 @@ import asyncpg
 
 from contracts import money
 from e2e_support.stack import ROOT, Stack
-from router.adapters.spool_segments import read_entries
+from servicekit.spool.segments import read_entries
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
 
 _SETTLE_LIMIT_S = 90.0

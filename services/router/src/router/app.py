@@ -16,11 +16,10 @@ from router.adapters.health_feed import health_table, verdict_about
 from router.adapters.observations import ObservationListener, ObservationPublisher, Observer
 from router.adapters.providers.access import ProviderAccess
 from router.adapters.providers.http import HttpLimits, HttpProviders
-from router.adapters.spool_writer import SpoolLimits
 from router.adapters.telemetry import GenerationTelemetry
 from router.adapters.tokenizers import LoadedTokenizers
 from router.adapters.usage_events import spool_entries
-from router.adapters.usage_publisher import UsagePublisher
+from router.adapters.usage_publisher import METRICS
 from router.adapters.usage_spool import UsageSpool
 from router.api.router_service import SERVICE_NAME, RouterService
 from router.attempt import Patience
@@ -30,12 +29,15 @@ from router.domain.health_view import FleetHealth
 from router.domain.ports import CustomerKeys
 from router.domain.retry_budget import RetryBudget
 from router.domain.stickiness import StickyPlaces
+from router.failpoints import POINTS
 from router.settings import Settings
 from router.surroundings import Surroundings
 from servicekit import Component, Runtime, Service
+from servicekit.failpoints import Failpoints
 from servicekit.grpc_client import open_channel
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordSink, TopicTail
+from servicekit.spool import SpoolLimits, SpoolPublisher
 from servicekit.watched_files import WatchedFiles
 from turnpike.router.v1 import router_service_pb2_grpc
 
@@ -93,14 +95,18 @@ def _service(
         on_change=access.use_credentials,
     )
     providers = HttpProviders(lambda: access.keys, clock, _http_limits(settings))
+    failpoints = Failpoints(POINTS, settings.failpoints)
     spool = UsageSpool(
         settings.spool.dir,
         spool_entries(settings.instance, settings.region),
         clock,
         SpoolLimits(settings.spool.capacity_bytes, settings.spool.segment_bytes, settings.spool.retention),
+        failpoints,
     )
     sink = RecordSink(settings.kafka, clock, f"router-{settings.instance}", meter=runtime.meter)
-    publisher = UsagePublisher(spool, sink, clock, runtime.meter)
+    publisher = SpoolPublisher(
+        spool, sink, clock, runtime.meter, topic=topics.USAGE.name, metrics=METRICS, failpoints=failpoints
+    )
     tokenizers = LoadedTokenizers()
     around = Surroundings(
         providers=providers,

@@ -113,3 +113,10 @@ class Settings(ServiceSettings):
     choice: ChoiceSettings = ChoiceSettings()
     observations: ObservationSettings = ObservationSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
+    failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")
+
+    @field_validator("failpoints")
+    @classmethod
+    def _known_failpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_failpoints(POINTS, value)
+        return value

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from contracts.ids import GenerationId, KeyId, OrgId
-from router.adapters.spool_writer import SpoolLimits
 from router.adapters.usage_events import spool_entries
 from router.adapters.usage_spool import UsageSpool
 from router.domain.errors import UsageLogError
@@ -17,6 +16,7 @@ from router.domain.ports import UsageLog
 from router.domain.settlement import Caller, GenerationRecord, Status
 from router.testing.doubles import MemoryUsageLog
 from servicekit.clock import SystemClock
+from servicekit.spool import SpoolLimits
 from servicekit.testing import running
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

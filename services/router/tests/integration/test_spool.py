@@ -14,15 +14,12 @@ from pathlib import Path
 import pytest
 
 from contracts.ids import GenerationId, KeyId, OrgId
-from router.adapters import spool_acks, spool_segments
-from router.adapters.spool_acks import Published
-from router.adapters.spool_segments import SpoolEntry
-from router.adapters.spool_writer import SpoolLimits
 from router.adapters.usage_spool import UsageSpool
 from router.domain.errors import UsageLogError
 from router.domain.settlement import Caller, GenerationRecord, Status
 from router.testing.waiting import eventually
 from servicekit.clock import SystemClock
+from servicekit.spool import Published, SpoolEntry, SpoolLimits, acks, segments
 from servicekit.testing import running
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -110,7 +107,7 @@ async def test_a_torn_tail_is_skipped_and_never_written_over(tmp_path: Path, tor
     (segment,) = tmp_path.glob("usage-*.seg")
     with segment.open("ab") as file:
         file.write(torn)
-    (found,) = spool_segments.recover(tmp_path)
+    (found,) = segments.recover(tmp_path, "usage")
     assert (found.first, found.last, found.torn_bytes) == (1, 5, len(torn))
     again = spool(tmp_path)
     async with running(again):
@@ -122,10 +119,10 @@ async def test_every_cut_of_the_file_leaves_the_whole_entries_before_it(tmp_path
     await fill(tmp_path, 3)
     (segment,) = tmp_path.glob("usage-*.seg")
     data = segment.read_bytes()
-    ends = [end for end, _ in spool_segments.read_entries(segment)]
-    for cut in range(spool_segments.HEAD_BYTES, len(data)):
+    ends = [end for end, _ in segments.read_entries(segment)]
+    for cut in range(segments.HEAD_BYTES, len(data)):
         segment.write_bytes(data[:cut])
-        assert len(list(spool_segments.read_entries(segment))) == sum(end <= cut for end in ends)
+        assert len(list(segments.read_entries(segment))) == sum(end <= cut for end in ends)
 
 
 async def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
@@ -134,16 +131,15 @@ async def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
     data = bytearray(segment.read_bytes())
     data[-5] ^= 1
     segment.write_bytes(bytes(data))
-    assert len(list(spool_segments.read_entries(segment))) == 2
+    assert len(list(segments.read_entries(segment))) == 2
 
 
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from router.adapters.spool_segments import SpoolEntry
-from router.adapters.spool_writer import SpoolLimits
 from router.adapters.usage_spool import UsageSpool
 from servicekit.clock import SystemClock
+from servicekit.spool import SpoolEntry, SpoolLimits
 
 async def main():
     spool = UsageSpool(Path(sys.argv[1]), lambda n: SpoolEntry(b"org", {}, str(n).zfill(20).encode()),
@@ -174,8 +170,8 @@ def test_kill_9_loses_nothing_whose_append_returned(tmp_path: Path) -> None:
         returned = [int(line.split()[1]) for line in lines if line.startswith("appended ")]
         process.stdout.close()
         process.wait()
-        segments = spool_segments.recover(folder)
-        kept = [int(each.value) for part in segments for _, each in spool_segments.read_entries(part.path)]
+        found = segments.recover(folder, "usage")
+        kept = [int(each.value) for part in found for _, each in segments.read_entries(part.path)]
         assert set(returned) <= set(kept)
         assert len(kept) == len(set(kept))
 
@@ -194,11 +190,11 @@ async def test_how_far_it_is_published_survives_a_restart(tmp_path: Path) -> Non
 
 
 def test_an_unreadable_note_counts_as_nothing(tmp_path: Path) -> None:
-    assert spool_acks.load(tmp_path) == Published()
-    spool_acks.save(tmp_path, Published("c", 3))
-    assert spool_acks.load(tmp_path) == Published("c", 3)
+    assert acks.load(tmp_path) == Published()
+    acks.save(tmp_path, Published("c", 3))
+    assert acks.load(tmp_path) == Published("c", 3)
     (tmp_path / "published.json").write_bytes(b"{torn")
-    assert spool_acks.load(tmp_path) == Published()
+    assert acks.load(tmp_path) == Published()
 
 
 async def test_published_files_go_after_their_time_and_others_never(tmp_path: Path) -> None:
@@ -233,7 +229,7 @@ async def test_a_full_spool_takes_no_new_work_and_room_comes_back(tmp_path: Path
 async def test_a_directory_has_one_user(tmp_path: Path) -> None:
     target = spool(tmp_path)
     async with running(target):
-        with pytest.raises(OSError, match="in use by another router"):
+        with pytest.raises(OSError, match="in use by another process"):
             await spool(tmp_path).start()
     async with running(spool(tmp_path)):
         pass

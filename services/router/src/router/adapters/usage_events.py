@@ -10,9 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from contracts import money, topics
 from contracts.ids import usage_event_id
 from contracts.operations import OPERATION_NUMBERS
-from router.adapters.spool_segments import SpoolEntry
 from router.domain.settlement import GenerationRecord, Status
 from router.usage_conversion import STATUSES, attempt_to_proto, tokens_to_proto
+from servicekit.spool import SpoolEntry
 from turnpike.usage.v1 import usage_event_pb2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
-from itertools import islice
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from router.adapters import spool_acks, spool_segments
-from router.adapters.spool_acks import Published
-from router.adapters.spool_reader import SpoolReader
-from router.adapters.spool_segments import SpoolEntry
-from router.adapters.spool_writer import REFUSE_SHARE, SpoolLimits, SpoolWriter
 from router.domain.errors import UsageLogError
 from router.domain.settlement import GenerationRecord
 from servicekit.clock import Clock
-from servicekit.lifecycle import Component
-from servicekit.logs import get_logger
-
-_log = get_logger(__name__)
-
-# Entries that are kept in memory too, so that the publisher need not read what was just written.
-_RECENT_ENTRIES = 4_096
+from servicekit.failpoints import Failpoints
+from servicekit.spool import RecordSpool, SpoolEntry, SpoolLimits
 
 Encode = Callable[[GenerationRecord], SpoolEntry]
 
+PREFIX = "usage"
 
-class UsageSpool(Component):
+
+class UsageSpool(RecordSpool):
     """A usage log in a directory, of which it is the only user."""
 
-    name = "usage-spool"
-
-    def __init__(self, directory: Path, encode: Encode, clock: Clock, limits: SpoolLimits) -> None:
+    def __init__(
+        self, directory: Path, encode: Encode, clock: Clock, limits: SpoolLimits, failpoints: Failpoints | None = None
+    ) -> None:
         """Make a spool.
 
         Args:
@@ -43,153 +29,11 @@ class UsageSpool(Component):
             encode: makes the entry of a record.
             clock: for the age of files.
             limits: of the directory.
+            failpoints: where a test kills the process.
         """
-        self._directory = directory
+        super().__init__(directory, clock, limits, prefix=PREFIX, failpoints=failpoints, error=UsageLogError)
         self._encode = encode
-        self._clock = clock
-        self._limits = limits
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = -1
-        self._writer: SpoolWriter | None = None
-        self._reader = SpoolReader()
-        self._waiting: deque[tuple[asyncio.Future[None], bytes]] = deque()
-        self._recent: deque[tuple[int, bytes]] = deque(maxlen=_RECENT_ENTRIES)
-        self._submitted = 0
-        self._durable = 0
-        self._arrived = asyncio.Event()
-        self.published = Published()
-
-    async def start(self) -> None:
-        """Read what is there.
-
-        Raises:
-            OSError: the directory cannot be used, or another process uses it.
-        """
-        self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._open)
-
-    def _open(self) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OSError(f"{self._directory} is in use by another router") from None
-        segments = spool_segments.recover(self._directory)
-        self.published = spool_acks.load(self._directory)
-        last = segments[-1].last if segments else 0
-        if self.published.through > last:
-            # The files are not those that the note was made of.
-            self.published = Published()
-        self._submitted = self._durable = last
-        self._writer = SpoolWriter(self._directory, segments, self._limits, self._clock, self._on_done)
-        self._writer.start(self.published)
-        _log.info(
-            "spool.opened",
-            segments=len(segments),
-            entries=sum(segment.last - segment.first + 1 for segment in segments),
-            unpublished=last - self.published.through,
-            torn_bytes=sum(segment.torn_bytes for segment in segments),
-        )
-
-    @property
-    def accepting(self) -> bool:
-        """Whether there is room for further generations, and the disk takes it."""
-        writer = self._writer
-        return (
-            writer is not None and writer.failure is None and writer.size < self._limits.capacity_bytes * REFUSE_SHARE
-        )
-
-    @property
-    def size(self) -> int:
-        """Bytes of its files."""
-        return self._writer.size if self._writer is not None else 0
 
     def append(self, record: GenerationRecord) -> Awaitable[None]:
         """Keep a record. See `router.domain.ports.UsageLog`."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Not everybody waits for it, and asyncio complains of errors that nobody has seen.
-        future.add_done_callback(_see)
-        if self._writer is None:
-            future.set_exception(UsageLogError("the spool is closed"))
-            return future
-        entry = self._encode(record)
-        framed = spool_segments.frame(entry.key, entry.headers, entry.value)
-        self._waiting.append((future, framed))
-        self._writer.submit(framed)
-        return future
-
-    def _on_done(self, count: int, error: OSError | None) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._resolve, count, error)
-
-    def _resolve(self, count: int, error: OSError | None) -> None:
-        if error is not None:
-            _log.error("spool.write_failed", entries=count, error=error.strerror or type(error).__name__)
-        for _ in range(count):
-            future, framed = self._waiting.popleft()
-            self._submitted += 1
-            if error is None:
-                self._recent.append((self._submitted, framed))
-            if future.cancelled():
-                continue
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(UsageLogError("the usage event could not be written"))
-        if error is None:
-            self._durable = self._submitted
-            self._arrived.set()
-
-    @property
-    def backlog(self) -> int:
-        """Entries that are durable and not published."""
-        return max(0, self._durable - self.published.through)
-
-    async def read_after(self, number: int, limit: int) -> Sequence[tuple[int, SpoolEntry]]:
-        """Return the next durable entries after a number, at most `limit`; wait for one if need be.
-
-        Numbers ascend; some may be missing. For one reader, which asks for what it has not had, or begins anew.
-        """
-        while True:
-            while self._durable <= number:
-                self._arrived.clear()
-                await self._arrived.wait()
-            recent = self._recent
-            while recent and recent[0][0] <= number:
-                recent.popleft()
-            if recent and recent[0][0] == number + 1:
-                found = [(each, spool_segments.entry_of(framed)) for each, framed in islice(recent, limit)]
-            else:
-                segments = self._writer.segments() if self._writer is not None else []
-                found = await asyncio.to_thread(self._reader.read, segments, number, self._durable, limit)
-            if found:
-                return found
-            # Whatever had these numbers did not become durable.
-            number = self._durable
-
-    def note_published(self, published: Published) -> None:
-        """Note how far the entries are published."""
-        self.published = published
-        if self._writer is not None:
-            self._writer.publish(published)
-
-    async def stop(self, grace: timedelta) -> None:
-        """Make what is pending durable and close the files."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await asyncio.to_thread(writer.stop)
-            # Let the last results come through from the writer's thread.
-            await asyncio.sleep(0)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def in_flight(self) -> int:
-        """Entries that are not durable yet."""
-        return len(self._waiting)
-
-
-def _see(future: asyncio.Future[None]) -> None:
-    if not future.cancelled():
-        future.exception()
+        return self.keep(self._encode(record))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from router.adapters import spool_acks, spool_segments
-from router.adapters.spool_acks import Published
-from router.adapters.spool_segments import Segment
 from servicekit.clock import Clock
+from servicekit.failpoints import Failpoints
+from servicekit.spool import acks, segments
+from servicekit.spool.acks import Published
+from servicekit.spool.segments import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +45,44 @@ class SpoolWriter:
     """Owns the files. `submit` and `publish` may be called from any thread; `done` is called from the writer's own."""
 
     def __init__(
-        self, directory: Path, segments: Sequence[Segment], limits: SpoolLimits, clock: Clock, done: Done
+        self,
+        directory: Path,
+        prefix: str,
+        found: Sequence[Segment],
+        limits: SpoolLimits,
+        clock: Clock,
+        failpoints: Failpoints,
+        done: Done,
     ) -> None:
         """Make the writer.
 
         Args:
             directory: of the files.
-            segments: what is there already, oldest first; none of them is written to again.
+            prefix: of their names.
+            found: what is there already, oldest first; none of them is written to again.
             limits: of the spool.
             clock: for the age of files.
+            failpoints: where a test kills the process.
             done: called with the number of entries that are durable now, or that failed with an error, in order.
         """
         self._directory = directory
+        self._prefix = prefix
         self._limits = limits
         self._clock = clock
+        self._failpoints = failpoints
         self._done = done
-        self._sealed = list(segments)
-        self._sealed_bytes = sum(segment.size for segment in segments)
+        self._sealed = list(found)
+        self._sealed_bytes = sum(segment.size for segment in found)
         self._current: Segment | None = None
         self._descriptor = -1
-        self._next = segments[-1].last + 1 if segments else 1
+        self._next = found[-1].last + 1 if found else 1
         self._wake = threading.Condition()
         self._pending: list[bytes] = []
         self._stopping = False
         self._published = Published()
         self._saved = Published()
         self._failure: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="usage-spool", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{prefix}-spool", daemon=True)
 
     def start(self, published: Published) -> None:
         """Begin a file and start the thread.
@@ -141,8 +153,11 @@ class SpoolWriter:
             if current is None:
                 raise OSError("no segment")
             data = b"".join(batch)
+            self._failpoints.reach("spool.writing")
             _write_all(self._descriptor, data)
+            self._failpoints.reach("spool.written")
             os.fdatasync(self._descriptor)
+            self._failpoints.reach("spool.synced")
             current.size += len(data)
             current.last += len(batch)
             current.modified_at = self._clock.now().timestamp()
@@ -169,9 +184,9 @@ class SpoolWriter:
 
     def _begin_segment(self) -> None:
         self._require_room()
-        self._descriptor, path = spool_segments.create(self._directory, self._next)
+        self._descriptor, path = segments.create(self._directory, self._prefix, self._next)
         now = self._clock.now().timestamp()
-        self._current = Segment(path, self._next, self._next - 1, spool_segments.HEAD_BYTES, now)
+        self._current = Segment(path, self._next, self._next - 1, segments.HEAD_BYTES, now)
 
     def _seal(self) -> None:
         current, self._current = self._current, None
@@ -203,7 +218,7 @@ class SpoolWriter:
                 self._seal()
             if self._published != self._saved:
                 published = self._published
-                spool_acks.save(self._directory, published)
+                acks.save(self._directory, published)
                 self._saved = published
             self._remove_published()
         except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from router.adapters.spool_segments import sync_directory
+from servicekit.spool.segments import sync_directory
 
 _NAME = "published.json"
 

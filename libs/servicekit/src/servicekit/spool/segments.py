@@ -20,9 +20,9 @@ MAGIC = b"TPSPOOL\x01"
 _HEAD = struct.Struct(">8sQ")
 _FRAME = struct.Struct(">II")
 HEAD_BYTES = _HEAD.size
-# An event has some 700 bytes; a length beyond this is a torn frame.
+# A length beyond this is a torn frame: a record of Kafka is not longer.
 MAX_ENTRY_BYTES = 1024 * 1024
-_NAME = "usage-{:020d}.seg"
+_NAME = "{prefix}-{first:020d}.seg"
 
 
 class SpoolEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -69,13 +69,13 @@ def entry_of(framed: bytes) -> SpoolEntry:
     return _decode(memoryview(framed)[_FRAME.size :])
 
 
-def create(directory: Path, first: int) -> tuple[int, Path]:
+def create(directory: Path, prefix: str, first: int) -> tuple[int, Path]:
     """Create an empty segment, durably; return its descriptor and path.
 
     Raises:
         OSError: no space, or no right to write.
     """
-    path = directory / _NAME.format(first)
+    path = directory / _NAME.format(prefix=prefix, first=first)
     # A segment without entries may be left over from a process that was killed; nothing in it is lost.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -115,10 +115,10 @@ def read_entries(path: Path, offset: int = HEAD_BYTES) -> Iterator[tuple[int, Sp
             yield offset, _decode(payload)
 
 
-def recover(directory: Path) -> list[Segment]:
+def recover(directory: Path, prefix: str) -> list[Segment]:
     """Read all segments of a directory, oldest first. A file whose head is torn has no entries and is removed."""
     segments = []
-    for path in sorted(directory.glob("usage-*.seg")):
+    for path in sorted(directory.glob(f"{prefix}-*.seg")):
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
         if len(head) < HEAD_BYTES or head[:8] != MAGIC:

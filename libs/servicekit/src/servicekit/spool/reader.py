@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from router.adapters.spool_segments import HEAD_BYTES, Segment, SpoolEntry, read_entries
+from servicekit.spool.segments import HEAD_BYTES, Segment, SpoolEntry, read_entries
 
 
 class SpoolReader:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from router.failpoints import POINTS
+from servicekit.failpoints import parse_failpoints
 from servicekit.settings import (
     Duration,
     GrpcServerSettings,
@@ -14,6 +16,7 @@ from servicekit.settings import (
     PathList,
     Section,
     ServiceSettings,
+    WordList,
     parse_duration,
     service_config,
 )

@@ -30,6 +30,7 @@ from accounts.domain.ports import OutboxMessage
 from accounts.identity import Identity
 from accounts.settlement import Settlement
 from accounts.testing import CREDIT, Drain, NewCustomer, serving_dsn
+from accounts.testing.shop import Shop, open_shop
 from accounts.testing.usage_events import UsageEvents
 from localstack import postgres
 from servicekit.clock import SystemClock
@@ -147,8 +148,18 @@ async def sql(dsn: str, database: Database) -> AsyncIterator[asyncpg.Connection]
 
 
 @pytest.fixture
-def identity(database: Database) -> Identity:
-    audit = PostgresAuditLog(database, PEPPER)
+def audit(database: Database) -> PostgresAuditLog:
+    return PostgresAuditLog(database, PEPPER)
+
+
+@pytest_asyncio.fixture
+async def shop(database: Database, audit: PostgresAuditLog, unused_tcp_port: int) -> AsyncIterator[Shop]:
+    async with open_shop(database, audit, unused_tcp_port) as opened:
+        yield opened
+
+
+@pytest.fixture
+def identity(database: Database, audit: PostgresAuditLog) -> Identity:
     return Identity(
         PostgresKeyStore(database, audit), PostgresOrgStore(database, audit), SystemClock(), Random(), PEPPER
     )

@@ -115,7 +115,8 @@ def byok_of(settings: Settings, store: Database, clock: Clock) -> Byok:
     Raises:
         ValueError: the file of key-encryption keys is not one.
     """
-    return Byok(PostgresByokStore(store), _keks(settings), clock, SystemRandom(), secrets.token_bytes)
+    audit = audit_log(settings, store)
+    return Byok(PostgresByokStore(store, audit), _keks(settings), clock, SystemRandom(), secrets.token_bytes)
 
 
 def destinations_of(settings: Settings, store: Database, clock: Clock) -> Destinations:
@@ -124,7 +125,7 @@ def destinations_of(settings: Settings, store: Database, clock: Clock) -> Destin
     Raises:
         ValueError: the file of key-encryption keys is not one.
     """
-    audit = PostgresAuditLog(store, audit_secret(settings.keys.pepper.get_secret_value().encode()))
+    audit = audit_log(settings, store)
     return Destinations(
         PostgresDestinationStore(store, audit),
         PostgresDeliveryLog(store, audit),
@@ -160,7 +161,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     store = database(settings.postgres, clock)
     sink = RecordSink(settings.kafka, clock, client_id=settings.instance, meter=runtime.meter)
     random, pepper = SystemRandom(), settings.keys.pepper.get_secret_value().encode()
-    audit = PostgresAuditLog(store, audit_secret(pepper))
+    audit = audit_log(settings, store)
     identity = Identity(PostgresKeyStore(store, audit), PostgresOrgStore(store, audit), clock, random, pepper)
     member_store = PostgresMemberStore(store, audit)
     consumer = RecordConsumer(
@@ -185,10 +186,10 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     )
 
     provider = payment_provider(settings.payments)
-    purchases = PostgresPaymentStore(store)
+    purchases = PostgresPaymentStore(store, audit)
     payments = Payments(purchases, provider, clock, random, fee_basis_points=settings.payments.fee)
     top_ups = TopUps(
-        PostgresTopUpStore(store), purchases, payments, provider, clock, interval=settings.payments.look_interval
+        PostgresTopUpStore(store, audit), purchases, payments, provider, clock, interval=settings.payments.look_interval
     )
     lease_store = PostgresLeaseStore(store, LeaseTerms(settings.leases.ttl, settings.leases.grace))
     # Settlement and everybody else find connections in the pool, however much is lent.
@@ -205,7 +206,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_KeyServiceServicer_to_server(key_service.KeyServicer(identity), server)
         add_OrgServiceServicer_to_server(org_service.OrgServicer(identity), server)
-        presets = Presets(PostgresPresetStore(store), clock, SystemRandom())
+        presets = Presets(PostgresPresetStore(store, audit), clock, SystemRandom())
         add_ContentServiceServicer_to_server(content_service.ContentServicer(contents), server)
         add_LeaseServiceServicer_to_server(lease_service.LeaseServicer(leases), server)
         add_PresetServiceServicer_to_server(preset_service.PresetServicer(presets), server)
@@ -224,7 +225,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
         destinations = destinations_of(settings, store, clock)
         add_DestinationServiceServicer_to_server(destination_service.DestinationServicer(destinations), server)
-        guardrails = Guardrails(PostgresGuardrailStore(store), clock, random)
+        guardrails = Guardrails(PostgresGuardrailStore(store, audit), clock, random)
         add_GuardrailServiceServicer_to_server(guardrail_service.GuardrailServicer(guardrails), server)
         return [
             service.SERVICE_NAME
@@ -255,6 +256,11 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         finally:
             if provider is not None:
                 await provider.close()
+
+
+def audit_log(settings: Settings, store: Database) -> PostgresAuditLog:
+    """Make the audit log."""
+    return PostgresAuditLog(store, audit_secret(settings.keys.pepper.get_secret_value().encode()))
 
 
 def audit_secret(pepper: bytes) -> bytes:

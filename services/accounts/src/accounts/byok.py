@@ -18,6 +18,7 @@ from accounts.domain.byok import (
     label_of,
 )
 from accounts.domain.errors import NotFoundError, NotSetUpError
+from accounts.domain.people import OPERATOR, Actor
 from accounts.domain.ports import ByokStore
 from contracts.sealed_secrets import KeyEncryptionKeys
 from servicekit.clock import Clock
@@ -49,7 +50,15 @@ class Byok:
         self._random = random
         self._random_bytes = random_bytes
 
-    async def create(self, org_id: str, workspace_id: str, provider: str, secret: str, fields: ByokFields) -> ByokKey:
+    async def create(
+        self,
+        org_id: str,
+        workspace_id: str,
+        provider: str,
+        secret: str,
+        fields: ByokFields,
+        actor: Actor = OPERATOR,
+    ) -> ByokKey:
         """Store a provider key, tried after those that the provider has already.
 
         Raises:
@@ -67,7 +76,7 @@ class Byok:
             fields=checked_byok_fields(fields),
         )
         sealed = keks.seal(secret, key.purpose, self._random_bytes)
-        return await self._store.add(key, sealed, self._clock.now())
+        return await self._store.add(key, sealed, actor, self._clock.now())
 
     async def page(
         self, org_id: str, workspace_id: str, provider: str, offset: int, limit: int
@@ -83,7 +92,9 @@ class Byok:
         """Return a provider key."""
         return await self._store.get(checked_id("org_id", org_id), _byok_key_id(byok_key_id))
 
-    async def update(self, org_id: str, byok_key_id: str, fields: ByokFields, secret: str) -> ByokKey:
+    async def update(
+        self, org_id: str, byok_key_id: str, fields: ByokFields, secret: str, actor: Actor = OPERATOR
+    ) -> ByokKey:
         """Change a provider key; with another `secret` in its place, which makes it a new version."""
         known = await self.get(org_id, byok_key_id)
         changed, sealed = replace(known, fields=checked_byok_fields(fields)), None
@@ -91,12 +102,12 @@ class Byok:
             secret = checked_secret(secret)
             changed = replace(changed, label=label_of(secret), version=known.version + 1)
             sealed = self._require().seal(secret, changed.purpose, self._random_bytes)
-        await self._store.replace(changed, known.version, sealed, self._clock.now())
+        await self._store.replace(changed, known.version, sealed, actor, self._clock.now())
         return changed
 
-    async def delete(self, org_id: str, byok_key_id: str) -> None:
+    async def delete(self, org_id: str, byok_key_id: str, actor: Actor = OPERATOR) -> None:
         """Delete a provider key and what was stored of it."""
-        await self._store.delete(checked_id("org_id", org_id), _byok_key_id(byok_key_id), self._clock.now())
+        await self._store.delete(checked_id("org_id", org_id), _byok_key_id(byok_key_id), actor, self._clock.now())
 
     async def resolve(self, org_id: str) -> tuple[list[ResolvedByokKey], int]:
         """Return every enabled provider key of an organisation, sealed, and the revision of all of them."""

@@ -12,11 +12,13 @@ from accounts.domain.errors import NotFoundError
 from accounts.domain.guardrail_rules import (
     Assignment,
     AssignmentKind,
+    Subjects,
     checked_description,
     checked_guardrail_name,
     checked_policy,
     checked_subjects,
 )
+from accounts.domain.people import OPERATOR, Actor
 from accounts.domain.ports import GuardrailStore
 from contracts.guardrails import Guardrail, GuardrailPolicy, default_guardrail_id
 from servicekit.clock import Clock
@@ -38,7 +40,13 @@ class Guardrails:
         self._random = random
 
     async def create(
-        self, org_id: str, workspace_id: str, name: str, description: str, policy: GuardrailPolicy
+        self,
+        org_id: str,
+        workspace_id: str,
+        name: str,
+        description: str,
+        policy: GuardrailPolicy,
+        actor: Actor = OPERATOR,
     ) -> Guardrail:
         """Make a guardrail, which binds nobody yet."""
         guardrail = Guardrail(
@@ -50,7 +58,7 @@ class Guardrails:
             created_at=self._clock.now(),
             description=checked_description(description),
         )
-        await self._store.add(guardrail)
+        await self._store.add(guardrail, actor)
         return guardrail
 
     async def page(self, org_id: str, workspace_id: str, offset: int, limit: int) -> tuple[list[Guardrail], int]:
@@ -71,7 +79,14 @@ class Guardrails:
             raise
 
     async def update(
-        self, org_id: str, guardrail_id: str, revision: int, name: str, description: str, policy: GuardrailPolicy
+        self,
+        org_id: str,
+        guardrail_id: str,
+        revision: int,
+        name: str,
+        description: str,
+        policy: GuardrailPolicy,
+        actor: Actor = OPERATOR,
     ) -> Guardrail:
         """Change a guardrail as a whole. `revision` is the one that the change was made to."""
         known = await self.get(org_id, guardrail_id)
@@ -84,17 +99,23 @@ class Guardrails:
             revision=revision + 1,
         )
         if not known.revision and not revision:
-            await self._store.add(changed)
+            await self._store.add(changed, actor)
         else:
-            await self._store.replace(changed)
+            await self._store.replace(changed, actor)
         return changed
 
-    async def delete(self, org_id: str, guardrail_id: str) -> None:
+    async def delete(self, org_id: str, guardrail_id: str, actor: Actor = OPERATOR) -> None:
         """Delete a guardrail and its assignments."""
-        await self._store.delete(checked_id("org_id", org_id), _guardrail_id(guardrail_id), self._clock.now())
+        await self._store.delete(checked_id("org_id", org_id), _guardrail_id(guardrail_id), actor, self._clock.now())
 
     async def assign(
-        self, org_id: str, guardrail_id: str, digests: Sequence[str], user_ids: Sequence[str], assigned_by: str
+        self,
+        org_id: str,
+        guardrail_id: str,
+        digests: Sequence[str],
+        user_ids: Sequence[str],
+        assigned_by: str,
+        actor: Actor = OPERATOR,
     ) -> int:
         """Bind keys and members, all or none, and return how many."""
         owner, named, now = checked_id("org_id", org_id), str(_guardrail_id(guardrail_id)), self._clock.now()
@@ -107,17 +128,20 @@ class Guardrails:
             Assignment(str(self._new_id()), named, now, user_id=user_id, assigned_by=assigned_by)
             for user_id in checked_subjects("member_user_ids", user_ids)
         ]
-        return await self._store.assign(owner, assignments, now)
+        return await self._store.assign(owner, assignments, actor, now)
 
-    async def unassign(self, org_id: str, guardrail_id: str, digests: Sequence[str], user_ids: Sequence[str]) -> int:
+    async def unassign(
+        self,
+        org_id: str,
+        guardrail_id: str,
+        digests: Sequence[str],
+        user_ids: Sequence[str],
+        actor: Actor = OPERATOR,
+    ) -> int:
         """Free keys and members, and return how many were bound."""
-        return await self._store.unassign(
-            checked_id("org_id", org_id),
-            _guardrail_id(guardrail_id),
-            checked_subjects("key_hashes", digests),
-            checked_subjects("member_user_ids", user_ids),
-            self._clock.now(),
-        )
+        subjects = Subjects(checked_subjects("key_hashes", digests), checked_subjects("member_user_ids", user_ids))
+        owner, named = checked_id("org_id", org_id), _guardrail_id(guardrail_id)
+        return await self._store.unassign(owner, named, subjects, actor, self._clock.now())
 
     async def assignments(
         self, org_id: str, guardrail_id: str, kind: AssignmentKind, offset: int, limit: int

@@ -63,14 +63,17 @@ class Identity:
         """Return an organisation."""
         return await self._orgs.get(checked_id("org_id", org_id))
 
-    async def grant_credit(self, org_id: str, nano: int, idempotency_key: str, reason: str) -> Org:
+    async def grant_credit(
+        self, org_id: str, nano: int, idempotency_key: str, reason: str, actor: Actor = OPERATOR
+    ) -> Org:
         """Give credit, once for an idempotency key."""
         if not 0 < nano <= MAX_AMOUNT_NANO:
             raise InvalidFieldError("amount_nano_usd", "must be more than 0 and at most 1000000 dollars")
         checked_text("idempotency_key", idempotency_key, 1, _MAX_IDEMPOTENCY_KEY)
         checked_text("reason", reason, 0, _MAX_REASON)
         now = self._clock.now()
-        return await self._orgs.grant(checked_id("org_id", org_id), nano, idempotency_key, reason or "grant", now)
+        owner = checked_id("org_id", org_id)
+        return await self._orgs.grant(owner, nano, idempotency_key, reason or "grant", actor, now)
 
     async def resolve_key(self, digest: str) -> tuple[ApiKey, Org]:
         """Find a key by its digest."""

@@ -19,6 +19,7 @@ from accounts.domain.payments import (
     checked_refund,
     fee_on,
 )
+from accounts.domain.people import OPERATOR, Actor
 from servicekit.clock import Clock
 from servicekit.logs import get_logger
 
@@ -58,7 +59,15 @@ class Payments:
         self._fee_basis_points = fee_basis_points
 
     async def buy(
-        self, org_id: str, credit: int, idempotency_key: str, success_url: str, cancel_url: str, *, keep_method: bool
+        self,
+        org_id: str,
+        credit: int,
+        idempotency_key: str,
+        success_url: str,
+        cancel_url: str,
+        *,
+        keep_method: bool,
+        actor: Actor = OPERATOR,
     ) -> tuple[Purchase, str]:
         """Start a purchase, once for an idempotency key. Returns it with the address at which it is paid."""
         provider = self._required_provider()
@@ -67,6 +76,7 @@ class Payments:
         purchase = await self._store.add(
             self.order(checked_id("org_id", org_id), checked_purchase(credit), automatic=False),
             f"buy/{idempotency_key}",
+            actor,
         )
         if purchase.credit != credit:
             raise InvalidFieldError("idempotency_key", "was used for another amount")
@@ -111,7 +121,9 @@ class Payments:
         offset, limit = checked_page(offset, limit)
         return await self._store.page(checked_id("org_id", org_id), offset, limit)
 
-    async def refund_purchase(self, org_id: str, purchase_id: str, amount: int, idempotency_key: str) -> Purchase:
+    async def refund_purchase(
+        self, org_id: str, purchase_id: str, amount: int, idempotency_key: str, actor: Actor = OPERATOR
+    ) -> Purchase:
         """Order a part of a purchase to be paid back; the books change when the provider says that it is."""
         provider = self._required_provider()
         checked_text("idempotency_key", idempotency_key, 1, _MAX_IDEMPOTENCY_KEY)
@@ -121,11 +133,19 @@ class Payments:
         if amount % NANO_PER_CENT:
             raise InvalidFieldError("amount_nano_usd", "must be a whole number of cents")
         checked_refund(amount, purchase.gross - purchase.refunded - purchase.disputed)
+        # Before it is asked for: money that leaves without an entry would be worse than an entry without money.
+        await self._store.note_refund_order(purchase, amount, actor, self._now())
         await provider.refund(purchase, amount, idempotency_key)
         return purchase
 
     async def refund_usage(
-        self, org_id: str, generation_id: str, amount: int, idempotency_key: str, reason: str
+        self,
+        org_id: str,
+        generation_id: str,
+        amount: int,
+        idempotency_key: str,
+        reason: str,
+        actor: Actor = OPERATOR,
     ) -> int:
         """Give back what a generation was charged, or a part. Returns what was given back for it in all."""
         checked_text("idempotency_key", idempotency_key, 1, _MAX_IDEMPOTENCY_KEY)
@@ -134,7 +154,7 @@ class Payments:
         if amount <= 0:
             raise InvalidFieldError("amount_nano_usd", "must be more than 0")
         refund = UsageRefund(checked_id("org_id", org_id), generation_id, amount, idempotency_key, reason)
-        return await self._store.refund_usage(refund, self._now())
+        return await self._store.refund_usage(refund, actor, self._now())
 
     def _required_provider(self) -> PaymentProvider:
         if self._provider is None:

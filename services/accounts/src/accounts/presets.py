@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from accounts.domain.accounts import checked_id, checked_page, checked_text
+from accounts.domain.people import OPERATOR, Actor
 from accounts.domain.presets import (
     NewVersion,
     Preset,
@@ -36,7 +37,15 @@ class Presets:
         self._clock = clock
         self._random = random
 
-    async def save(self, org_id: str, slug: str, config: bytes, system_prompt: str | None, creator_id: str) -> Preset:
+    async def save(
+        self,
+        org_id: str,
+        slug: str,
+        config: bytes,
+        system_prompt: str | None,
+        creator_id: str,
+        actor: Actor = OPERATOR,
+    ) -> Preset:
         """Keep a configuration as the newest version of a preset."""
         return await self._store.save(
             NewVersion(
@@ -48,7 +57,8 @@ class Presets:
                 system_prompt=checked_prompt(system_prompt),
                 creator_id=checked_text("creator_id", creator_id, 0, _MAX_CREATOR),
                 at=self._clock.now(),
-            )
+            ),
+            actor,
         )
 
     async def get(self, org_id: str, slug: str) -> Preset:

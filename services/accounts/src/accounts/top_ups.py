@@ -14,6 +14,7 @@ from accounts.domain.accounts import checked_id
 from accounts.domain.errors import PaymentDeclinedError, PaymentProviderError, StoreUnavailableError
 from accounts.domain.payment_ports import PaymentProvider, PaymentStore, TopUpStore
 from accounts.domain.payments import PurchaseStatus
+from accounts.domain.people import OPERATOR, TOP_UPS, Actor
 from accounts.domain.top_ups import LOW_BALANCE, TOP_UP_FAILED, Due, Notice, TopUp, checked_rules, is_low, may_buy
 from accounts.payments import Payments
 from servicekit.clock import Clock
@@ -63,12 +64,12 @@ class TopUps(Component):
         """Return the rules of an organisation."""
         return await self._rules.rules(checked_id("org_id", org_id))
 
-    async def set(self, org_id: str, rules: TopUp) -> TopUp:
+    async def set(self, org_id: str, rules: TopUp, actor: Actor = OPERATOR) -> TopUp:
         """Change the rules of an organisation; the kept means of payment stays."""
         owner = checked_id("org_id", org_id)
         known = await self._rules.rules(owner)
         wanted = replace(rules, payer_ref=known.payer_ref, method_ref=known.method_ref)
-        return await self._rules.set_rules(owner, checked_rules(wanted))
+        return await self._rules.set_rules(owner, checked_rules(wanted), actor, self._clock.now())
 
     async def notices(self, org_id: str) -> Sequence[Notice]:
         """Return the last notices of an organisation, newest first."""
@@ -100,7 +101,7 @@ class TopUps(Component):
     async def _buy(self, provider: PaymentProvider, due: Due) -> None:
         order = self._payments.order(due.org_id, due.rules.amount, automatic=True)
         # The count makes it one purchase, whoever is first, until the provider is known to have it.
-        purchase = await self._purchases.add(order, f"auto/{due.orders}")
+        purchase = await self._purchases.add(order, f"auto/{due.orders}", TOP_UPS)
         if purchase.status is not PurchaseStatus.PENDING:
             return
         try:

@@ -12,6 +12,7 @@ import asyncpg
 import grpc
 import pytest
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.byok_store import PostgresByokStore
 from accounts.adapters.postgres.database import Database
 from accounts.api import byok_service
@@ -35,12 +36,14 @@ from turnpike.accounts.v1 import records_pb2
 from turnpike.accounts.v1.byok_service_pb2_grpc import ByokServiceStub, add_ByokServiceServicer_to_server
 
 CANARY = "sk-canary-0123456789abcdef"
+PEPPER = b"a pepper of at least thirty-two bytes"
 OLD, NEW = bytes(32), bytes(range(32))
 KEKS = KeyEncryptionKeys("old", {"old": OLD})
 
 
 def use_cases(database: Database, keks: KeyEncryptionKeys | None = KEKS) -> Byok:
-    return Byok(PostgresByokStore(database), keks, SystemClock(), Random(), secrets.token_bytes)
+    audit = PostgresAuditLog(database, PEPPER)
+    return Byok(PostgresByokStore(database, audit), keks, SystemClock(), Random(), secrets.token_bytes)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import asyncpg
 import grpc
 import pytest
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.api import guardrail_service
@@ -36,8 +37,8 @@ BUDGET = guardrail_pb2.GuardrailPolicy(limit_nano_usd=10**9, reset_interval=reco
 
 
 @pytest.fixture
-async def stub(database: Database) -> AsyncIterator[GuardrailServiceStub]:
-    guardrails = Guardrails(PostgresGuardrailStore(database), SystemClock(), Random())
+async def stub(database: Database, audit: PostgresAuditLog) -> AsyncIterator[GuardrailServiceStub]:
+    guardrails = Guardrails(PostgresGuardrailStore(database, audit), SystemClock(), Random())
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_GuardrailServiceServicer_to_server(guardrail_service.GuardrailServicer(guardrails), server)

@@ -39,11 +39,6 @@ USD = 10**9
 
 
 @pytest.fixture
-def audit(database: Database) -> PostgresAuditLog:
-    return PostgresAuditLog(database, PEPPER)
-
-
-@pytest.fixture
 def member_store(database: Database, audit: PostgresAuditLog) -> PostgresMemberStore:
     return PostgresMemberStore(database, audit)
 

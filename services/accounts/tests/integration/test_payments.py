@@ -7,110 +7,34 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import aiohttp
 import asyncpg
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from accounts.adapters.postgres.database import Database
-from accounts.adapters.postgres.payment_store import PostgresPaymentStore
 from accounts.adapters.postgres.statement_store import PostgresStatementStore
-from accounts.adapters.postgres.top_up_store import PostgresTopUpStore
 from accounts.adapters.stripe_payments import StripePayments
 from accounts.domain.accounts import OrgStatus
 from accounts.domain.errors import InvalidFieldError, NotFoundError, TooEarlyError, UntrustedStatementError
-from accounts.domain.payments import Purchase, PurchaseStatus
+from accounts.domain.payments import PurchaseStatus
 from accounts.domain.statements import checked_month
 from accounts.domain.top_ups import TopUp
 from accounts.identity import Identity
-from accounts.payments import Payments
 from accounts.settlement import Settlement
 from accounts.testing import CREDIT, Drain, NewCustomer
 from accounts.testing.books import account_balances, check_books
+from accounts.testing.shop import WEBHOOK_SECRET, Shop
 from accounts.testing.usage_events import UsageEvents, usage_records
-from accounts.top_ups import TopUps
 from contracts.topics import USAGE
-from localstack.payments.__main__ import LocalPayments, signature
+from localstack.payments.__main__ import signature
 from localstack.payments.ledger import DECLINED_METHOD
-from servicekit.clock import SystemClock
 from servicekit.kafka import TopicPartition
 
-SECRET = "whsec_of_tests_only"
 USD = 10**9
 YES, NO = "https://shop.example/yes", "https://shop.example/no"
-
-
-@dataclass
-class Shop:
-    """Accounts' side of selling credit, and the provider on real sockets."""
-
-    payments: Payments
-    top_ups: TopUps
-    provider: StripePayments
-    http: aiohttp.ClientSession
-    heard: list[tuple[bytes, str]] = field(default_factory=list)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def bought(self, org_id: UUID, credit: int = 10 * USD, key: str = "k", *, keep: bool = False) -> Purchase:
-        """Buy, pay, and take in what the provider says of it."""
-        purchase, url = await self.payments.buy(str(org_id), credit, key, YES, NO, keep_method=keep)
-        async with self.http.post(url, allow_redirects=False) as answer:
-            assert answer.status == 303
-        await self.take_in(2)
-        return purchase
-
-    async def take_in(self, count: int) -> None:
-        """Wait for so many webhooks and take them in."""
-        async with asyncio.timeout(20):
-            while True:
-                if len(self.heard) >= count:
-                    break
-                self.news.clear()
-                await self.news.wait()
-        taken = self.heard[:count]
-        del self.heard[:count]
-        for payload, signed in taken:
-            await self.payments.handle_webhook(payload, signed)
-
-    async def say(self, kind: str, event_id: str = "", **about: Any) -> None:
-        """Take in an event that the provider could send."""
-        event = {"id": event_id or f"evt_{uuid4().hex}", "type": kind, "data": {"object": {"id": "x", **about}}}
-        body = json.dumps(event).encode()
-        await self.payments.handle_webhook(body, signature(body, SECRET))
-
-
-@pytest.fixture
-async def shop(database: Database, unused_tcp_port: int) -> AsyncIterator[Shop]:
-    heard: list[tuple[bytes, str]] = []
-    news = asyncio.Event()
-
-    async def hear(request: web.Request) -> web.Response:
-        heard.append((await request.read(), request.headers["Stripe-Signature"]))
-        news.set()
-        return web.Response()
-
-    listener = web.Application()
-    listener.router.add_post("/", hear)
-    async with TestServer(listener) as ears, aiohttp.ClientSession() as http:
-        origin = f"http://127.0.0.1:{unused_tcp_port}"
-        local = LocalPayments(origin, str(ears.make_url("/")), SECRET)
-        async with TestServer(local.application(), port=unused_tcp_port):
-            provider = StripePayments("sk_test_local", SECRET, api_base=origin, timeout=timedelta(seconds=10))
-            store, clock = PostgresPaymentStore(database), SystemClock()
-            payments = Payments(store, provider, clock, Random(), fee_basis_points=500)
-            rules = PostgresTopUpStore(database)
-            top_ups = TopUps(rules, store, payments, provider, clock, interval=timedelta(seconds=1))
-            made = Shop(payments, top_ups, provider, http, heard, news)
-            yield made
-            await provider.close()
 
 
 async def test_what_is_paid_is_credit_and_a_fee_of_five_percent(
@@ -178,7 +102,7 @@ async def test_s43_what_the_provider_has_not_signed_is_refused(shop: Shop, ident
     }  # fmt: skip
     body = json.dumps(event).encode()
     old = f"t={int(time.time()) - 301}"
-    good = signature(body, SECRET)
+    good = signature(body, WEBHOOK_SECRET)
     stale = signature_at(body, int(time.time()) - 301)
     for signed in (
         "",
@@ -186,7 +110,7 @@ async def test_s43_what_the_provider_has_not_signed_is_refused(shop: Shop, ident
         old,
         signature(body, "another"),
         good.replace("v1=", "v0="),
-        signature(b"{}", SECRET),
+        signature(b"{}", WEBHOOK_SECRET),
         stale,
     ):
         with pytest.raises(UntrustedStatementError):
@@ -197,7 +121,7 @@ async def test_s43_what_the_provider_has_not_signed_is_refused(shop: Shop, ident
 
 
 def signature_at(body: bytes, moment: int) -> str:
-    mac = hmac.new(SECRET.encode(), f"{moment}.".encode() + body, hashlib.sha256)
+    mac = hmac.new(WEBHOOK_SECRET.encode(), f"{moment}.".encode() + body, hashlib.sha256)
     return f"t={moment},v1={mac.hexdigest()}"
 
 

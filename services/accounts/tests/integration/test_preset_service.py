@@ -10,6 +10,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.preset_store import PostgresPresetStore
 from accounts.api.preset_service import SERVICE_NAME, PresetServicer
@@ -23,8 +24,8 @@ from turnpike.accounts.v1.preset_service_pb2_grpc import PresetServiceStub, add_
 
 
 @pytest.fixture
-async def stub(database: Database) -> AsyncIterator[PresetServiceStub]:
-    servicer = PresetServicer(Presets(PostgresPresetStore(database), SystemClock(), Random()))
+async def stub(database: Database, audit: PostgresAuditLog) -> AsyncIterator[PresetServiceStub]:
+    servicer = PresetServicer(Presets(PostgresPresetStore(database, audit), SystemClock(), Random()))
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_PresetServiceServicer_to_server(servicer, server)

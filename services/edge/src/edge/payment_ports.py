@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from edge.domain.actor import Actor
 from turnpike.accounts.v1 import payment_service_pb2
 
 
@@ -18,6 +19,7 @@ class NewPurchase:
         success_url: where the payer is sent after paying.
         cancel_url: where the payer is sent who gives up.
         keep_payment_method: keep the means of payment for buying without asking.
+        actor: in whose name.
     """
 
     org_id: str
@@ -26,6 +28,7 @@ class NewPurchase:
     success_url: str
     cancel_url: str
     keep_payment_method: bool
+    actor: Actor = field(default=Actor())
 
 
 class CreditSales(Protocol):
@@ -47,7 +50,9 @@ class CreditSales(Protocol):
         """Return the rules of buying without asking."""
         ...
 
-    async def set_top_up(self, org_id: str, rules: payment_service_pb2.TopUp) -> payment_service_pb2.TopUp:
+    async def set_top_up(
+        self, org_id: str, rules: payment_service_pb2.TopUp, actor: Actor
+    ) -> payment_service_pb2.TopUp:
         """Change them."""
         ...
 

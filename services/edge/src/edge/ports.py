@@ -209,7 +209,7 @@ class GuardrailRegistry(Protocol):
     """Guardrails, as their owner manages them. Every method may raise RefusedError and DependencyError."""
 
     async def create(
-        self, request: guardrail_service_pb2.CreateGuardrailRequest
+        self, request: guardrail_service_pb2.CreateGuardrailRequest, actor: Actor
     ) -> guardrail_service_pb2.CreateGuardrailResponse:
         """Make a guardrail."""
         ...
@@ -225,20 +225,20 @@ class GuardrailRegistry(Protocol):
         ...
 
     async def update(
-        self, request: guardrail_service_pb2.UpdateGuardrailRequest
+        self, request: guardrail_service_pb2.UpdateGuardrailRequest, actor: Actor
     ) -> guardrail_service_pb2.UpdateGuardrailResponse:
         """Change a guardrail. Raises NotFoundError, and RefusedError when somebody was faster."""
         ...
 
-    async def delete(self, org_id: str, guardrail_id: str) -> None:
+    async def delete(self, org_id: str, guardrail_id: str, actor: Actor) -> None:
         """Delete a guardrail. Raises NotFoundError."""
         ...
 
-    async def assign(self, request: guardrail_service_pb2.AssignGuardrailRequest) -> int:
+    async def assign(self, request: guardrail_service_pb2.AssignGuardrailRequest, actor: Actor) -> int:
         """Bind keys or members, and return how many. Raises NotFoundError."""
         ...
 
-    async def unassign(self, request: guardrail_service_pb2.UnassignGuardrailRequest) -> int:
+    async def unassign(self, request: guardrail_service_pb2.UnassignGuardrailRequest, actor: Actor) -> int:
         """Free keys or members, and return how many were bound. Raises NotFoundError."""
         ...
 
@@ -252,7 +252,7 @@ class GuardrailRegistry(Protocol):
 class ByokRegistry(Protocol):
     """Customers' own provider keys, as their owner manages them. Every method may raise RefusedError and DependencyError."""
 
-    async def create(self, request: byok_service_pb2.CreateByokKeyRequest) -> byok_service_pb2.ByokKey:
+    async def create(self, request: byok_service_pb2.CreateByokKeyRequest, actor: Actor) -> byok_service_pb2.ByokKey:
         """Store a provider key."""
         ...
 
@@ -264,11 +264,11 @@ class ByokRegistry(Protocol):
         """Return a provider key. Raises NotFoundError."""
         ...
 
-    async def update(self, request: byok_service_pb2.UpdateByokKeyRequest) -> byok_service_pb2.ByokKey:
+    async def update(self, request: byok_service_pb2.UpdateByokKeyRequest, actor: Actor) -> byok_service_pb2.ByokKey:
         """Change a provider key. Raises NotFoundError."""
         ...
 
-    async def delete(self, org_id: str, byok_key_id: str) -> None:
+    async def delete(self, org_id: str, byok_key_id: str, actor: Actor) -> None:
         """Delete a provider key. Raises NotFoundError."""
         ...
 
@@ -301,6 +301,7 @@ class NewPreset:
     Attributes:
         config: a JSON object: members of a chat completions request.
         creator_id: the key that makes it.
+        actor: in whose name.
     """
 
     org_id: str
@@ -308,6 +309,7 @@ class NewPreset:
     config: bytes
     system_prompt: str | None
     creator_id: str
+    actor: Actor = field(default=Actor())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 
 from contracts.errors import ErrorReason
 from edge.adapters.payments_client import GrpcCreditSales
+from edge.domain.actor import Actor
 from edge.domain.errors import DependencyError, RefusedError
 from edge.payment_ports import CreditSales, NewPurchase
 from edge.testing.payments import SIGNATURE, MemoryCreditSales, PaymentServicer, register_payments
@@ -74,7 +75,7 @@ async def test_webhooks_arrive_word_for_word_and_signed(sales: CreditSales, sold
 async def test_rules_notices_and_statements_pass(sales: CreditSales, sold: MemoryCreditSales) -> None:
     assert await sales.top_up("org") == payment_service_pb2.TopUp()
     rules = payment_service_pb2.TopUp(enabled=True, threshold_nano_usd=1, amount_nano_usd=2, notice_nano_usd=3)
-    assert await sales.set_top_up("org", rules) == await sales.top_up("org") == rules
+    assert await sales.set_top_up("org", rules, Actor()) == await sales.top_up("org") == rules
     sold.told["org"] = [payment_service_pb2.Notice(notice_id="n", kind="low_balance", amount_nano_usd=-1)]
     assert [notice.kind for notice in (await sales.notices("org")).notices] == ["low_balance"]
     sold.statements["org", "2026-01"] = payment_service_pb2.GetStatementResponse(opening_nano_usd=5)

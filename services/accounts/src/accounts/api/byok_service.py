@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 
+from accounts.api.actors import actor_of
 from accounts.api.errors import aborting
 from accounts.byok import Byok
 from accounts.domain.byok import ByokFields, ByokKey, ResolvedByokKey
@@ -31,7 +32,12 @@ class ByokServicer(stubs.ByokServiceServicer):
         """Store a provider key."""
         async with aborting(context):
             key = await self._byok.create(
-                request.org_id, request.workspace_id, request.provider, request.key, _fields(request.fields)
+                request.org_id,
+                request.workspace_id,
+                request.provider,
+                request.key,
+                _fields(request.fields),
+                actor_of(context),
             )
             return messages.CreateByokKeyResponse(key=_key_to_proto(key))
 
@@ -58,7 +64,9 @@ class ByokServicer(stubs.ByokServiceServicer):
     ) -> messages.UpdateByokKeyResponse:
         """Change a provider key."""
         async with aborting(context):
-            key = await self._byok.update(request.org_id, request.byok_key_id, _fields(request.fields), request.key)
+            key = await self._byok.update(
+                request.org_id, request.byok_key_id, _fields(request.fields), request.key, actor_of(context)
+            )
             return messages.UpdateByokKeyResponse(key=_key_to_proto(key))
 
     async def DeleteByokKey(  # noqa: N802 - named by the wire
@@ -66,7 +74,7 @@ class ByokServicer(stubs.ByokServiceServicer):
     ) -> messages.DeleteByokKeyResponse:
         """Delete a provider key."""
         async with aborting(context):
-            await self._byok.delete(request.org_id, request.byok_key_id)
+            await self._byok.delete(request.org_id, request.byok_key_id, actor_of(context))
             return messages.DeleteByokKeyResponse()
 
     async def ResolveByokKeys(  # noqa: N802 - named by the wire

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 
+from accounts.api.actors import actor_of
 from accounts.api.errors import aborting
 from accounts.domain.errors import InvalidFieldError
 from accounts.domain.guardrail_rules import Assignment, AssignmentKind
@@ -33,7 +34,12 @@ class GuardrailServicer(stubs.GuardrailServiceServicer):
         """Make a guardrail."""
         async with aborting(context):
             made = await self._guardrails.create(
-                request.org_id, request.workspace_id, request.name, request.description, _policy(request.policy)
+                request.org_id,
+                request.workspace_id,
+                request.name,
+                request.description,
+                _policy(request.policy),
+                actor_of(context),
             )
             return messages.CreateGuardrailResponse(guardrail=guardrail_to_proto(made))
 
@@ -69,6 +75,7 @@ class GuardrailServicer(stubs.GuardrailServiceServicer):
                 request.name,
                 request.description,
                 _policy(request.policy),
+                actor_of(context),
             )
             return messages.UpdateGuardrailResponse(guardrail=guardrail_to_proto(changed))
 
@@ -77,7 +84,7 @@ class GuardrailServicer(stubs.GuardrailServiceServicer):
     ) -> messages.DeleteGuardrailResponse:
         """Delete a guardrail."""
         async with aborting(context):
-            await self._guardrails.delete(request.org_id, request.guardrail_id)
+            await self._guardrails.delete(request.org_id, request.guardrail_id, actor_of(context))
             return messages.DeleteGuardrailResponse()
 
     async def AssignGuardrail(  # noqa: N802 - named by the wire
@@ -86,7 +93,12 @@ class GuardrailServicer(stubs.GuardrailServiceServicer):
         """Bind keys or members."""
         async with aborting(context):
             count = await self._guardrails.assign(
-                request.org_id, request.guardrail_id, request.key_digests, request.user_ids, request.assigned_by
+                request.org_id,
+                request.guardrail_id,
+                request.key_digests,
+                request.user_ids,
+                request.assigned_by,
+                actor_of(context),
             )
             return messages.AssignGuardrailResponse(assigned_count=count)
 
@@ -96,7 +108,7 @@ class GuardrailServicer(stubs.GuardrailServiceServicer):
         """Free keys or members."""
         async with aborting(context):
             count = await self._guardrails.unassign(
-                request.org_id, request.guardrail_id, request.key_digests, request.user_ids
+                request.org_id, request.guardrail_id, request.key_digests, request.user_ids, actor_of(context)
             )
             return messages.UnassignGuardrailResponse(unassigned_count=count)
 

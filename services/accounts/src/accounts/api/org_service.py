@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 
+from accounts.api.actors import actor_of
 from accounts.api.errors import aborting
 from accounts.identity import Identity
 from accounts.records import org_to_proto
@@ -26,7 +27,7 @@ class OrgServicer(stubs.OrgServiceServicer):
     async def CreateOrg(self, request: messages.CreateOrgRequest, context: Context) -> messages.CreateOrgResponse:  # noqa: N802 - named by the wire
         """Make an organisation."""
         async with aborting(context):
-            org = await self._identity.create_org(request.name)
+            org = await self._identity.create_org(request.name, "", actor_of(context))
             return messages.CreateOrgResponse(org=org_to_proto(org))
 
     async def GetOrg(self, request: messages.GetOrgRequest, context: Context) -> messages.GetOrgResponse:  # noqa: N802 - named by the wire
@@ -47,6 +48,6 @@ class OrgServicer(stubs.OrgServiceServicer):
         """Give credit."""
         async with aborting(context):
             org = await self._identity.grant_credit(
-                request.org_id, request.amount_nano_usd, request.idempotency_key, request.reason
+                request.org_id, request.amount_nano_usd, request.idempotency_key, request.reason, actor_of(context)
             )
             return messages.GrantCreditResponse(org=org_to_proto(org))

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 
+from accounts.api.actors import actor_of
 from accounts.api.errors import aborting
 from accounts.domain.accounts import checked_id
 from accounts.domain.payments import Purchase
@@ -42,6 +43,7 @@ class PaymentServicer(stubs.PaymentServiceServicer):
                 request.success_url,
                 request.cancel_url,
                 keep_method=request.keep_payment_method,
+                actor=actor_of(context),
             )
             return messages.CreatePurchaseResponse(purchase=purchase_to_proto(purchase), checkout_url=url)
 
@@ -69,7 +71,11 @@ class PaymentServicer(stubs.PaymentServiceServicer):
         """Order a purchase to be paid back."""
         async with aborting(context):
             purchase = await self._payments.refund_purchase(
-                request.org_id, request.purchase_id, request.amount_nano_usd, request.idempotency_key
+                request.org_id,
+                request.purchase_id,
+                request.amount_nano_usd,
+                request.idempotency_key,
+                actor_of(context),
             )
             return messages.RefundPurchaseResponse(purchase=purchase_to_proto(purchase))
 
@@ -79,7 +85,12 @@ class PaymentServicer(stubs.PaymentServiceServicer):
         """Give back a charge."""
         async with aborting(context):
             refunded = await self._payments.refund_usage(
-                request.org_id, request.generation_id, request.amount_nano_usd, request.idempotency_key, request.reason
+                request.org_id,
+                request.generation_id,
+                request.amount_nano_usd,
+                request.idempotency_key,
+                request.reason,
+                actor_of(context),
             )
             return messages.RefundUsageResponse(refunded_nano_usd=refunded)
 
@@ -95,7 +106,7 @@ class PaymentServicer(stubs.PaymentServiceServicer):
     ) -> messages.SetTopUpResponse:
         """Change the rules."""
         async with aborting(context):
-            rules = await self._top_ups.set(request.org_id, _rules_from_proto(request.top_up))
+            rules = await self._top_ups.set(request.org_id, _rules_from_proto(request.top_up), actor_of(context))
             return messages.SetTopUpResponse(top_up=_rules_to_proto(rules))
 
     async def ListNotices(  # noqa: N802 - named by the wire

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 
+from accounts.api.actors import actor_of
 from accounts.api.errors import aborting
 from accounts.domain.presets import Preset, PresetVersion
 from accounts.presets import Presets
@@ -28,7 +29,7 @@ class PresetServicer(stubs.PresetServiceServicer):
         async with aborting(context):
             prompt = request.system_prompt if request.HasField("system_prompt") else None
             preset = await self._presets.save(
-                request.org_id, request.slug, request.config_json, prompt, request.creator_id
+                request.org_id, request.slug, request.config_json, prompt, request.creator_id, actor_of(context)
             )
             return messages.SavePresetResponse(preset=_preset(preset))
 

@@ -112,6 +112,12 @@ def canonical(values: Values) -> str:
     return json.dumps(dict(values), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
+def differences(before: Values, after: Values) -> tuple[Values, Values]:
+    """What was and what is, of the members that changed."""
+    changed = [name for name in after if before[name] != after[name]]
+    return {name: before[name] for name in changed}, {name: after[name] for name in changed}
+
+
 def _fields(entry: AuditEntry) -> tuple[str, ...]:
     return (
         str(entry.org_id), str(entry.sequence), _instant(entry.occurred_at), entry.actor_kind, entry.actor_id,

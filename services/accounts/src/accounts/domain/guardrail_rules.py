@@ -20,6 +20,14 @@ MAX_LABEL = 100
 MAX_SUBJECTS = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Whom a guardrail binds or shall bind no more: keys by their digests, members by their users' ids."""
+
+    key_digests: Sequence[str]
+    user_ids: Sequence[str]
+
+
 class AssignmentKind(IntEnum):
     """Whom an assignment binds; the numbers are those of the wire."""
 

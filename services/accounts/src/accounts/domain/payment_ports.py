@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from accounts.domain.payments import PaymentStatement, Purchase
+from accounts.domain.people import Actor
 from accounts.domain.top_ups import Due, Notice, TopUp
 
 
@@ -70,7 +71,7 @@ class UsageRefund:
 class PaymentStore(Protocol):
     """Purchases and what they do to the books."""
 
-    async def add(self, purchase: Purchase, idempotency_key: str) -> Purchase:
+    async def add(self, purchase: Purchase, idempotency_key: str, actor: Actor) -> Purchase:
         """Store a new purchase; what is there already under the idempotency key is returned instead.
 
         Raises:
@@ -86,6 +87,10 @@ class PaymentStore(Protocol):
         """Note that a pending purchase will not be paid."""
         ...
 
+    async def note_refund_order(self, purchase: Purchase, amount: int, actor: Actor, now: datetime) -> None:
+        """Note in the audit log that so many nano-dollars of a purchase are about to be paid back."""
+        ...
+
     async def get(self, org_id: UUID, purchase_id: UUID) -> Purchase:
         """Return a purchase. Raises NotFoundError."""
         ...
@@ -98,7 +103,7 @@ class PaymentStore(Protocol):
         """Post what a statement says, once for its id, all or nothing. False when it is about nothing of ours."""
         ...
 
-    async def refund_usage(self, refund: UsageRefund, now: datetime) -> int:
+    async def refund_usage(self, refund: UsageRefund, actor: Actor, now: datetime) -> int:
         """Give back a charge, once for the idempotency key. Returns what was given back for the generation in all.
 
         Raises:
@@ -115,7 +120,7 @@ class TopUpStore(Protocol):
         """Return the rules of an organisation. Raises NotFoundError for the organisation."""
         ...
 
-    async def set_rules(self, org_id: UUID, rules: TopUp) -> TopUp:
+    async def set_rules(self, org_id: UUID, rules: TopUp, actor: Actor, now: datetime) -> TopUp:
         """Change them, but for the means of payment. Raises NotFoundError for the organisation."""
         ...
 

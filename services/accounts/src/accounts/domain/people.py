@@ -37,6 +37,8 @@ class ActorKind(IntEnum):
     OPERATOR = 0
     KEY = 1
     USER = 2
+    SYSTEM = 3
+    """Accounts itself, for what nobody asks for at the moment; in no call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Actor:
 
 
 OPERATOR: Final = Actor()
+PAYMENT_PROVIDER: Final = Actor(ActorKind.SYSTEM, "payment-provider")
+"""Who changes purchases by a signed statement."""
+TOP_UPS: Final = Actor(ActorKind.SYSTEM, "top-ups")
+"""Who buys credit where an organisation wants that without being asked."""
 
 
 @dataclass(frozen=True, slots=True)

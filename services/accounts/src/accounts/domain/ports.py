@@ -10,7 +10,7 @@ from uuid import UUID
 
 from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
 from accounts.domain.byok import ByokKey, ResolvedByokKey
-from accounts.domain.guardrail_rules import Assignment, AssignmentKind
+from accounts.domain.guardrail_rules import Assignment, AssignmentKind, Subjects
 from accounts.domain.people import Actor
 from accounts.domain.postings import UsageFact
 from contracts.guardrails import Guardrail
@@ -103,7 +103,7 @@ class KeyStore(Protocol):
 class GuardrailStore(Protocol):
     """Guardrails and whom they bind. A guardrail of another organisation is as unknown as one that does not exist."""
 
-    async def add(self, guardrail: Guardrail) -> None:
+    async def add(self, guardrail: Guardrail, actor: Actor) -> None:
         """Store a new guardrail. Raises NotFoundError for the organisation."""
         ...
 
@@ -119,21 +119,19 @@ class GuardrailStore(Protocol):
         """Return the workspaces of an organisation."""
         ...
 
-    async def replace(self, guardrail: Guardrail) -> None:
+    async def replace(self, guardrail: Guardrail, actor: Actor) -> None:
         """Store the next revision of a guardrail. Raises NotFoundError, or AlreadyExistsError when somebody was faster."""
         ...
 
-    async def delete(self, org_id: UUID, guardrail_id: UUID, now: datetime) -> None:
+    async def delete(self, org_id: UUID, guardrail_id: UUID, actor: Actor, now: datetime) -> None:
         """Delete a guardrail and its assignments. Raises NotFoundError."""
         ...
 
-    async def assign(self, org_id: UUID, assignments: Sequence[Assignment], now: datetime) -> int:
+    async def assign(self, org_id: UUID, assignments: Sequence[Assignment], actor: Actor, now: datetime) -> int:
         """Bind keys and members, and return how many. Raises NotFoundError for a guardrail or a key."""
         ...
 
-    async def unassign(
-        self, org_id: UUID, guardrail_id: UUID, digests: Sequence[str], user_ids: Sequence[str], now: datetime
-    ) -> int:
+    async def unassign(self, org_id: UUID, guardrail_id: UUID, subjects: Subjects, actor: Actor, now: datetime) -> int:
         """Free keys and members, and return how many were bound. Raises NotFoundError for the guardrail."""
         ...
 
@@ -147,7 +145,7 @@ class GuardrailStore(Protocol):
 class ByokStore(Protocol):
     """Customers' own provider keys, sealed. A key of another organisation is as unknown as one that does not exist."""
 
-    async def add(self, key: ByokKey, sealed: SealedSecret, now: datetime) -> ByokKey:
+    async def add(self, key: ByokKey, sealed: SealedSecret, actor: Actor, now: datetime) -> ByokKey:
         """Store a key as the last of its provider. Raises NotFoundError for the organisation, InvalidFieldError."""
         ...
 
@@ -161,11 +159,13 @@ class ByokStore(Protocol):
         """Return a key. Raises NotFoundError."""
         ...
 
-    async def replace(self, key: ByokKey, known_version: int, sealed: SealedSecret | None, now: datetime) -> None:
+    async def replace(
+        self, key: ByokKey, known_version: int, sealed: SealedSecret | None, actor: Actor, now: datetime
+    ) -> None:
         """Store what a key is now. Raises AlreadyExistsError when another one took its place, InvalidFieldError."""
         ...
 
-    async def delete(self, org_id: UUID, byok_key_id: UUID, now: datetime) -> None:
+    async def delete(self, org_id: UUID, byok_key_id: UUID, actor: Actor, now: datetime) -> None:
         """Delete a key and what was stored of it. Raises NotFoundError."""
         ...
 
@@ -193,7 +193,9 @@ class OrgStore(Protocol):
         """Return an organisation. Raises NotFoundError."""
         ...
 
-    async def grant(self, org_id: UUID, nano: int, idempotency_key: str, reason: str, now: datetime) -> Org:
+    async def grant(
+        self, org_id: UUID, nano: int, idempotency_key: str, reason: str, actor: Actor, now: datetime
+    ) -> Org:
         """Give credit once for an idempotency key. Raises NotFoundError."""
         ...
 

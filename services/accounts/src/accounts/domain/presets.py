@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from accounts.domain.errors import InvalidFieldError
+from accounts.domain.people import Actor
 
 MAX_CONFIG_BYTES: Final = 256 * 1024
 MAX_PROMPT_LENGTH: Final = 100_000
@@ -66,7 +67,7 @@ class NewVersion:
 class PresetStore(Protocol):
     """Presets. Every method may raise StoreUnavailableError."""
 
-    async def save(self, new: NewVersion) -> Preset:
+    async def save(self, new: NewVersion, actor: Actor) -> Preset:
         """Add a version. Raises NotFoundError for the organisation, AlreadyExistsError when there are too many."""
         ...
 

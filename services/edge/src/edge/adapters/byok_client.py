@@ -7,6 +7,8 @@ from datetime import timedelta
 import grpc
 
 from edge.adapters.accounts_client import answered
+from edge.adapters.control_plane import actor_metadata
+from edge.domain.actor import Actor
 from turnpike.accounts.v1 import byok_service_pb2, byok_service_pb2_grpc
 
 
@@ -17,9 +19,11 @@ class GrpcByokRegistry:
         self._stub = byok_service_pb2_grpc.ByokServiceStub(channel)
         self._timeout_s = timeout.total_seconds()
 
-    async def create(self, request: byok_service_pb2.CreateByokKeyRequest) -> byok_service_pb2.ByokKey:
+    async def create(self, request: byok_service_pb2.CreateByokKeyRequest, actor: Actor) -> byok_service_pb2.ByokKey:
         """Store a provider key."""
-        return (await answered(self._stub.CreateByokKey(request, timeout=self._timeout_s))).key
+        return (
+            await answered(self._stub.CreateByokKey(request, timeout=self._timeout_s, metadata=actor_metadata(actor)))
+        ).key
 
     async def list(self, request: byok_service_pb2.ListByokKeysRequest) -> byok_service_pb2.ListByokKeysResponse:
         """List provider keys."""
@@ -30,11 +34,13 @@ class GrpcByokRegistry:
         request = byok_service_pb2.GetByokKeyRequest(org_id=org_id, byok_key_id=byok_key_id)
         return (await answered(self._stub.GetByokKey(request, timeout=self._timeout_s))).key
 
-    async def update(self, request: byok_service_pb2.UpdateByokKeyRequest) -> byok_service_pb2.ByokKey:
+    async def update(self, request: byok_service_pb2.UpdateByokKeyRequest, actor: Actor) -> byok_service_pb2.ByokKey:
         """Change a provider key."""
-        return (await answered(self._stub.UpdateByokKey(request, timeout=self._timeout_s))).key
+        return (
+            await answered(self._stub.UpdateByokKey(request, timeout=self._timeout_s, metadata=actor_metadata(actor)))
+        ).key
 
-    async def delete(self, org_id: str, byok_key_id: str) -> None:
+    async def delete(self, org_id: str, byok_key_id: str, actor: Actor) -> None:
         """Delete a provider key."""
         request = byok_service_pb2.DeleteByokKeyRequest(org_id=org_id, byok_key_id=byok_key_id)
-        await answered(self._stub.DeleteByokKey(request, timeout=self._timeout_s))
+        await answered(self._stub.DeleteByokKey(request, timeout=self._timeout_s, metadata=actor_metadata(actor)))

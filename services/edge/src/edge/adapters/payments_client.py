@@ -7,6 +7,8 @@ from datetime import timedelta
 import grpc
 
 from edge.adapters.accounts_client import answered
+from edge.adapters.control_plane import actor_metadata
+from edge.domain.actor import Actor
 from edge.payment_ports import NewPurchase
 from turnpike.accounts.v1 import payment_service_pb2, payment_service_pb2_grpc
 
@@ -28,7 +30,9 @@ class GrpcCreditSales:
             cancel_url=new.cancel_url,
             keep_payment_method=new.keep_payment_method,
         )
-        return await answered(self._stub.CreatePurchase(request, timeout=self._timeout_s))
+        return await answered(
+            self._stub.CreatePurchase(request, timeout=self._timeout_s, metadata=actor_metadata(new.actor))
+        )
 
     async def purchases(self, org_id: str, offset: int, limit: int) -> payment_service_pb2.ListPurchasesResponse:
         """List purchases, newest first."""
@@ -46,10 +50,12 @@ class GrpcCreditSales:
         found = await answered(self._stub.GetTopUp(request, timeout=self._timeout_s))
         return found.top_up
 
-    async def set_top_up(self, org_id: str, rules: payment_service_pb2.TopUp) -> payment_service_pb2.TopUp:
+    async def set_top_up(
+        self, org_id: str, rules: payment_service_pb2.TopUp, actor: Actor
+    ) -> payment_service_pb2.TopUp:
         """Change them."""
         request = payment_service_pb2.SetTopUpRequest(org_id=org_id, top_up=rules)
-        changed = await answered(self._stub.SetTopUp(request, timeout=self._timeout_s))
+        changed = await answered(self._stub.SetTopUp(request, timeout=self._timeout_s, metadata=actor_metadata(actor)))
         return changed.top_up
 
     async def notices(self, org_id: str) -> payment_service_pb2.ListNoticesResponse:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import grpc
 
 from contracts.errors import ErrorReason
+from edge.adapters.control_plane import actor_metadata
 from edge.adapters.grpc_status import error_from_status
 from edge.domain.errors import NotFoundError, RefusedError
 from edge.ports import NewPreset
@@ -34,7 +35,9 @@ class GrpcPresetLibrary:
             system_prompt=new.system_prompt,
             creator_id=new.creator_id,
         )
-        return (await _answer(self._stub.SavePreset(request, timeout=self._timeout_s))).preset
+        return (
+            await _answer(self._stub.SavePreset(request, timeout=self._timeout_s, metadata=actor_metadata(new.actor)))
+        ).preset
 
     async def get(self, org_id: str, slug: str) -> messages.Preset:
         """Return a preset with its designated version."""

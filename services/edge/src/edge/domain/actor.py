@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from edge.domain.principal import Principal, Role
 
@@ -16,6 +17,9 @@ class Actor:
     role: Role | None = None
     ip: str = ""
     request_id: str = ""
+
+
+NOBODY: Final = Actor()
 
 
 def actor_of(principal: Principal | None, ip: str, request_id: str) -> Actor:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from contracts.errors import ErrorReason
 from contracts.guardrails import default_guardrail_id
+from edge.domain.actor import NOBODY, Actor
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
 from edge.testing.accounts import CREATED_S
 from edge.testing.organizations import wrong
@@ -47,7 +48,7 @@ class MemoryGuardrails:
         return record
 
     async def create(
-        self, request: guardrail_service_pb2.CreateGuardrailRequest
+        self, request: guardrail_service_pb2.CreateGuardrailRequest, actor: Actor = NOBODY
     ) -> guardrail_service_pb2.CreateGuardrailResponse:
         """Make a guardrail."""
         self._check()
@@ -75,7 +76,7 @@ class MemoryGuardrails:
         return found
 
     async def update(
-        self, request: guardrail_service_pb2.UpdateGuardrailRequest
+        self, request: guardrail_service_pb2.UpdateGuardrailRequest, actor: Actor = NOBODY
     ) -> guardrail_service_pb2.UpdateGuardrailResponse:
         """Change a guardrail."""
         found = await self.get(request.org_id, request.guardrail_id)
@@ -87,13 +88,13 @@ class MemoryGuardrails:
         found.updated_at.FromSeconds(CREATED_S)
         return guardrail_service_pb2.UpdateGuardrailResponse(guardrail=found)
 
-    async def delete(self, org_id: str, guardrail_id: str) -> None:
+    async def delete(self, org_id: str, guardrail_id: str, actor: Actor = NOBODY) -> None:
         """Delete a guardrail and its assignments."""
         await self.get(org_id, guardrail_id)
         del self.guardrails[guardrail_id]
         self.assigned = {name: each for name, each in self.assigned.items() if each.guardrail_id != guardrail_id}
 
-    async def assign(self, request: guardrail_service_pb2.AssignGuardrailRequest) -> int:
+    async def assign(self, request: guardrail_service_pb2.AssignGuardrailRequest, actor: Actor = NOBODY) -> int:
         """Bind keys and members."""
         await self.get(request.org_id, request.guardrail_id)
         named = [(digest, "") for digest in request.key_digests] + [("", user_id) for user_id in request.user_ids]
@@ -112,7 +113,7 @@ class MemoryGuardrails:
             self.assigned[made.assignment_id] = made
         return len(named)
 
-    async def unassign(self, request: guardrail_service_pb2.UnassignGuardrailRequest) -> int:
+    async def unassign(self, request: guardrail_service_pb2.UnassignGuardrailRequest, actor: Actor = NOBODY) -> int:
         """Free keys and members."""
         await self.get(request.org_id, request.guardrail_id)
         before = len(self.assigned)

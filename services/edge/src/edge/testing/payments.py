@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 import grpc
 
 from contracts.errors import ErrorReason
+from edge.domain.actor import NOBODY, Actor
 from edge.domain.errors import DependencyError, RefusedError
 from edge.payment_ports import CreditSales, NewPurchase
 from edge.testing.refusals import Context, aborting
@@ -69,7 +70,7 @@ class MemoryCreditSales:
         self._check_up()
         return self._rules.get(org_id, messages.TopUp())
 
-    async def set_top_up(self, org_id: str, rules: messages.TopUp) -> messages.TopUp:
+    async def set_top_up(self, org_id: str, rules: messages.TopUp, actor: Actor = NOBODY) -> messages.TopUp:
         """Change the rules."""
         self._check_up()
         self._rules[org_id] = rules
@@ -138,7 +139,9 @@ class PaymentServicer(stubs.PaymentServiceServicer):
     ) -> messages.SetTopUpResponse:
         """Change the rules."""
         async with aborting(context):
-            return messages.SetTopUpResponse(top_up=await self._sales.set_top_up(request.org_id, request.top_up))
+            return messages.SetTopUpResponse(
+                top_up=await self._sales.set_top_up(request.org_id, request.top_up, NOBODY)
+            )
 
     async def ListNotices(  # noqa: N802 - named by the wire
         self, request: messages.ListNoticesRequest, context: Context

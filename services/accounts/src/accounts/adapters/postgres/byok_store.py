@@ -11,12 +11,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import ORG_COLUMNS, org_from_row
 from accounts.adapters.postgres.workspace_lookup import check_workspace
+from accounts.domain.audit import AuditEvent, differences
 from accounts.domain.byok import MAX_KEYS_OF_ORG, ByokFields, ByokKey, ResolvedByokKey
 from accounts.domain.errors import AlreadyExistsError, InvalidFieldError, NotFoundError
+from accounts.domain.people import Actor
 from accounts.records import org_message
 from contracts.sealed_secrets import SealedSecret
 
@@ -105,10 +108,11 @@ _CHANGED = text(
 class PostgresByokStore:
     """The ByokStore in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: PostgresAuditLog) -> None:
         self._database = database
+        self._audit = audit
 
-    async def add(self, key: ByokKey, sealed: SealedSecret, now: datetime) -> ByokKey:
+    async def add(self, key: ByokKey, sealed: SealedSecret, actor: Actor, now: datetime) -> ByokKey:
         """Store a provider key as the last of its provider, and return it.
 
         Raises:
@@ -127,6 +131,8 @@ class PostgresByokStore:
                     )
                 await _check_digests(connection, key)
                 row = (await connection.execute(_INSERT, {**_columns(key), **_sealed_columns(sealed)})).one()
+                event = AuditEvent(actor, "byok_key.created", _target(key.byok_key_id), after=_state(key))
+                await self._audit.append(connection, key.org_id, event, now)
         except IntegrityError:
             raise NotFoundError("no such organisation") from None
         return _key(row)
@@ -156,7 +162,9 @@ class PostgresByokStore:
             raise NotFoundError("no such provider key")
         return _key(row)
 
-    async def replace(self, key: ByokKey, known_version: int, sealed: SealedSecret | None, now: datetime) -> None:
+    async def replace(
+        self, key: ByokKey, known_version: int, sealed: SealedSecret | None, actor: Actor, now: datetime
+    ) -> None:
         """Store what a provider key is now, with another secret where one is given.
 
         Raises:
@@ -168,12 +176,17 @@ class PostgresByokStore:
             await _announce(connection, key.org_id, now)
             await _check_digests(connection, key)
             values = {**_columns(key), "known_version": known_version}
-            if (await connection.execute(_UPDATE, values)).one_or_none() is None:
+            known = (await connection.execute(_GET, values)).one_or_none()
+            if known is None or (await connection.execute(_UPDATE, values)).one_or_none() is None:
                 raise AlreadyExistsError("the provider key was changed meanwhile")
             if sealed is not None:
                 await connection.execute(_RESEAL, {**_columns(key), **_sealed_columns(sealed)})
+            event = AuditEvent(
+                actor, "byok_key.changed", _target(key.byok_key_id), *differences(_state(_key(known)), _state(key))
+            )
+            await self._audit.append(connection, key.org_id, event, now)
 
-    async def delete(self, org_id: UUID, byok_key_id: UUID, now: datetime) -> None:
+    async def delete(self, org_id: UUID, byok_key_id: UUID, actor: Actor, now: datetime) -> None:
         """Delete a provider key, with all that was stored of it.
 
         Raises:
@@ -181,9 +194,12 @@ class PostgresByokStore:
         """
         values = {"org_id": org_id, "byok_key_id": byok_key_id, "now": now}
         async with self._database.transaction(org_id) as connection:
-            if (await connection.execute(_DELETE, values)).one_or_none() is None:
+            known = (await connection.execute(_GET, values)).one_or_none()
+            if known is None or (await connection.execute(_DELETE, values)).one_or_none() is None:
                 raise NotFoundError("no such provider key")
             await _announce(connection, org_id, now)
+            event = AuditEvent(actor, "byok_key.deleted", _target(byok_key_id), _state(_key(known)))
+            await self._audit.append(connection, org_id, event, now)
 
     async def resolve(self, org_id: UUID) -> tuple[list[ResolvedByokKey], int]:
         """Return every enabled provider key of an organisation, sealed, and the revision of all of them.
@@ -266,6 +282,30 @@ def _listed(values: tuple[str, ...] | None) -> list[str] | None:
 
 def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
+
+
+def _target(byok_key_id: UUID) -> str:
+    return f"byok_key/{byok_key_id}"
+
+
+def _state(key: ByokKey) -> dict[str, Any]:
+    """What the audit log says of a provider key: whose it is and when it serves; nothing of the key, sealed or not.
+
+    Neither is the label: it is a part of the key, and what is deleted with the key would stay in the log for good.
+    """
+    fields = key.fields
+    return {
+        "provider": key.provider,
+        "workspace_id": str(key.workspace_id),
+        "version": key.version,
+        "name": fields.name,
+        "disabled": fields.disabled,
+        "is_fallback": fields.is_fallback,
+        "is_required": fields.is_required,
+        "allowed_models": _listed(fields.allowed_models),
+        "allowed_api_key_hashes": _listed(fields.allowed_digests),
+        "allowed_user_ids": _listed(fields.allowed_user_ids),
+    }
 
 
 def _key(row: Any) -> ByokKey:

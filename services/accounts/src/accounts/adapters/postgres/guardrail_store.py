@@ -14,13 +14,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.adapters.postgres import guardrail_sql as sql
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import KEY_COLUMNS, guardrail_from_row
 from accounts.adapters.postgres.workspace_lookup import check_workspace, workspaces_of
+from accounts.domain.audit import AuditEvent, differences
 from accounts.domain.errors import AlreadyExistsError, NotFoundError
-from accounts.domain.guardrail_rules import Assignment, AssignmentKind
+from accounts.domain.guardrail_rules import Assignment, AssignmentKind, Subjects
+from accounts.domain.people import Actor
 from accounts.records import guardrail_message, guardrail_tombstone, key_message
 from contracts.guardrails import Guardrail, policy_to_proto
 
@@ -36,10 +39,11 @@ _TOUCH_KEYS = text(
 class PostgresGuardrailStore:
     """The GuardrailStore in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: PostgresAuditLog) -> None:
         self._database = database
+        self._audit = audit
 
-    async def add(self, guardrail: Guardrail) -> None:
+    async def add(self, guardrail: Guardrail, actor: Actor) -> None:
         """Store a new guardrail.
 
         Raises:
@@ -48,10 +52,13 @@ class PostgresGuardrailStore:
             AlreadyExistsError: somebody made the default of the workspace first.
         """
         try:
+            at = guardrail.updated_at or guardrail.created_at
             async with self._database.transaction(UUID(guardrail.org_id)) as connection:
                 await check_workspace(connection, UUID(guardrail.org_id), UUID(guardrail.workspace_id))
                 await connection.execute(sql.INSERT, _columns(guardrail))
-                await enqueue(connection, [guardrail_message(guardrail, guardrail.updated_at or guardrail.created_at)])
+                await enqueue(connection, [guardrail_message(guardrail, at)])
+                event = AuditEvent(actor, "guardrail.created", _target(guardrail.guardrail_id), after=_state(guardrail))
+                await self._audit.append(connection, UUID(guardrail.org_id), event, at)
         except IntegrityError as error:
             if "guardrails_pkey" in str(error.orig):
                 raise AlreadyExistsError("the guardrail was changed meanwhile") from None
@@ -81,20 +88,29 @@ class PostgresGuardrailStore:
         async with self._database.transaction(org_id) as connection:
             return await workspaces_of(connection, org_id)
 
-    async def replace(self, guardrail: Guardrail) -> None:
+    async def replace(self, guardrail: Guardrail, actor: Actor) -> None:
         """Store the next revision of a guardrail.
 
         Raises:
             NotFoundError: the organisation has no such guardrail.
             AlreadyExistsError: it has that revision already.
         """
-        async with self._database.transaction(UUID(guardrail.org_id)) as connection:
+        org_id, at = UUID(guardrail.org_id), guardrail.updated_at or guardrail.created_at
+        async with self._database.transaction(org_id) as connection:
+            # What is replaced is the revision that this one follows, so what was read here is what was.
+            known = await _get(connection, org_id, UUID(guardrail.guardrail_id))
             if (await connection.execute(sql.REPLACE, _columns(guardrail))).one_or_none() is None:
-                await _get(connection, UUID(guardrail.org_id), UUID(guardrail.guardrail_id))
                 raise AlreadyExistsError("the guardrail was changed meanwhile")
-            await enqueue(connection, [guardrail_message(guardrail, guardrail.updated_at or guardrail.created_at)])
+            await enqueue(connection, [guardrail_message(guardrail, at)])
+            event = AuditEvent(
+                actor,
+                "guardrail.changed",
+                _target(guardrail.guardrail_id),
+                *differences(_state(known), _state(guardrail)),
+            )
+            await self._audit.append(connection, org_id, event, at)
 
-    async def delete(self, org_id: UUID, guardrail_id: UUID, now: datetime) -> None:
+    async def delete(self, org_id: UUID, guardrail_id: UUID, actor: Actor, now: datetime) -> None:
         """Delete a guardrail and its assignments.
 
         Raises:
@@ -102,13 +118,17 @@ class PostgresGuardrailStore:
         """
         values = {"org_id": org_id, "guardrail_id": guardrail_id}
         async with self._database.transaction(org_id) as connection:
+            known = await _get(connection, org_id, guardrail_id)
             row = (await connection.execute(sql.DELETE, {**values, "now": now})).one_or_none()
             if row is None:
                 raise NotFoundError("no such guardrail")
-            await _free(connection, values, [], [], now, everybody=True)
+            freed = await _free(connection, values, Subjects((), ()), now, everybody=True)
             await enqueue(connection, [guardrail_tombstone(str(guardrail_id), row.revision, now)])
+            before = _state(known) | _bound(freed)
+            event = AuditEvent(actor, "guardrail.deleted", _target(str(guardrail_id)), before)
+            await self._audit.append(connection, org_id, event, now)
 
-    async def assign(self, org_id: UUID, assignments: Sequence[Assignment], now: datetime) -> int:
+    async def assign(self, org_id: UUID, assignments: Sequence[Assignment], actor: Actor, now: datetime) -> int:
         """Bind keys and members, all or none, and return how many.
 
         Raises:
@@ -141,11 +161,12 @@ class PostgresGuardrailStore:
                 ids = [UUID(each.assignment_id) for each in of_members]
                 await connection.execute(sql.BIND_MEMBERS, {**values, "user_ids": user_ids, "assignment_ids": ids})
             await _publish_keys(connection, org_id, keys.values(), user_ids, now)
+            after = _bound((list(keys.values()), user_ids))
+            event = AuditEvent(actor, "guardrail.assigned", _target(str(guardrail_id)), after=after)
+            await self._audit.append(connection, org_id, event, now)
         return len(assignments)
 
-    async def unassign(
-        self, org_id: UUID, guardrail_id: UUID, digests: Sequence[str], user_ids: Sequence[str], now: datetime
-    ) -> int:
+    async def unassign(self, org_id: UUID, guardrail_id: UUID, subjects: Subjects, actor: Actor, now: datetime) -> int:
         """Free keys and members, and return how many were bound.
 
         Raises:
@@ -154,7 +175,11 @@ class PostgresGuardrailStore:
         values = {"org_id": org_id, "guardrail_id": guardrail_id}
         async with self._database.transaction(org_id) as connection:
             await _get(connection, org_id, guardrail_id)
-            return await _free(connection, values, digests, user_ids, now, everybody=False)
+            freed = await _free(connection, values, subjects, now, everybody=False)
+            if freed[0] or freed[1]:
+                event = AuditEvent(actor, "guardrail.unassigned", _target(str(guardrail_id)), _bound(freed))
+                await self._audit.append(connection, org_id, event, now)
+        return len(freed[0]) + len(freed[1])
 
     async def assignments(
         self, org_id: UUID, guardrail_id: UUID | None, kind: AssignmentKind, offset: int, limit: int
@@ -187,18 +212,17 @@ async def _get(connection: AsyncConnection, org_id: UUID, guardrail_id: UUID) ->
 async def _free(
     connection: AsyncConnection,
     values: dict[str, UUID],
-    digests: Sequence[str],
-    user_ids: Sequence[str],
+    subjects: Subjects,
     now: datetime,
     *,
     everybody: bool,
-) -> int:
-    keys = await connection.execute(sql.FREE_KEYS, {**values, "digests": list(digests), "everybody": everybody})
-    key_ids = list(keys.scalars())
-    members = await connection.execute(sql.FREE_MEMBERS, {**values, "user_ids": list(user_ids), "everybody": everybody})
-    freed = list(members.scalars())
+) -> tuple[list[UUID], list[str]]:
+    """Free keys and members; returns which were bound."""
+    named = {"digests": list(subjects.key_digests), "user_ids": list(subjects.user_ids), "everybody": everybody}
+    key_ids = list((await connection.execute(sql.FREE_KEYS, values | named)).scalars())
+    freed = list((await connection.execute(sql.FREE_MEMBERS, values | named)).scalars())
     await _publish_keys(connection, values["org_id"], key_ids, freed, now)
-    return len(key_ids) + len(freed)
+    return key_ids, freed
 
 
 async def _publish_keys(
@@ -215,6 +239,25 @@ async def _publish_keys(
     rows = await connection.execute(_TOUCH_KEYS, {"key_ids": sorted(touched)})
     keys = await keys_from_rows(connection, rows, now.date())
     await enqueue(connection, [key_message(key, now) for key in keys])
+
+
+def _target(guardrail_id: str) -> str:
+    return f"guardrail/{guardrail_id}"
+
+
+def _state(guardrail: Guardrail) -> dict[str, Any]:
+    """What the audit log says of a guardrail: all of it, since it is the settings of an organisation."""
+    return {
+        "name": guardrail.name,
+        "description": guardrail.description,
+        "workspace_id": guardrail.workspace_id,
+        "policy": json_format.MessageToDict(policy_to_proto(guardrail.policy)),
+    }
+
+
+def _bound(subjects: tuple[Sequence[UUID], Sequence[str]]) -> dict[str, Any]:
+    key_ids, user_ids = subjects
+    return {"key_ids": sorted(map(str, key_ids)), "user_ids": sorted(user_ids)}
 
 
 def _columns(guardrail: Guardrail) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, org_from_row, rate_limits_to_json
 from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
-from accounts.domain.audit import AuditEvent, Values
+from accounts.domain.audit import AuditEvent, Values, differences
 from accounts.domain.errors import AlreadyExistsError, InvalidFieldError, NotFoundError
 from accounts.domain.people import Actor
 from accounts.records import key_message, key_tombstone
@@ -219,9 +219,7 @@ class PostgresKeyStore:
                 connection, [found, (await connection.execute(_UPDATE, values)).one()], now.date()
             )
             await enqueue(connection, [key_message(after, now)])
-            event = AuditEvent(
-                actor, "key.changed", _target(after.key_id), *_differences(_state(before), _state(after))
-            )
+            event = AuditEvent(actor, "key.changed", _target(after.key_id), *differences(_state(before), _state(after)))
             await self._audit.append(connection, org_id, event, now)
         return after
 
@@ -260,6 +258,7 @@ def _state(key: ApiKey) -> Values:
         "limit_nano_usd": key.limit,
         "limit_reset": settings.limit_reset.name.lower(),
         "include_byok_in_limit": settings.include_byok_in_limit,
+        "logs_content": settings.logs_content,
         "workspace_id": str(key.workspace_id or key.org_id),
         "creator_user_id": settings.creator_user_id,
         "allowed_models": list(settings.allowed_models),
@@ -268,8 +267,3 @@ def _state(key: ApiKey) -> Values:
         "rate_limits": rate_limits_to_json(settings.rate_limits),
         "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
     }
-
-
-def _differences(before: Values, after: Values) -> tuple[Values, Values]:
-    changed = [name for name in after if before[name] != after[name]]
-    return {name: before[name] for name in changed}, {name: after[name] for name in changed}

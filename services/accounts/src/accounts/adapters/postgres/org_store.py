@@ -94,7 +94,9 @@ class PostgresOrgStore:
             raise NotFoundError("no such organisation")
         return org_from_row(row)
 
-    async def grant(self, org_id: UUID, nano: int, idempotency_key: str, reason: str, now: datetime) -> Org:
+    async def grant(
+        self, org_id: UUID, nano: int, idempotency_key: str, reason: str, actor: Actor, now: datetime
+    ) -> Org:
         """Give credit once for an idempotency key, against the promotion account.
 
         Raises:
@@ -120,6 +122,10 @@ class PostgresOrgStore:
             await connection.execute(_ENTRY, entry)
             org = org_from_row((await connection.execute(_CREDIT, {"org_id": org_id, "nano": nano})).one())
             await enqueue(connection, [org_message(org, now)])
+            event = AuditEvent(
+                actor, "credit.granted", f"grant/{grant_id}", after={"amount_nano_usd": nano, "reason": reason}
+            )
+            await self._audit.append(connection, org_id, event, now)
         return org
 
 

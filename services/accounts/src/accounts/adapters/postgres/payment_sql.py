@@ -32,7 +32,9 @@ NOTE_ORDER = text(
     WHERE purchase_id = :purchase_id RETURNING {PURCHASE_COLUMNS}
     """  # noqa: S608 - constant columns
 )
-FAIL = text("UPDATE purchases SET status = :failed WHERE purchase_id = :purchase_id AND status = :pending")
+FAIL = text(
+    "UPDATE purchases SET status = :failed WHERE purchase_id = :purchase_id AND status = :pending RETURNING org_id"
+)
 GET = text(
     f"SELECT {PURCHASE_COLUMNS} FROM purchases WHERE org_id = :org_id AND purchase_id = :purchase_id"  # noqa: S608 - constant columns
 )

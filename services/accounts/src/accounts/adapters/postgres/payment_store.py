@@ -11,15 +11,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.adapters.postgres import payment_sql as sql
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import org_from_row
 from accounts.adapters.postgres.top_up_store import INSERT_NOTICE
 from accounts.domain import payments, top_ups
 from accounts.domain.accounts import Org, OrgStatus
+from accounts.domain.audit import AuditEvent, differences
 from accounts.domain.errors import NotFoundError, TooEarlyError
 from accounts.domain.payment_ports import UsageRefund
 from accounts.domain.payments import Movement, PaymentStatement, Purchase, PurchaseStatus, StatementKind
+from accounts.domain.people import PAYMENT_PROVIDER, TOP_UPS, Actor
 from accounts.domain.postings import customer
 from accounts.records import org_message
 from contracts.ids import usage_event_id
@@ -28,10 +31,11 @@ from contracts.ids import usage_event_id
 class PostgresPaymentStore:
     """The PaymentStore in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: PostgresAuditLog) -> None:
         self._database = database
+        self._audit = audit
 
-    async def add(self, purchase: Purchase, idempotency_key: str) -> Purchase:
+    async def add(self, purchase: Purchase, idempotency_key: str, actor: Actor) -> Purchase:
         """Store a new purchase; what is there already under the idempotency key is returned instead.
 
         Raises:
@@ -51,7 +55,9 @@ class PostgresPaymentStore:
             async with self._database.transaction(purchase.org_id) as connection:
                 row = (await connection.execute(sql.INSERT, values)).one_or_none()
                 if row is None:
-                    row = (await connection.execute(sql.BY_IDEMPOTENCY_KEY, values)).one()
+                    return sql.purchase_from_row((await connection.execute(sql.BY_IDEMPOTENCY_KEY, values)).one())
+                event = AuditEvent(actor, "purchase.created", _target(purchase.purchase_id), after=_state(purchase))
+                await self._audit.append(connection, purchase.org_id, event, purchase.created_at)
         except IntegrityError:
             raise NotFoundError("no such organisation") from None
         return sql.purchase_from_row(row)
@@ -65,7 +71,17 @@ class PostgresPaymentStore:
     async def fail(self, purchase_id: UUID, now: datetime) -> None:
         """Note that a pending purchase will not be paid."""
         async with self._database.installation_transaction() as connection:
-            await connection.execute(sql.FAIL, _failing(purchase_id))
+            failed = (await connection.execute(sql.FAIL, _failing(purchase_id))).one_or_none()
+            if failed is not None:
+                event = AuditEvent(TOP_UPS, "purchase.failed", _target(purchase_id), after={"status": "failed"})
+                await self._audit.append(connection, failed.org_id, event, now)
+
+    async def note_refund_order(self, purchase: Purchase, amount: int, actor: Actor, now: datetime) -> None:
+        """Note in the audit log that so many nano-dollars of a purchase are about to be paid back."""
+        async with self._database.transaction(purchase.org_id) as connection:
+            after = {"amount_nano_usd": amount}
+            event = AuditEvent(actor, "purchase.refund_ordered", _target(purchase.purchase_id), after=after)
+            await self._audit.append(connection, purchase.org_id, event, now)
 
     async def get(self, org_id: UUID, purchase_id: UUID) -> Purchase:
         """Return a purchase.
@@ -109,7 +125,31 @@ class PostgresPaymentStore:
             remembered = await connection.execute(sql.REMEMBER, {**_remembering(statement, purchase), "now": now})
             if remembered.one_or_none() is not None:
                 await self._post(connection, statement, purchase, org, now)
+                await self._write_down(connection, statement, purchase, org, now)
         return True
+
+    async def _write_down(
+        self, connection: AsyncConnection, statement: PaymentStatement, known: Purchase, org: Org, now: datetime
+    ) -> None:
+        values = {"org_id": known.org_id, "purchase_id": known.purchase_id}
+        purchase = sql.purchase_from_row((await connection.execute(sql.GET, values)).one())
+        after = org_from_row((await connection.execute(sql.LOCK_ORG, values)).one())
+        before, now_is = differences(
+            _state(known) | {"org_status": org.status.name.lower()},
+            _state(purchase) | {"org_status": after.status.name.lower()},
+        )
+        if not now_is and statement.kind is StatementKind.PAID and known.status is PurchaseStatus.PAID:
+            # The provider says of one payment twice that it was made: of the order, and of the payment.
+            return
+        action = f"purchase.{statement.kind.value}"
+        event = AuditEvent(
+            PAYMENT_PROVIDER,
+            action,
+            _target(known.purchase_id),
+            before,
+            {**now_is, "stated_nano_usd": statement.amount},
+        )
+        await self._audit.append(connection, known.org_id, event, now)
 
     async def _post(
         self, connection: AsyncConnection, statement: PaymentStatement, purchase: Purchase, org: Org, now: datetime
@@ -206,7 +246,7 @@ class PostgresPaymentStore:
         await enqueue(connection, [org_message(org, now)])
         return org
 
-    async def refund_usage(self, refund: UsageRefund, now: datetime) -> int:
+    async def refund_usage(self, refund: UsageRefund, actor: Actor, now: datetime) -> int:
         """Give back a charge, once for the idempotency key. Returns what was given back for the generation in all.
 
         Raises:
@@ -240,7 +280,31 @@ class PostgresPaymentStore:
             changing = {"org_id": org_id, "change": refund.amount, "may_freeze": False, "frozen": int(OrgStatus.FROZEN)}
             org = org_from_row((await connection.execute(sql.CHANGE_CREDIT, changing)).one())
             await enqueue(connection, [org_message(org, now)])
+            after = {
+                "amount_nano_usd": refund.amount,
+                "refunded_nano_usd": before + refund.amount,
+                "reason": move.reason,
+            }
+            event = AuditEvent(actor, "usage.refunded", f"generation/{refund.generation_id}", after=after)
+            await self._audit.append(connection, org_id, event, now)
         return before + refund.amount
+
+
+def _target(purchase_id: UUID) -> str:
+    return f"purchase/{purchase_id}"
+
+
+def _state(purchase: Purchase) -> dict[str, Any]:
+    """What the audit log says of a purchase: not what the payment provider calls it."""
+    return {
+        "status": purchase.status.name.lower(),
+        "credit_nano_usd": purchase.credit,
+        "fee_nano_usd": purchase.fee,
+        "refunded_nano_usd": purchase.refunded,
+        "disputed_nano_usd": purchase.disputed,
+        "invoice_number": purchase.invoice_number,
+        "automatic": purchase.automatic,
+    }
 
 
 def _entry(cause_id: UUID, org_id: UUID, move: Movement, now: datetime) -> dict[str, Any]:

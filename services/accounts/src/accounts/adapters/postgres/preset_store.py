@@ -8,8 +8,11 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
+from accounts.domain.audit import AuditEvent
 from accounts.domain.errors import AlreadyExistsError, NotFoundError
+from accounts.domain.people import Actor
 from accounts.domain.presets import MAX_PRESETS, MAX_VERSIONS, NewVersion, Preset, PresetVersion
 
 # The row of the preset is locked from here on, so that two who save at once make two versions.
@@ -54,10 +57,11 @@ _VERSION = text(
 class PostgresPresetStore:
     """The PresetStore in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: PostgresAuditLog) -> None:
         self._database = database
+        self._audit = audit
 
-    async def save(self, new: NewVersion) -> Preset:
+    async def save(self, new: NewVersion, actor: Actor) -> Preset:
         """Add a version.
 
         Raises:
@@ -91,6 +95,10 @@ class PostgresPresetStore:
                         "system_prompt": version.system_prompt,
                     },
                 )
+                # Neither the configuration nor the instructions: they may be what a prompt says.
+                after = {"slug": new.slug, "version": version.version, "version_id": str(version.version_id)}
+                event = AuditEvent(actor, "preset.saved", f"preset/{version.preset_id}", after=after)
+                await self._audit.append(connection, new.org_id, event, new.at)
         except IntegrityError as error:
             if "org_id" in str(error.orig):
                 raise NotFoundError("no such organisation") from None

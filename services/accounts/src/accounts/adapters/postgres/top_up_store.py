@@ -10,9 +10,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
+from accounts.domain.audit import AuditEvent, differences
 from accounts.domain.errors import NotFoundError
 from accounts.domain.payments import PurchaseStatus
+from accounts.domain.people import Actor
 from accounts.domain.top_ups import LOW_BALANCE, Due, Notice, TopUp
 
 _RULES = "enabled, threshold_nano, amount_nano, monthly_limit_nano, notice_nano, payer_ref, method_ref"
@@ -69,8 +72,9 @@ _NOTICES = text(
 class PostgresTopUpStore:
     """The TopUpStore in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: PostgresAuditLog) -> None:
         self._database = database
+        self._audit = audit
 
     async def rules(self, org_id: UUID) -> TopUp:
         """Return the rules of an organisation.
@@ -84,7 +88,7 @@ class PostgresTopUpStore:
             raise NotFoundError("no such organisation")
         return TopUp() if row.enabled is None else _rules_from_row(row)
 
-    async def set_rules(self, org_id: UUID, rules: TopUp) -> TopUp:
+    async def set_rules(self, org_id: UUID, rules: TopUp, actor: Actor, now: datetime) -> TopUp:
         """Change them, but for the means of payment.
 
         Raises:
@@ -100,7 +104,14 @@ class PostgresTopUpStore:
         }
         try:
             async with self._database.transaction(org_id) as connection:
-                return _rules_from_row((await connection.execute(_SET, values)).one())
+                row = (await connection.execute(_GET, values)).one_or_none()
+                known = TopUp() if row is None or row.enabled is None else _rules_from_row(row)
+                changed = _rules_from_row((await connection.execute(_SET, values)).one())
+                event = AuditEvent(
+                    actor, "top_up.changed", f"top_up/{org_id}", *differences(_state(known), _state(changed))
+                )
+                await self._audit.append(connection, org_id, event, now)
+                return changed
         except IntegrityError:
             raise NotFoundError("no such organisation") from None
 
@@ -140,6 +151,17 @@ class PostgresTopUpStore:
         async with self._database.transaction(org_id) as connection:
             rows = (await connection.execute(_NOTICES, {"org_id": org_id, "limit": limit})).all()
         return [Notice(row.notice_id, row.org_id, row.kind, row.amount_nano, row.created_at) for row in rows]
+
+
+def _state(rules: TopUp) -> dict[str, Any]:
+    """What the audit log says of the rules; not what the payment provider calls who pays."""
+    return {
+        "enabled": rules.enabled,
+        "threshold_nano_usd": rules.threshold,
+        "amount_nano_usd": rules.amount,
+        "monthly_limit_nano_usd": rules.monthly_limit,
+        "notice_nano_usd": rules.notice,
+    }
 
 
 def _rules_from_row(row: Any) -> TopUp:

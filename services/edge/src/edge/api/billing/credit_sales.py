@@ -79,6 +79,7 @@ class CreditSales:
             success_url=members.required_text("success_url", most=_MAX_URL),
             cancel_url=members.required_text("cancel_url", most=_MAX_URL),
             keep_payment_method=members.flag("save_payment_method") or False,
+            actor=exchange.actor,
         )
         bought = await self._sales.buy(new)
         body = {"data": purchase_row(bought.purchase), "checkout_url": bought.checkout_url or None}
@@ -105,7 +106,9 @@ class CreditSales:
             monthly_limit_nano_usd=members.dollars("monthly_limit") or 0,
             notice_nano_usd=members.dollars("notice_below") or 0,
         )
-        return exchange.json(_encode({"data": top_up_row(await self._sales.set_top_up(_org_id(exchange), rules))}))
+        return exchange.json(
+            _encode({"data": top_up_row(await self._sales.set_top_up(_org_id(exchange), rules, exchange.actor))})
+        )
 
     async def notices(self, exchange: Exchange) -> web.StreamResponse:
         """List notices, newest first."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from edge.api.http.errors import ErrorBody, openrouter_error
+from edge.domain.actor import Actor, actor_of
 from edge.domain.principal import Address, Principal
 
 
@@ -77,6 +78,11 @@ class Exchange:
     def caller(self) -> Principal | None:
         """Who calls, None while or where that is not established."""
         return self._principal
+
+    @property
+    def actor(self) -> Actor:
+        """In whose name a request asks."""
+        return actor_of(self._principal, "" if self.address is None else str(self.address), self.request_id)
 
     def headers(self) -> dict[str, str]:
         """Headers that every answer has; an answer adds its own."""

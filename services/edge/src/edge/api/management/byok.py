@@ -63,7 +63,9 @@ class Byok:
     async def create(self, exchange: Exchange) -> web.StreamResponse:
         """Store a provider key."""
         request = new_byok_key(await self._bodies.read(exchange.request), exchange.principal.org.org_id)
-        return exchange.json(_encode({"data": _key_json(await self._registry.create(request))}), HTTPStatus.CREATED)
+        return exchange.json(
+            _encode({"data": _key_json(await self._registry.create(request, exchange.actor))}), HTTPStatus.CREATED
+        )
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Describe a provider key."""
@@ -74,11 +76,11 @@ class Byok:
         """Change a provider key, or put another one in its place."""
         known = await self._registry.get(exchange.principal.org.org_id, exchange.params["id"])
         request = changed_byok_key(await self._bodies.read(exchange.request), known)
-        return exchange.json(_encode({"data": _key_json(await self._registry.update(request))}))
+        return exchange.json(_encode({"data": _key_json(await self._registry.update(request, exchange.actor))}))
 
     async def delete(self, exchange: Exchange) -> web.StreamResponse:
         """Delete a provider key."""
-        await self._registry.delete(exchange.principal.org.org_id, exchange.params["id"])
+        await self._registry.delete(exchange.principal.org.org_id, exchange.params["id"], exchange.actor)
         return exchange.json(_encode({"deleted": True}))
 
 

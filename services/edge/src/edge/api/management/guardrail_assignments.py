@@ -107,7 +107,7 @@ class GuardrailAssignments:
             user_ids=user_ids,
             assigned_by=principal.key.creator_user_id,
         )
-        return exchange.json(_encode({"assigned_count": await self._registry.assign(request)}))
+        return exchange.json(_encode({"assigned_count": await self._registry.assign(request, exchange.actor)}))
 
     async def _free(self, exchange: Exchange, digests: list[str], user_ids: list[str]) -> web.StreamResponse:
         request = guardrail_service_pb2.UnassignGuardrailRequest(
@@ -116,7 +116,7 @@ class GuardrailAssignments:
             key_digests=digests,
             user_ids=user_ids,
         )
-        return exchange.json(_encode({"unassigned_count": await self._registry.unassign(request)}))
+        return exchange.json(_encode({"unassigned_count": await self._registry.unassign(request, exchange.actor)}))
 
     async def _body(self, exchange: Exchange, kind: type[S]) -> S:
         data = await self._bodies.read(exchange.request)

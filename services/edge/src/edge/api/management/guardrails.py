@@ -74,7 +74,7 @@ class Guardrails:
             description=body.description,
             policy=policy_to_proto(body.policy),
         )
-        created = await self._registry.create(request)
+        created = await self._registry.create(request, exchange.actor)
         return exchange.json(_encode({"data": guardrail_json(created.guardrail)}), HTTPStatus.CREATED)
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
@@ -95,7 +95,7 @@ class Guardrails:
 
     async def delete(self, exchange: Exchange) -> web.StreamResponse:
         """Delete a guardrail and its assignments."""
-        await self._registry.delete(exchange.principal.org.org_id, exchange.params["id"])
+        await self._registry.delete(exchange.principal.org.org_id, exchange.params["id"], exchange.actor)
         return exchange.json(_encode({"deleted": True}))
 
     async def _changed(self, exchange: Exchange, data: bytes) -> dict[str, object]:
@@ -111,4 +111,4 @@ class Guardrails:
             description=body.description,
             policy=policy_to_proto(body.policy),
         )
-        return guardrail_json((await self._registry.update(request)).guardrail)
+        return guardrail_json((await self._registry.update(request, exchange.actor)).guardrail)

@@ -18,7 +18,6 @@ from edge.api.http.routes import Access, Route
 from edge.api.management import key_operations as operations
 from edge.api.management.key_json import key_json, own_key_json
 from edge.api.management.key_requests import key_change, new_key
-from edge.domain.actor import Actor, actor_of
 from edge.domain.errors import InvalidInputError, NotFoundError
 from edge.ports import KeyFilter, KeyRegistry
 from servicekit.clock import Clock
@@ -84,7 +83,7 @@ class Keys:
         if len(idempotency_key) > _MAX_IDEMPOTENCY_KEY:
             raise InvalidInputError(f"Idempotency-Key: longer than {_MAX_IDEMPOTENCY_KEY} characters")
         data = await self._bodies.read(exchange.request)
-        created = await self._registry.create(new_key(data, _org_id(exchange), idempotency_key, _actor(exchange)))
+        created = await self._registry.create(new_key(data, _org_id(exchange), idempotency_key, exchange.actor))
         row = key_json(created.key, self._clock.now())
         return exchange.json(_encode({"data": row, "key": created.secret}), HTTPStatus.CREATED)
 
@@ -109,19 +108,14 @@ class Keys:
         org_id, digest = _org_id(exchange), _digest(exchange)
         data = await self._bodies.read(exchange.request)
         await self._seen(exchange)
-        updated = await self._registry.update(key_change(data, org_id, digest, _actor(exchange)))
+        updated = await self._registry.update(key_change(data, org_id, digest, exchange.actor))
         return exchange.json(_encode({"data": key_json(updated.key, self._clock.now())}))
 
     async def delete(self, exchange: Exchange) -> web.StreamResponse:
         """Delete a key."""
         await self._seen(exchange)
-        await self._registry.delete(_org_id(exchange), _digest(exchange), _actor(exchange))
+        await self._registry.delete(_org_id(exchange), _digest(exchange), exchange.actor)
         return exchange.json(_encode({"deleted": True}))
-
-
-def _actor(exchange: Exchange) -> Actor:
-    address = "" if exchange.address is None else str(exchange.address)
-    return actor_of(exchange.caller, address, exchange.request_id)
 
 
 def _workspace(request: web.BaseRequest) -> str:

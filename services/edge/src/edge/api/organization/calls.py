@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from edge.api.http.exchange import Exchange
 from edge.control_plane import ControlPlane
-from edge.domain.actor import Actor, actor_of
+from edge.domain.actor import Actor
 
 M = TypeVar("M", bound=Message)
 
@@ -25,7 +25,7 @@ class PageQuery(Struct, frozen=True, kw_only=True):
 
 def actor(exchange: Exchange) -> Actor:
     """In whose name a request asks."""
-    return actor_of(exchange.caller, address(exchange), exchange.request_id)
+    return exchange.actor
 
 
 def address(exchange: Exchange) -> str:

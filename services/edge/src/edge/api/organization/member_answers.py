@@ -49,7 +49,7 @@ class AuditEntry(Answer, frozen=True, kw_only=True):
 
     sequence: int
     occurred_at: str
-    actor_kind: Literal["operator", "key", "user"]
+    actor_kind: Literal["operator", "key", "user", "system"]
     actor_id: str | None
     action: str
     target: str

@@ -152,7 +152,9 @@ class Presets:
             raise InvalidInputError(f"A preset has at most {_MAX_BYTES} bytes")
         principal = exchange.principal
         preset = await self._library.save(
-            NewPreset(principal.org.org_id, exchange.params["slug"], encoded, prompt, principal.key.key_id)
+            NewPreset(
+                principal.org.org_id, exchange.params["slug"], encoded, prompt, principal.key.key_id, exchange.actor
+            )
         )
         self._cache.learn(preset)
         return exchange.json(_encode(Data(data=designated_of(preset))))

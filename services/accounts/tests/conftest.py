@@ -15,27 +15,78 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+import aiohttp
 import asyncpg
+import grpc
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from accounts.adapters.passwords import Argon2Passwords
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
+from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
+from accounts.adapters.postgres.byok_store import PostgresByokStore
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.adapters.postgres.key_store import PostgresKeyStore
+from accounts.adapters.postgres.member_store import PostgresMemberStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.outbox import PostgresOutbox
+from accounts.adapters.postgres.payment_store import PostgresPaymentStore
+from accounts.adapters.postgres.preset_store import PostgresPresetStore
+from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
+from accounts.adapters.postgres.sign_in_store import PostgresSignInStore
+from accounts.adapters.postgres.statement_store import PostgresStatementStore
+from accounts.adapters.postgres.top_up_store import PostgresTopUpStore
+from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceMemberStore
+from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
+from accounts.adapters.stripe_payments import StripePayments
+from accounts.api import (
+    byok_service,
+    guardrail_service,
+    key_service,
+    member_service,
+    org_service,
+    payment_service,
+    preset_service,
+    session_service,
+    workspace_service,
+)
+from accounts.auth_codes import AuthCodes
+from accounts.byok import Byok
 from accounts.domain.accounts import KeyKind
 from accounts.domain.ports import OutboxMessage
+from accounts.guardrails import Guardrails
 from accounts.identity import Identity
+from accounts.members import Members
+from accounts.payments import Payments
+from accounts.presets import Presets
+from accounts.sessions import Sessions
 from accounts.settlement import Settlement
 from accounts.testing import CREDIT, Drain, NewCustomer, serving_dsn
-from accounts.testing.shop import Shop, open_shop
+from accounts.testing.shop import WEBHOOK_SECRET, Shop
 from accounts.testing.usage_events import UsageEvents
+from accounts.top_ups import TopUps
+from accounts.workspaces import Workspaces
+from contracts.sealed_secrets import KeyEncryptionKeys
 from localstack import postgres
+from localstack.payments.__main__ import LocalPayments
 from servicekit.clock import SystemClock
 from servicekit.failpoints import Failpoints
-from servicekit.testing import RecordingTelemetry
+from servicekit.testing import RecordingTelemetry, run_servicer
+from turnpike.accounts.v1 import (
+    byok_service_pb2_grpc,
+    guardrail_service_pb2_grpc,
+    key_service_pb2_grpc,
+    member_service_pb2_grpc,
+    org_service_pb2_grpc,
+    payment_service_pb2_grpc,
+    preset_service_pb2_grpc,
+    session_service_pb2_grpc,
+    workspace_service_pb2_grpc,
+)
 
 OpenDatabase = Callable[..., Database]
 
@@ -154,8 +205,78 @@ def audit(database: Database) -> PostgresAuditLog:
 
 @pytest_asyncio.fixture
 async def shop(database: Database, audit: PostgresAuditLog, unused_tcp_port: int) -> AsyncIterator[Shop]:
-    async with open_shop(database, audit, unused_tcp_port) as opened:
-        yield opened
+    """Sells credit, with the provider at a port of this machine."""
+    heard: list[tuple[bytes, str]] = []
+    news = asyncio.Event()
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.append((await request.read(), request.headers["Stripe-Signature"]))
+        news.set()
+        return web.Response()
+
+    listener = web.Application()
+    listener.router.add_post("/", hear)
+    async with TestServer(listener) as ears, aiohttp.ClientSession() as http:
+        origin = f"http://127.0.0.1:{unused_tcp_port}"
+        local = LocalPayments(origin, str(ears.make_url("/")), WEBHOOK_SECRET)
+        async with TestServer(local.application(), port=unused_tcp_port):
+            provider = StripePayments("sk_test_local", WEBHOOK_SECRET, api_base=origin, timeout=timedelta(seconds=10))
+            store, clock = PostgresPaymentStore(database, audit), SystemClock()
+            payments = Payments(store, provider, clock, Random(), fee_basis_points=500)
+            rules = PostgresTopUpStore(database, audit)
+            top_ups = TopUps(rules, store, payments, provider, clock, interval=timedelta(seconds=1))
+            yield Shop(payments, top_ups, provider, http, heard, news)
+            await provider.close()
+
+
+@pytest_asyncio.fixture
+async def control_plane(
+    database: Database, audit: PostgresAuditLog, identity: Identity, shop: Shop
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Every service that changes what an organisation has, on a real socket."""
+    clock, random = SystemClock(), Random()
+    store = PostgresMemberStore(database, audit)
+    members = Members(store, clock, random, PEPPER)
+    sessions = Sessions(
+        PostgresSessionStore(database), PostgresSignInStore(database), store, Argon2Passwords(), None, clock, random,
+        PEPPER,
+    )  # fmt: skip
+    codes = AuthCodes(PostgresAuthCodeStore(database), identity, clock, random, PEPPER)
+    workspaces = Workspaces(
+        PostgresWorkspaceStore(database, audit), PostgresWorkspaceMemberStore(database, audit), clock, random
+    )
+    keks = KeyEncryptionKeys("one", {"one": bytes(32)})
+    byok = Byok(PostgresByokStore(database, audit), keks, clock, random, secrets.token_bytes)
+    statements = PostgresStatementStore(database)
+
+    def register(server: grpc.aio.Server) -> Sequence[str]:
+        add = key_service_pb2_grpc.add_KeyServiceServicer_to_server
+        add(key_service.KeyServicer(identity), server)
+        org_service_pb2_grpc.add_OrgServiceServicer_to_server(org_service.OrgServicer(identity), server)
+        member_service_pb2_grpc.add_MemberServiceServicer_to_server(
+            member_service.MemberServicer(members, identity), server
+        )
+        workspace_service_pb2_grpc.add_WorkspaceServiceServicer_to_server(
+            workspace_service.WorkspaceServicer(workspaces), server
+        )
+        session_service_pb2_grpc.add_SessionServiceServicer_to_server(
+            session_service.SessionServicer(sessions, codes), server
+        )
+        payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(
+            payment_service.PaymentServicer(shop.payments, shop.top_ups, statements), server
+        )
+        preset_service_pb2_grpc.add_PresetServiceServicer_to_server(
+            preset_service.PresetServicer(Presets(PostgresPresetStore(database, audit), clock, random)), server
+        )
+        guardrail_service_pb2_grpc.add_GuardrailServiceServicer_to_server(
+            guardrail_service.GuardrailServicer(Guardrails(PostgresGuardrailStore(database, audit), clock, random)),
+            server,
+        )
+        byok_service_pb2_grpc.add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
+        return []
+
+    async with run_servicer(register) as channel:
+        yield channel
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import pkgutil
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -29,7 +29,6 @@ from accounts.domain.people import OPERATOR
 from accounts.identity import Identity
 from accounts.members import Members
 from accounts.settlement import Settlement
-from accounts.testing.control_plane import open_control_plane
 from accounts.testing.shop import ADDRESSES, Shop
 from accounts.testing.usage_events import UsageEvents, usage_records
 from contracts import api_keys
@@ -106,6 +105,7 @@ class World:
 
 @pytest.fixture
 async def world(
+    control_plane: grpc.aio.Channel,
     database: Database,
     audit: PostgresAuditLog,
     identity: Identity,
@@ -113,12 +113,11 @@ async def world(
     settlement: Settlement,
     usage_event: UsageEvents,
     sql: asyncpg.Connection,
-) -> AsyncIterator[World]:
+) -> World:
     org = await identity.create_org("Audited")
     key, _ = await identity.create_key(str(org.org_id), "key", KeyKind.INFERENCE, None, None, "")
     members = Members(PostgresMemberStore(database, audit), SystemClock(), Random(), PEPPER)
-    async with open_control_plane(database, audit, identity, shop, PEPPER) as channel:
-        yield World(channel, str(org.org_id), str(key.key_id), identity, members, shop, settlement, usage_event, sql)
+    return World(control_plane, str(org.org_id), str(key.key_id), identity, members, shop, settlement, usage_event, sql)
 
 
 async def _guardrail(world: World) -> str:

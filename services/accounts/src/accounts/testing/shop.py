@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from random import Random
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import aiohttp
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from accounts.adapters.postgres.audit_log import PostgresAuditLog
-from accounts.adapters.postgres.database import Database
-from accounts.adapters.postgres.payment_store import PostgresPaymentStore
-from accounts.adapters.postgres.top_up_store import PostgresTopUpStore
-from accounts.adapters.stripe_payments import StripePayments
+from accounts.domain.payment_ports import PaymentProvider
 from accounts.domain.payments import Purchase
 from accounts.payments import Payments
 from accounts.top_ups import TopUps
-from localstack.payments.__main__ import LocalPayments, signature
-from servicekit.clock import SystemClock
+from localstack.payments.__main__ import signature
 
 WEBHOOK_SECRET: Final = "whsec_of_tests_only"  # noqa: S105 - a secret of tests
 ADDRESSES: Final = ("https://shop.example/yes", "https://shop.example/no")
@@ -38,7 +27,7 @@ class Shop:
 
     payments: Payments
     top_ups: TopUps
-    provider: StripePayments
+    provider: PaymentProvider
     http: aiohttp.ClientSession
     heard: list[tuple[bytes, str]] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,29 +62,3 @@ class Shop:
         event = {"id": event_id or f"evt_{uuid4().hex}", "type": kind, "data": {"object": {"id": "x", **about}}}
         body = json.dumps(event).encode()
         await self.payments.handle_webhook(body, signature(body, WEBHOOK_SECRET))
-
-
-@asynccontextmanager
-async def open_shop(database: Database, audit: PostgresAuditLog, port: int) -> AsyncIterator[Shop]:
-    """Sell credit, with the provider at a port of this machine."""
-    heard: list[tuple[bytes, str]] = []
-    news = asyncio.Event()
-
-    async def hear(request: web.Request) -> web.Response:
-        heard.append((await request.read(), request.headers["Stripe-Signature"]))
-        news.set()
-        return web.Response()
-
-    listener = web.Application()
-    listener.router.add_post("/", hear)
-    async with TestServer(listener) as ears, aiohttp.ClientSession() as http:
-        origin = f"http://127.0.0.1:{port}"
-        local = LocalPayments(origin, str(ears.make_url("/")), WEBHOOK_SECRET)
-        async with TestServer(local.application(), port=port):
-            provider = StripePayments("sk_test_local", WEBHOOK_SECRET, api_base=origin, timeout=timedelta(seconds=10))
-            store, clock = PostgresPaymentStore(database, audit), SystemClock()
-            payments = Payments(store, provider, clock, Random(), fee_basis_points=500)
-            rules = PostgresTopUpStore(database, audit)
-            top_ups = TopUps(rules, store, payments, provider, clock, interval=timedelta(seconds=1))
-            yield Shop(payments, top_ups, provider, http, heard, news)
-            await provider.close()

@@ -28,6 +28,8 @@ from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
 from accounts.adapters.postgres.byok_store import PostgresByokStore
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.delivery_log import PostgresDeliveryLog
+from accounts.adapters.postgres.destination_store import PostgresDestinationStore
 from accounts.adapters.postgres.guardrail_store import PostgresGuardrailStore
 from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.member_store import PostgresMemberStore
@@ -45,6 +47,7 @@ from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
 from accounts.adapters.stripe_payments import StripePayments
 from accounts.api import (
     byok_service,
+    destination_service,
     guardrail_service,
     key_service,
     member_service,
@@ -56,6 +59,7 @@ from accounts.api import (
 )
 from accounts.auth_codes import AuthCodes
 from accounts.byok import Byok
+from accounts.destinations import Destinations
 from accounts.domain.accounts import KeyKind
 from accounts.domain.ports import OutboxMessage
 from accounts.guardrails import Guardrails
@@ -78,6 +82,7 @@ from servicekit.failpoints import Failpoints
 from servicekit.testing import RecordingTelemetry, run_servicer
 from turnpike.accounts.v1 import (
     byok_service_pb2_grpc,
+    destination_service_pb2_grpc,
     guardrail_service_pb2_grpc,
     key_service_pb2_grpc,
     member_service_pb2_grpc,
@@ -248,6 +253,10 @@ async def control_plane(
     keks = KeyEncryptionKeys("one", {"one": bytes(32)})
     byok = Byok(PostgresByokStore(database, audit), keks, clock, random, secrets.token_bytes)
     statements = PostgresStatementStore(database)
+    destinations = Destinations(
+        PostgresDestinationStore(database, audit), PostgresDeliveryLog(database, audit), keks, clock, random,
+        secrets.token_bytes, private=False,
+    )  # fmt: skip
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add = key_service_pb2_grpc.add_KeyServiceServicer_to_server
@@ -273,6 +282,9 @@ async def control_plane(
             server,
         )
         byok_service_pb2_grpc.add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
+        destination_service_pb2_grpc.add_DestinationServiceServicer_to_server(
+            destination_service.DestinationServicer(destinations), server
+        )
         return []
 
     async with run_servicer(register) as channel:

@@ -48,6 +48,7 @@ RPCS: Final[Mapping[str, MethodDescriptor]] = {
 }
 READS: Final = ("Get", "List", "Resolve", "Verify")
 EXEMPT: Final = {
+    "DestinationService/ReportDeliveries": "what became of records; a destination that is given up is audited where it is",
     "LeaseService": "credit and rate limits that edges borrow and give back; the ledger has what was spent of them",
     "ContentService/KeepContent": "what a caller said is kept; whether it is, is a setting of key and workspace, and audited",
     "ContentService/SubmitFeedback": "an opinion on a generation; it changes nothing that anybody may do or owes",
@@ -60,6 +61,7 @@ EXEMPT: Final = {
     "SessionService/CreateAuthCode": "nothing can be done with a code but to make a key, and that is audited",
 }
 CANARY, PROMPT, INSTRUCTION = "sk-canary-0123456789-TAIL", "what-is-asked-canary", "be-brief-canary"
+WHERE_TO: Final[dict[str, Any]] = {"name": "d", "enabled": True, "sampling_rate": 1.0}
 ACTOR = member_service_pb2.Actor(
     kind=member_service_pb2.ACTOR_KIND_USER, id=str(UUID(int=7)), role=member_service_pb2.ROLE_OWNER, ip="192.0.2.9"
 )
@@ -133,6 +135,12 @@ async def _key(world: World) -> str:
 async def _byok(world: World) -> str:
     made = await world.call("ByokService/CreateByokKey", provider="openai", key=CANARY, fields={"name": "b"})
     return str(made.key.byok_key_id)
+
+
+async def _destination(world: World) -> str:
+    config = {"members": {"url": f"https://example.com/{CANARY}"}, "headers": {"Authorization": CANARY}}
+    made = await world.call("DestinationService/CreateDestination", type=2, config=config, fields=WHERE_TO)
+    return str(made.destination.destination_id)
 
 
 async def _workspace(world: World) -> str:
@@ -287,6 +295,15 @@ EXERCISES: Final[Mapping[str, tuple[str, Exercise]]] = {
         lambda w: _call(w, "ByokService/UpdateByokKey", byok_key_id=_byok(w), key=CANARY + "2", fields={"name": "c"})),
     "ByokService/DeleteByokKey": (
         "byok_key.deleted", lambda w: _call(w, "ByokService/DeleteByokKey", byok_key_id=_byok(w))),
+    "DestinationService/CreateDestination": ("destination.created", _destination),
+    "DestinationService/UpdateDestination": (
+        "destination.changed",
+        lambda w: _call(
+            w, "DestinationService/UpdateDestination", destination_id=_destination(w), fields=WHERE_TO | {"name": "other"}
+        )),
+    "DestinationService/DeleteDestination": (
+        "destination.deleted",
+        lambda w: _call(w, "DestinationService/DeleteDestination", destination_id=_destination(w))),
     "PresetService/SavePreset": (
         "preset.saved",
         lambda w: _call(

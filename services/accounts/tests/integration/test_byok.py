@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -15,15 +16,21 @@ import pytest
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.byok_store import PostgresByokStore
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceMemberStore
+from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
 from accounts.api import byok_service
 from accounts.byok import Byok
 from accounts.domain.accounts import KeyKind
+from accounts.domain.budgets import BudgetInterval
 from accounts.domain.byok import ByokFields
 from accounts.domain.errors import NotSetUpError
+from accounts.domain.people import OPERATOR
 from accounts.identity import Identity
 from accounts.settlement import Settlement
 from accounts.testing import Drain
+from accounts.testing.books import check_books
 from accounts.testing.usage_events import UsageEvents, usage_records
+from accounts.workspaces import Workspaces
 from contracts import money
 from contracts.sealed_secrets import KeyEncryptionKeys, Purpose, SealedSecret, SealError
 from contracts.topics import ORGS, USAGE
@@ -34,6 +41,7 @@ from servicekit.testing import run_servicer
 from turnpike.accounts.v1 import byok_service_pb2 as messages
 from turnpike.accounts.v1 import records_pb2
 from turnpike.accounts.v1.byok_service_pb2_grpc import ByokServiceStub, add_ByokServiceServicer_to_server
+from turnpike.usage.v1 import usage_event_pb2
 
 CANARY = "sk-canary-0123456789abcdef"
 PEPPER = b"a pepper of at least thirty-two bytes"
@@ -261,3 +269,51 @@ async def test_what_is_spent_with_a_provider_key_is_counted_and_only_the_fee_is_
     assert org.balance == 10**9 - event.cost_nano_usd
     orgs = [records_pb2.OrgRecord.FromString(each.value or b"") for each in await drain() if each.topic == ORGS.name]
     assert orgs[-1].byok_spend.byok_monthly_nano_usd == event.provider_cost_nano_usd
+
+
+async def test_a_workspaces_budget_counts_what_its_keys_spend_at_their_own_providers_where_it_says_so(
+    org_id: str,
+    audit: PostgresAuditLog,
+    database: Database,
+    identity: Identity,
+    settlement: Settlement,
+    usage_event: UsageEvents,
+    drain: Drain,
+    sql: asyncpg.Connection,
+) -> None:
+    workspaces = Workspaces(
+        PostgresWorkspaceStore(database, audit), PostgresWorkspaceMemberStore(database, audit), SystemClock(), Random()
+    )
+    made = await workspaces.create(org_id, {"name": "Research", "slug": "research"}, OPERATOR)
+    workspace_id = str(made.workspace_id)
+    for interval in BudgetInterval:
+        await workspaces.put_budget(org_id, workspace_id, int(interval), (1 + interval) * 10**9, None, OPERATOR)
+    key, _ = await identity.create_key(org_id, "key", KeyKind.INFERENCE, None, None, "", workspace_id=workspace_id)
+    now = SystemClock().now()
+
+    def own(ended_at: datetime) -> usage_event_pb2.UsageEvent:
+        event = usage_event(org_id, key.key_id, ended_at=ended_at)
+        event.is_byok, event.byok_fee_ppm, event.byok_key_id = True, 50_000, "some key"
+        event.cost_nano_usd = money.fee(event.provider_cost_nano_usd, 50_000)
+        return event
+
+    async def published() -> dict[int, int]:
+        found = [
+            records_pb2.OrgRecord.FromString(each.value or b"") for each in await drain() if each.topic == ORGS.name
+        ]
+        return {each.interval: each.spent_nano_usd for each in found[-1].workspace_budgets}
+
+    today, long_ago = own(now), own(now - timedelta(days=70))
+    shared = usage_event(org_id, key.key_id, ended_at=now)
+    await settlement.handle("c1", TopicPartition(USAGE.name, 0), usage_records([today, long_ago, shared]))
+    await check_books(sql)
+    credit, fee, listed = shared.cost_nano_usd, today.cost_nano_usd, today.provider_cost_nano_usd
+    lasting, daily = records_pb2.SPEND_INTERVAL_UNSPECIFIED, records_pb2.SPEND_INTERVAL_DAILY
+    before = await published()
+    assert (before[daily], before[lasting]) == (credit + fee, credit + 2 * fee), "credit only"
+    await workspaces.put_budget(org_id, workspace_id, int(BudgetInterval.DAILY), 2 * 10**9, True, OPERATOR)
+    after = await published()
+    assert (after[daily], after[lasting]) == (credit + fee + listed, credit + 2 * (fee + listed))
+    # What comes again counts once.
+    await settlement.handle("c1", TopicPartition(USAGE.name, 0), usage_records([today, shared, long_ago], first=10))
+    await check_books(sql)

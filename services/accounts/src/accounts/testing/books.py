@@ -26,7 +26,7 @@ SELECT org_id, credit_nano, fee_nano, refunded_nano + disputed_nano AS returned 
 """
 _EVENTS = "SELECT event_id, org_id, key_id, cost_nano, ended_at FROM settled_events"
 _OWED = """
-SELECT provider, provider_cost_nano AS nano FROM settled_events UNION ALL
+SELECT provider, provider_cost_nano AS nano FROM settled_events WHERE NOT is_byok UNION ALL
 SELECT copy.key, copy.value::bigint FROM settled_events, jsonb_each_text(hedges) AS copy
 """
 _CHARGED = """
@@ -34,6 +34,18 @@ SELECT cause_id, sum(CASE WHEN credit = 'revenue:usage' THEN nano ELSE -nano END
 FROM ledger_entries WHERE 'revenue:usage' IN (debit, credit) GROUP BY cause_id
 """
 _KEYS = "SELECT key_id, spent_nano FROM api_keys"
+_WORKSPACES = """
+SELECT workspace_id, spent_nano, byok_spent_nano,
+       (SELECT coalesce(sum(e.cost_nano), 0)::bigint FROM settled_events AS e LEFT JOIN api_keys USING (key_id)
+        WHERE coalesce(api_keys.workspace_id, e.org_id) = workspaces.workspace_id) AS usage,
+       (SELECT coalesce(sum(e.provider_cost_nano), 0)::bigint FROM settled_events AS e LEFT JOIN api_keys USING (key_id)
+        WHERE e.is_byok AND coalesce(api_keys.workspace_id, e.org_id) = workspaces.workspace_id) AS byok,
+       (SELECT coalesce(sum(nano), 0)::bigint FROM workspace_spend_daily AS d
+        WHERE d.workspace_id = workspaces.workspace_id) AS by_day,
+       (SELECT coalesce(sum(byok_nano), 0)::bigint FROM workspace_spend_daily AS d
+        WHERE d.workspace_id = workspaces.workspace_id) AS byok_by_day
+FROM workspaces
+"""
 _DAYS = "SELECT key_id, day, nano FROM key_spend_daily WHERE nano <> 0"
 
 
@@ -74,6 +86,11 @@ async def check_books(sql: asyncpg.Connection) -> None:
         assert key["spent_nano"] == spent.get(key["key_id"], 0), "the spend of a key is not its usage"
     by_day = _sums(events, lambda row: (row["key_id"], row["ended_at"].date()), "cost_nano")
     assert {(row["key_id"], row["day"]): row["nano"] for row in await sql.fetch(_DAYS)} == by_day
+    for workspace in await sql.fetch(_WORKSPACES):
+        assert workspace["spent_nano"] == workspace["by_day"] == workspace["usage"], (
+            "a workspace's spend is not its usage"
+        )
+        assert workspace["byok_spent_nano"] == workspace["byok_by_day"] == workspace["byok"]
 
 
 def _credit_kept(row: Mapping[str, Any]) -> int:

@@ -124,18 +124,20 @@ ADD_DAILY_SPEND = text(
 CHARGE_WORKSPACES = text(
     """
     WITH spent AS (
-        SELECT coalesce(key.workspace_id, spend.org_id) AS workspace_id, spend.org_id, spend.day, sum(spend.nano) AS nano
-        FROM unnest(CAST(:key_ids AS uuid[]), CAST(:org_ids AS uuid[]), CAST(:days AS date[]), CAST(:nanos AS bigint[]))
-            AS spend (key_id, org_id, day, nano)
+        SELECT coalesce(key.workspace_id, spend.org_id) AS workspace_id, spend.org_id, spend.day, sum(spend.nano) AS nano,
+               sum(spend.byok_nano) AS byok_nano
+        FROM unnest(CAST(:key_ids AS uuid[]), CAST(:org_ids AS uuid[]), CAST(:days AS date[]), CAST(:nanos AS bigint[]),
+                    CAST(:byok AS bigint[])) AS spend (key_id, org_id, day, nano, byok_nano)
         LEFT JOIN api_keys AS key ON key.key_id = spend.key_id AND key.org_id = spend.org_id
         GROUP BY 1, 2, 3
     ), by_day AS (
-        INSERT INTO workspace_spend_daily (workspace_id, org_id, day, nano)
-        SELECT workspace_id, org_id, day, nano FROM spent
-        ON CONFLICT (workspace_id, day) DO UPDATE SET nano = workspace_spend_daily.nano + excluded.nano
+        INSERT INTO workspace_spend_daily (workspace_id, org_id, day, nano, byok_nano)
+        SELECT workspace_id, org_id, day, nano, byok_nano FROM spent
+        ON CONFLICT (workspace_id, day) DO UPDATE SET nano = workspace_spend_daily.nano + excluded.nano,
+            byok_nano = workspace_spend_daily.byok_nano + excluded.byok_nano
     )
-    UPDATE workspaces SET spent_nano = spent_nano + total.nano
-    FROM (SELECT workspace_id, sum(nano) AS nano FROM spent GROUP BY 1) AS total
+    UPDATE workspaces SET spent_nano = spent_nano + total.nano, byok_spent_nano = byok_spent_nano + total.byok_nano
+    FROM (SELECT workspace_id, sum(nano) AS nano, sum(byok_nano) AS byok_nano FROM spent GROUP BY 1) AS total
     WHERE workspaces.workspace_id = total.workspace_id
     """
 )

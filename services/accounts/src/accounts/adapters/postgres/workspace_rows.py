@@ -21,11 +21,14 @@ WORKSPACE_COLUMNS: Final = """
      FROM workspace_budgets AS budget WHERE budget.workspace_id = workspaces.workspace_id) AS budgets
 """
 
-# What an organisation's workspaces may spend and have spent, as of today; goes with a row of `orgs`.
+# What an organisation's workspaces may spend and have spent, as of today; goes with a row of `orgs`. With the organisation's own
+# provider keys where the workspace says that it counts.
 BUDGET_STATES: Final = """
     (SELECT coalesce(json_agg(json_build_array(budget.workspace_id, budget.interval, budget.limit_nano,
-                CASE budget.interval WHEN 4 THEN workspace.spent_nano ELSE
-                    (SELECT coalesce(sum(spend.nano), 0) FROM workspace_spend_daily AS spend
+                CASE budget.interval WHEN 4 THEN workspace.spent_nano
+                    + CASE WHEN workspace.include_byok_in_budgets THEN workspace.byok_spent_nano ELSE 0 END ELSE
+                    (SELECT coalesce(sum(spend.nano + CASE WHEN workspace.include_byok_in_budgets THEN spend.byok_nano
+                                                           ELSE 0 END), 0) FROM workspace_spend_daily AS spend
                      WHERE spend.workspace_id = budget.workspace_id AND spend.day <= (now() AT TIME ZONE 'UTC')::date
                        AND spend.day >= date_trunc(CASE budget.interval WHEN 1 THEN 'day' WHEN 2 THEN 'week' ELSE 'month' END,
                                                    now() AT TIME ZONE 'UTC')::date)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ class App(NamedTuple):
 NO_APP: Final = App(0, "")
 
 
+@lru_cache(maxsize=1_024)  # few applications make most requests
 def app_of(http_referer: str, app_title: str) -> App:
     """Name the application of a request: by the origin of its address, because titles change; else by its title."""
     name = (_origin(http_referer) or app_title.strip())[:_MAX_NAME]

@@ -75,7 +75,7 @@ async def test_the_state_follows_loss_return_and_replacement(
         # What is known stays known.
         assert state.view == first
         assert not replaced.done()
-        broker.start()
+        broker.replace()
         second = await state.wait_reachable()
         await replaced
         assert second.replaces(first)

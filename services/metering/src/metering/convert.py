@@ -53,6 +53,18 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
     price = event.price
     usage = event.usage
     app_id, app = app_of(event.http_referer, event.app_title)
+    hedge_cost = 0
+    attempts = []
+    for attempt in event.attempts:
+        outcome = attempt.outcome
+        attempts.append(
+            AttemptRow(
+                attempt.endpoint_id, attempt.provider, _OUTCOME.get(outcome) or str(outcome), attempt.status_code,
+                attempt.latency_ms,
+            )  # fmt: skip
+        )
+        if attempt.HasField("expense"):
+            hedge_cost += attempt.expense.provider_cost_nano_usd
     return UsageRow(
         event_id=event.event_id,
         rank=event.rank,
@@ -86,7 +98,7 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         token_source=_word(_SOURCE, usage.source),
         cost_nano_usd=event.cost_nano_usd,
         provider_cost_nano_usd=event.provider_cost_nano_usd,
-        hedge_cost_nano_usd=sum(a.expense.provider_cost_nano_usd for a in event.attempts),
+        hedge_cost_nano_usd=hedge_cost,
         status=_word(_STATUS, event.status),
         finish_reason=event.finish_reason,
         native_finish_reason=event.native_finish_reason,
@@ -95,10 +107,7 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         ended_at=unix_ms_from_proto(event.ended_at),
         first_token_ms=event.first_token_ms,
         generation_ms=event.generation_ms,
-        attempts=tuple(
-            AttemptRow(a.endpoint_id, a.provider, _word(_OUTCOME, a.outcome), a.status_code, a.latency_ms)
-            for a in event.attempts
-        ),
+        attempts=tuple(attempts),
         upstream_id=event.upstream_id,
         router_instance=event.router_instance,
         region=event.region,

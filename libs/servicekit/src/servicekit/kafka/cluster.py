@@ -33,6 +33,9 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "request_timeout_ms": int(settings.request_timeout.total_seconds() * 1000),
         "security_protocol": settings.security,
+        # A topic that was made after its reader started, and a new partition, are found by looking again; aiokafka's own
+        # five minutes would be a stall.
+        "metadata_max_age_ms": int(settings.stall_timeout.total_seconds() * 1000),
     }
     if settings.security.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import NamedTuple
 
 from metering.domain.errors import OffsetsWentBackError
 from metering.domain.usage import UnixMs, UsageRow
@@ -63,8 +64,7 @@ class DeadLetter:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One record: a row to insert or a letter to set aside. `traceparent` is there when its trace is recorded."""
 
     offset: int

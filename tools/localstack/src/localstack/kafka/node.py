@@ -190,7 +190,8 @@ class KafkaNode:
         (self._folder / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
 
     def _format(self, java: str) -> None:
-        cluster = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+        # Kafka writes ids so; one that begins with a hyphen would look like an option.
+        cluster = base64.urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode().rstrip("=")
         arguments = ["format", "-t", cluster, "-c", str(self._configuration)]
         done = subprocess.run(
             self._command(java, "kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False

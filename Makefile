@@ -37,7 +37,7 @@ kafka-down: ## stop it; its data stay (ARGS="--wipe" deletes them)
 
 ##@ Develop
 
-.PHONY: setup format test-unit test-kafka e2e bench bench-settlement protos docs locks clean
+.PHONY: setup format test-unit test-kafka e2e bench bench-settlement bench-ingest protos docs locks clean
 setup: ## create or update .venv from the hashed locks
 	@tools/build/setup.sh dev
 
@@ -64,6 +64,10 @@ bench-settlement: ## measure what settling a usage event costs (ARGS="--events 1
 
 bench-usage: ## time every page's question over many usage events (ARGS="--path /a/folder --events 100000000")
 	@cd bench && ../$(python) -m turnpike_bench.usage $(ARGS)
+
+bench-ingest: ## measure what a usage event costs metering on real Kafka (needs Java 17; ARGS="--events 100000")
+	@tools/kafka/fetch.sh
+	@cd bench && ../$(python) -m turnpike_bench.ingest.cost $(ARGS)
 
 protos: ## generate protos/gen from protos/turnpike
 	@$(bin)/buf format -w

@@ -59,9 +59,12 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         outcome = attempt.outcome
         attempts.append(
             AttemptRow(
-                attempt.endpoint_id, attempt.provider, _OUTCOME.get(outcome) or str(outcome), attempt.status_code,
+                attempt.endpoint_id,
+                attempt.provider,
+                _OUTCOME.get(outcome) or str(outcome),
+                attempt.status_code,
                 attempt.latency_ms,
-            )  # fmt: skip
+            )
         )
         if attempt.HasField("expense"):
             hedge_cost += attempt.expense.provider_cost_nano_usd
@@ -134,9 +137,9 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
 
 
 def usage_row_to_proto(row: UsageRow) -> usage_event_pb2.UsageEvent:
-    """Make the event that a row came from, with times in milliseconds and without the expense of each attempt.
+    """Make the event that a row came from, with times in milliseconds and without the expense of each attempt and the hold.
 
-    A row has the sum of the expenses only, which nobody is charged for. Counts without a source are all 0 in a checked
+    A row has the sum of the expenses only, which nobody is charged for, and what was held is for the ledger alone. Counts without a source are all 0 in a checked
     event, and are left out as the sender did.
     """
     event = usage_event_pb2.UsageEvent(

@@ -52,7 +52,7 @@ class BatchSettings(Section):
 
     interval: Duration = Field(default=parse_duration("500ms"), description="between two inserts")
     rows: int = Field(default=10_000, ge=1, le=100_000, description="of one partition in one insert")
-    waiting: int = Field(default=20_000, ge=1, description="events that may wait in memory while the store is down")
+    waiting: int = Field(default=60_000, ge=1, description="events that may wait in memory while the store is down")
 
 
 class FuseSettings(Section):
@@ -66,7 +66,7 @@ class FuseSettings(Section):
 class RecentSettings(Section):
     """The latest events in memory."""
 
-    events: int = Field(default=50_000, ge=1, description="about 0.7 KB each")
+    events: int = Field(default=60_000, ge=1, description="about 0.7 KB each")
 
 
 class RollupSettings(Section):

@@ -29,13 +29,10 @@ _ANSWER_SECONDS: Final = 3.0
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
-    """What every aiokafka object needs to connect; timeouts are in milliseconds."""
+    """What every connection needs; timeouts are in milliseconds."""
     options: dict[str, Any] = {
         "request_timeout_ms": int(settings.request_timeout.total_seconds() * 1000),
         "security_protocol": settings.security,
-        # A topic that was made after its reader started, and a new partition, are found by looking again; aiokafka's own
-        # five minutes would be a stall.
-        "metadata_max_age_ms": int(settings.stall_timeout.total_seconds() * 1000),
     }
     if settings.security.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism
@@ -44,6 +41,13 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     if settings.security.endswith("SSL"):
         options["ssl_context"] = _ssl_context(settings)
     return options
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """What every aiokafka client needs besides what is its own."""
+    # A topic that was made after its reader started, and a new partition, are found by looking again; aiokafka's own five
+    # minutes would be a stall.
+    return connection_options(settings) | {"metadata_max_age_ms": int(settings.stall_timeout.total_seconds() * 1000)}
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:

@@ -16,7 +16,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionE
 
 from servicekit.clock import Clock
 from servicekit.interruption import Interruption
-from servicekit.kafka.cluster import ClusterView, connection_options
+from servicekit.kafka.cluster import ClusterView, client_options
 from servicekit.kafka.disposal import dispose_consumer
 from servicekit.kafka.pulse import Pulse
 from servicekit.kafka.records import Record, RecordHandler, RetryLaterError, TopicPartition
@@ -71,7 +71,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             heartbeat_interval_ms=_ms(settings.session_timeout / 10),
             max_poll_interval_ms=_ms(settings.max_poll_interval),
             isolation_level="read_committed",
-            **connection_options(settings) | {"request_timeout_ms": _join_timeout_ms(settings)},
+            **client_options(settings) | {"request_timeout_ms": _join_timeout_ms(settings)},
         )
         self._pulse = Pulse(self._consumer, settings, end)
         # Counts assignments; what was fetched under an older one is dropped.

@@ -14,7 +14,7 @@ from opentelemetry.metrics import Meter, NoOpMeter
 
 from servicekit.clock import Clock
 from servicekit.interruption import raise_if_ours
-from servicekit.kafka.cluster import ClusterState, ClusterView, connection_options
+from servicekit.kafka.cluster import ClusterState, ClusterView, client_options
 from servicekit.kafka.disposal import dispose_producer
 from servicekit.kafka.records import BusUnavailableError, RecordTooLargeError
 from servicekit.lifecycle import Component
@@ -194,7 +194,7 @@ class RecordSink(Component):
             linger_ms=int(self._settings.linger.total_seconds() * 1000),
             max_batch_size=_BATCH_BYTES,
             compression_type=None if self._settings.compression == "none" else self._settings.compression,
-            **connection_options(self._settings),
+            **client_options(self._settings),
         )
         try:
             async with asyncio.timeout(_START_SECONDS):

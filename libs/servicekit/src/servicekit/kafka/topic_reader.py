@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from servicekit.interruption import Interruption
-from servicekit.kafka.cluster import ClusterView, connection_options
+from servicekit.kafka.cluster import ClusterView, client_options
 from servicekit.kafka.disposal import dispose_consumer
 from servicekit.kafka.pulse import Pulse
 from servicekit.kafka.records import TopicPartition
@@ -58,7 +58,7 @@ class TopicReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            **connection_options(settings),
+            **client_options(settings),
         )
         self._pulse = Pulse(self._consumer, settings, self.end)
         self._ends: dict[TopicPartition, int] = {}

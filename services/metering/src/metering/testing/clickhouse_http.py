@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
+import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -64,8 +67,11 @@ class _Engine:
 
 
 @asynccontextmanager
-async def clickhouse_over_http(path: Path) -> AsyncIterator[str]:
-    """Serve the engine at `path`, which this process may have open, and yield `http://host:port`."""
+async def clickhouse_over_http(path: Path, port: int = 0) -> AsyncIterator[str]:
+    """Serve the engine at `path`, which this process may have open, and yield `http://host:port`.
+
+    Port 0 takes a free one.
+    """
     engine = _Engine(path)
     threads = ThreadPoolExecutor(max_workers=1)
 
@@ -83,11 +89,38 @@ async def clickhouse_over_http(path: Path) -> AsyncIterator[str]:
     app.router.add_post("/", answer)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
-    port = runner.addresses[0][1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
         threads.shutdown()
+
+
+async def _serve(path: Path, port: int) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    keeper = chdb.connect(str(path))  # closing the last session would close the engine
+    try:
+        async with clickhouse_over_http(path, port) as url:
+            sys.stdout.write(f"{url}\n")
+            sys.stdout.flush()
+            await stopping.wait()
+    finally:
+        keeper.close()
+
+
+def main() -> None:
+    """Serve as a process, so that several processes share one store and it can be killed apart from them."""
+    parser = argparse.ArgumentParser(prog="metering.testing.clickhouse_http", description=__doc__)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args()
+    asyncio.run(_serve(options.path, options.port))
+
+
+if __name__ == "__main__":
+    main()

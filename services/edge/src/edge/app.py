@@ -18,11 +18,13 @@ from edge.adapters.control_plane import GrpcControlPlane
 from edge.adapters.endpoint_stats import KafkaEndpointStats
 from edge.adapters.guardrail_client import GrpcGuardrailRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
+from edge.adapters.lease_client import GrpcLeaseLender
 from edge.adapters.metering_client import GrpcGenerationRecords
 from edge.adapters.payments_client import GrpcCreditSales
 from edge.adapters.pdf_text import PdfTexts
 from edge.adapters.preset_library import GrpcPresetLibrary
 from edge.adapters.router_client import GrpcCompletionRouter
+from edge.admission import Admission
 from edge.api.analytics.activity import Activity
 from edge.api.analytics.queries import AnalyticsQueries
 from edge.api.billing.credit_sales import CreditSales
@@ -75,8 +77,8 @@ from edge.catalog import CatalogMirror
 from edge.content_log import ContentLog
 from edge.document_reading import DocumentReading
 from edge.domain.address_limits import AddressLimits
-from edge.domain.admission import Admission, Capacity
 from edge.domain.byok_fee import ByokFee
+from edge.domain.capacity import Capacity
 from edge.domain.rate_limits import RateLimits
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generations, unix_ms
@@ -89,6 +91,7 @@ from edge.response_cache import ResponseCache
 from edge.session_tokens import SessionTokens
 from edge.settings import DocumentsSettings, HttpSettings, KeysSettings, Settings
 from edge.token_counts import TokenCounts
+from edge.wallets import Wallets
 from servicekit.clock import Clock
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Runtime, Service
@@ -104,7 +107,14 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         open_channel(settings.accounts.target, runtime) as to_accounts,
         open_channel(settings.metering.target, runtime) as to_metering,
     ):
-        admission = Admission()
+        wallets = Wallets(
+            _lender(to_accounts, settings, clock),
+            clock,
+            runtime.meter,
+            random,
+            cover=settings.leases.cover,
+            patience=settings.accounts.timeout,
+        )
         directory = KafkaKeyDirectory(
             settings.kafka,
             clock,
@@ -112,7 +122,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             folder=settings.state.dir,
             max_snapshot_age=settings.keys.stale,
             on_key=lambda digest: authenticator.forget(digest),
-            on_org=lambda org: admission.sweep(org, unix_ms(clock.now())),
+            on_org=wallets.heard,
         )
         authenticator = Authenticator(
             directory,
@@ -129,7 +139,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
         byok_fee = ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD)
         rates = RateLimits(settings.limits.edges)
-        rules = RequestRules(directory, admission, rates)
+        rules, admission = RequestRules(directory, rates), Admission(wallets, directory)
         generations = Generations(
             router,
             mirror,
@@ -217,7 +227,13 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)
-        yield Service([server, watch, content_log, presets, mirror, endpoint_stats.table, *directory.tables])
+        yield Service([server, watch, content_log, wallets, presets, mirror, endpoint_stats.table, *directory.tables])
+
+
+def _lender(to_accounts: grpc.aio.Channel, settings: Settings, clock: Clock) -> GrpcLeaseLender:
+    # Unix milliseconds of the start: a later process of the same edge has more.
+    epoch = unix_ms(clock.now())
+    return GrpcLeaseLender(to_accounts, settings.accounts.timeout, settings.instance, epoch)
 
 
 def _pdf_texts(documents: DocumentsSettings) -> PdfTexts:

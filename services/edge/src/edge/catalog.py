@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from contracts import money
 from edge.domain.errors import DependencyError
-from edge.domain.hold import Offer
+from edge.domain.hold import Offer, dearest_offers
 from edge.domain.slugs import without_routing_suffixes
 from edge.ports import CompletionRouter
 from servicekit.clock import Clock
@@ -36,7 +36,7 @@ class Catalog:
         version: names the state.
         models: in the order of the catalogue, with their routable endpoints.
         by_name: the same by id, by canonical slug and by alias.
-        offers: what each model's endpoints ask, by the same names.
+        offers: what the dearest of each model's endpoints ask, by the same names.
         listed: every model with every endpoint, by the same names.
         provider_names: display name of the provider of each endpoint, by endpoint id; the unroutable ones too.
         providers: every provider, in the order of the catalogue.
@@ -95,7 +95,7 @@ def catalog_from_proto(
         del model.endpoints[:]
         model.endpoints.extend(routable)
         models.append(model)
-        asked = tuple(_offer(endpoint) for endpoint in routable)
+        asked = dearest_offers(_offer(endpoint) for endpoint in routable)
         by_name.update((name, model) for name in names)
         offers.update((name, asked) for name in names)
     return Catalog(

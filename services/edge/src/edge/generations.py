@@ -10,14 +10,16 @@ from random import Random
 
 from contracts import ids
 from dialects.chat import ChatRequest, encode_chat_request
+from edge.admission import EASILY, Admission, Admitted
 from edge.catalog import CatalogMirror
-from edge.domain.admission import Admission, Ticket
 from edge.domain.byok_fee import NO_FEE, ByokFee
 from edge.domain.errors import BrokenAnswerError, EdgeError
-from edge.domain.hold import Demand, dearest_hold
+from edge.domain.hold import Demand
 from edge.domain.principal import Principal
 from edge.domain.prompt_size import estimate_prompt_tokens
+from edge.domain.quote import quote_of
 from edge.domain.rate_limits import Claim, Reservation
+from edge.domain.wallet import Ticket
 from edge.ports import CompletionCall, CompletionRouter
 from edge.request_rules import RequestRules, Ruled
 from servicekit.clock import Clock
@@ -60,7 +62,7 @@ class Application:
 def caller_of(
     principal: Principal,
     application: Application,
-    hold: int,
+    admitted: Admitted,
     policy: policy_pb2.RoutingPolicy | None,
     byok_fee_ppm: int,
 ) -> completion_pb2.Caller:
@@ -69,14 +71,16 @@ def caller_of(
     Args:
         principal: who pays.
         application: on whose behalf.
-        hold: what is set aside, in nano-dollars.
+        admitted: what is set aside.
         policy: where the request may go; None for anywhere.
         byok_fee_ppm: fee for the organisation's own provider keys, in millionths of the list price.
     """
     return completion_pb2.Caller(
         org_id=principal.org.org_id,
         key_id=principal.key.key_id,
-        hold_nano_usd=hold,
+        hold_nano_usd=admitted.ticket.amount,
+        lease_id=admitted.ticket.lease_id,
+        max_output_tokens=admitted.limit,
         http_referer=application.http_referer,
         app_title=application.title,
         user_agent=application.user_agent,
@@ -239,13 +243,14 @@ class Generations:
         now_ms = unix_ms(self._clock.now())
         ruled = await self._rules.apply(principal, request, now_ms)
         request_json = encode_chat_request(ruled.request)
-        ticket, reserved = await self._admit(principal, ruled, now_ms)
+        admitted, reserved = await self._admit(principal, ruled, now_ms)
+        ticket = admitted.ticket
         generation_id, created = self.new_id()
         call = self._router.complete(
             router_service_pb2.CompleteRequest(
                 generation_id=generation_id,
                 caller=caller_of(
-                    principal, application, ticket.amount, ruled.policy, self._byok_fee.ppm(principal.org, now_ms)
+                    principal, application, admitted, ruled.policy, self._byok_fee.ppm(principal.org, now_ms)
                 ),
                 request_json=request_json,
                 with_metadata=application.wants_metadata,
@@ -272,23 +277,26 @@ class Generations:
                 reserved.close()
                 # Without an outcome the caller went away, or the router did: what was generated is billed, and the edge
                 # does not know how much. After an outcome this changes nothing.
-                ticket.charge_estimate(unix_ms(self._clock.now()))
+                ticket.charge_estimate()
 
-    def _settle(self, ticket: Ticket, reserved: Reservation, outcome: completion_pb2.Outcome) -> None:
-        ticket.charge(outcome.cost_nano_usd, unix_ms(self._clock.now()))
+    @staticmethod
+    def _settle(ticket: Ticket, reserved: Reservation, outcome: completion_pb2.Outcome) -> None:
+        ticket.charge(outcome.cost_nano_usd)
         usage = outcome.usage
         reserved.settle(usage.prompt_tokens + usage.completion_tokens, outcome.cost_nano_usd)
 
-    async def _admit(self, principal: Principal, ruled: Ruled, now_ms: int) -> tuple[Ticket, Reservation]:
+    async def _admit(self, principal: Principal, ruled: Ruled, now_ms: int) -> tuple[Admitted, Reservation]:
         catalog = await self._catalog.require()
         body = ruled.request.body
         slugs = [slug for slug in (body.model, *(body.models or ())) if slug]
         demand = Demand(estimate_prompt_tokens(body), body.output_limit, body.n or 1)
-        hold = dearest_hold(catalog.offers_for(slugs), demand, self._default_output_tokens)
-        claim = Claim(catalog.names_of(slugs), demand.prompt_tokens + hold.output_tokens, hold.amount)
+        easily = principal.org.balance // EASILY
+        quote = quote_of(catalog.offers_for(slugs), demand, self._default_output_tokens, easily)
+        claim = Claim(catalog.names_of(slugs), demand.prompt_tokens + quote.usual.output_tokens, quote.usual.amount)
         reserved = self._rules.reserve(ruled, claim, now_ms)
         try:
-            return self._admission.admit(principal, hold, now_ms), reserved
-        except EdgeError:
+            return await self._admission.admit(principal, quote, now_ms, has_budget=ruled.has_budget), reserved
+        except BaseException:
+            # Also when the caller goes away while a lease is waited for.
             reserved.release()
             raise

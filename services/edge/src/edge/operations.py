@@ -10,13 +10,13 @@ from contracts.operations import OPERATION_NUMBERS, Operation
 from dialects.chat.codec import chat_request_from_document
 from dialects.operations.codec import OperationRequest, encode_operation
 from dialects.operations.texts import texts_in, with_texts
+from edge.admission import Admission, Admitted
 from edge.catalog import CatalogMirror
-from edge.domain.admission import Admission, Ticket
 from edge.domain.byok_fee import NO_FEE, ByokFee
-from edge.domain.errors import BrokenAnswerError, EdgeError, RefusedError
-from edge.domain.hold import dearest_hold
+from edge.domain.errors import BrokenAnswerError, RefusedError
 from edge.domain.operation_size import MOST_OUTPUT_TOKENS, most_of
 from edge.domain.principal import Principal
+from edge.domain.quote import quote_of
 from edge.domain.rate_limits import Claim, Reservation
 from edge.generations import Application, caller_of, failure_of, unix_ms
 from edge.ports import CompletionRouter
@@ -105,7 +105,8 @@ class Operations:
         principal.org.check_active()
         now = self._clock.now()
         ruled, request = await self._ruled(principal, request, unix_ms(now))
-        ticket, reserved = await self._admit(principal, request, ruled, unix_ms(now))
+        admitted, reserved = await self._admit(principal, request, ruled, unix_ms(now))
+        ticket = admitted.ticket
         try:
             answer = await self._router.invoke(
                 invocation_pb2.InvokeRequest(
@@ -113,7 +114,7 @@ class Operations:
                     caller=caller_of(
                         principal,
                         application,
-                        ticket.amount,
+                        admitted,
                         ruled.policy,
                         self._byok_fee.ppm(principal.org, unix_ms(now)),
                     ),
@@ -126,7 +127,7 @@ class Operations:
             if not answer.HasField("outcome"):
                 raise BrokenAnswerError("The answer was cut off before it was complete.")
             usage = answer.outcome.usage
-            ticket.charge(answer.outcome.cost_nano_usd, unix_ms(self._clock.now()))
+            ticket.charge(answer.outcome.cost_nano_usd)
             reserved.settle(usage.prompt_tokens + usage.completion_tokens, answer.outcome.cost_nano_usd)
         except RefusedError:
             ticket.release()
@@ -135,7 +136,7 @@ class Operations:
         finally:
             reserved.close()
             # When the caller or the router went away, the edge does not know what it cost. Otherwise this changes nothing.
-            ticket.charge_estimate(unix_ms(self._clock.now()))
+            ticket.charge_estimate()
         failure = failure_of(answer.outcome)
         if failure is not None:
             raise failure
@@ -156,14 +157,15 @@ class Operations:
 
     async def _admit(
         self, principal: Principal, request: OperationRequest, ruled: Ruled, now_ms: int
-    ) -> tuple[Ticket, Reservation]:
+    ) -> tuple[Admitted, Reservation]:
         catalog = await self._catalog.require()
         slugs, demand = [request.body.model], most_of(request)
-        hold = dearest_hold(catalog.offers_for(slugs), demand, MOST_OUTPUT_TOKENS)
-        claim = Claim(catalog.names_of(slugs), demand.prompt_tokens, hold.amount)
+        quote = quote_of(catalog.offers_for(slugs), demand, MOST_OUTPUT_TOKENS)
+        claim = Claim(catalog.names_of(slugs), demand.prompt_tokens, quote.hold.amount)
         reserved = self._rules.reserve(ruled, claim, now_ms)
         try:
-            return self._admission.admit(principal, hold, now_ms), reserved
-        except EdgeError:
+            return await self._admission.admit(principal, quote, now_ms, has_budget=ruled.has_budget), reserved
+        except BaseException:
+            # Also when the caller goes away while a lease is waited for.
             reserved.release()
             raise

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from contracts.guardrails import FilterAction, GuardrailPolicy, default_guardrail_id
 from dialects.chat import ChatRequest
-from edge.domain.admission import Admission
 from edge.domain.errors import ContentBlockedError, DependencyError
 from edge.domain.principal import Key, Principal
 from edge.domain.rate_limits import Claim, LimitSet, RateLimits, Reservation
@@ -36,12 +35,14 @@ class Ruled:
         policy: where it may go; None for anywhere.
         stages: what was done to it, for callers who ask.
         limits: the rate limits that hold for it.
+        has_budget: whether a guardrail bounds what the key or its member spends.
     """
 
     request: ChatRequest = field(repr=False)
     policy: policy_pb2.RoutingPolicy | None
     stages: tuple[policy_pb2.PipelineStage, ...]
     limits: tuple[LimitSet, ...]
+    has_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +54,20 @@ class RuledTexts:
     policy: policy_pb2.RoutingPolicy | None
     stages: tuple[policy_pb2.PipelineStage, ...]
     limits: tuple[LimitSet, ...]
+    has_budget: bool
 
 
 class RequestRules:
     """Applies the rules of keys and guardrails."""
 
-    def __init__(self, directory: GuardrailDirectory, admission: Admission, rates: RateLimits) -> None:
+    def __init__(self, directory: GuardrailDirectory, rates: RateLimits) -> None:
         """Make the use case.
 
         Args:
             directory: has the guardrails.
-            admission: knows what keys owe that their spending does not show yet.
             rates: counts.
         """
         self._directory = directory
-        self._admission = admission
         self._rates = rates
         self._ready: OrderedDict[tuple[tuple[str, int, str], ...], Rules] = OrderedDict()
         self._aside = asyncio.Semaphore(_ASIDE)
@@ -83,7 +83,7 @@ class RequestRules:
         ruled = await self.apply_to_texts(principal, list(_passages(request.document)), now_ms)
         if ruled.is_changed:
             request = request.with_members({"messages": _rewritten(request.document, ruled.texts)})
-        return Ruled(request, ruled.policy, ruled.stages, ruled.limits)
+        return Ruled(request, ruled.policy, ruled.stages, ruled.limits, ruled.has_budget)
 
     async def apply_to_texts(self, principal: Principal, passages: Sequence[Passage], now_ms: int) -> RuledTexts:
         """Apply what binds a caller to the texts of a request of any kind.
@@ -103,7 +103,7 @@ class RequestRules:
         limits = [LimitSet(f"key/{key.key_id}", "this API key", key.rate_limits)] if key.rate_limits else []
         findings: Findings | None = None
         if rules is not None:
-            rules.check_budgets(key, self._admission.owed_by_key(key.org_id, key.key_id), now_ms)
+            rules.check_budgets(key, now_ms)
             limits += rules.limit_sets(key)
             if rules.filters:
                 findings = await self._filtered(rules, passages)
@@ -113,6 +113,7 @@ class RequestRules:
             policy=_policy(key, rules.policies if rules is not None else ()),
             stages=tuple(_stages(rules, findings)) if rules is not None and findings is not None else (),
             limits=tuple(limits),
+            has_budget=rules is not None and rules.has_budget,
         )
 
     def reserve(self, ruled: Ruled | RuledTexts, claim: Claim, now_ms: int) -> Reservation:

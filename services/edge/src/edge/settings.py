@@ -149,7 +149,15 @@ class CreditSettings(Section):
     """How much credit is set aside."""
 
     default_output_tokens: int = Field(
-        default=4_096, ge=1, description="output that is paid for in advance when a request sets no limit"
+        default=4_096, ge=1, description="output that is paid for in advance when a request sets no limit, at least"
+    )
+
+
+class LeaseSettings(Section):
+    """Credit that is borrowed from accounts and spent here."""
+
+    cover: Duration = Field(
+        default=parse_duration("15m"), description="how long a lease should last at the present rate of spending"
     )
 
 
@@ -193,6 +201,7 @@ class Settings(ServiceSettings):
     presets: PresetsSettings = Field(default_factory=PresetsSettings)
     sessions: SessionsSettings = SessionsSettings()
     credit: CreditSettings = CreditSettings()
+    leases: LeaseSettings = LeaseSettings()
     limits: LimitSettings = LimitSettings()
     byok: ByokSettings = ByokSettings()
     state: StateSettings

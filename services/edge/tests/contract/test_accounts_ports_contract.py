@@ -23,17 +23,16 @@ class TestKeyLookup:
 
     async def test_a_key_comes_with_its_organisation(self, lookup: KeyLookup, accounts: MemoryAccounts) -> None:
         org = accounts.add_org(5 * USD, active=False)
-        org.settled_until.FromMilliseconds(1_790_000_000_123)
         _, record = accounts.add_key(org.org_id, MANAGEMENT, limit=0, spent=7, disabled=True, expires_s=1_900_000_000)
         key, owner = await lookup.resolve(record.digest)
         assert (key, owner) == (known_key(record), known_org(org))
         assert (key.kind, key.limit, key.expires_at_ms) == (KeyKind.MANAGEMENT, 0, 1_900_000_000_000)
-        assert (owner.active, owner.settled_until_ms) == (False, 1_790_000_000_123)
+        assert (owner.active, owner.balance) == (False, 5 * USD)
 
     async def test_no_limit_and_no_end_are_none(self, lookup: KeyLookup, accounts: MemoryAccounts) -> None:
         _, record = accounts.add_key(accounts.add_org().org_id)
-        key, owner = await lookup.resolve(record.digest)
-        assert (key.limit, key.expires_at_ms, owner.settled_until_ms) == (None, None, 0)
+        key, _ = await lookup.resolve(record.digest)
+        assert (key.limit, key.expires_at_ms) == (None, None)
 
     async def test_an_unknown_key_is_not_found(self, lookup: KeyLookup, accounts: MemoryAccounts) -> None:
         with pytest.raises(NotFoundError):

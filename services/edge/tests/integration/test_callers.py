@@ -86,7 +86,9 @@ async def test_a3_an_accounts_that_cannot_be_reached_is_503(open_edge: OpenEdge,
     edge = await open_edge(accounts=AccountsSettings(target="127.0.0.1:1"))
     key, _ = around.accounts.add_key(edge.org.org_id)
     assert (await edge.chat(key=key)).status == 503
-    assert (await edge.chat()).status == 200
+    # A key that is known, of an organisation of whose credit nothing is lent here.
+    assert (await edge.chat()).status == 503
+    assert (await edge.call("GET", "/key")).status == 200
 
 
 async def test_a5_a_revoked_key_stops_working_when_that_is_published(edge: EdgeStack) -> None:
@@ -126,13 +128,20 @@ async def test_a_suspended_organisation_may_not_spend(edge: EdgeStack) -> None:
     assert (await edge.call("GET", "/key")).status == 200
 
 
-async def test_a_balance_that_is_published_counts_at_once(edge: EdgeStack) -> None:
-    edge.org.balance_nano_usd, edge.org.revision = 0, 2
+async def test_credit_that_is_bought_counts_at_once(edge: EdgeStack) -> None:
+    edge.org.balance_nano_usd = 0
+    answer = await edge.chat(max_tokens=100)
+    assert answer.status == 402
+    assert "You requested up to 100 tokens, but can only afford 0" in answer.error["message"]
+    edge.org.balance_nano_usd = 10 * USD
+    # Before anything is published.
+    assert (await edge.chat()).status == 200
+
+
+async def test_an_organisation_that_owes_is_refused_when_that_is_published(edge: EdgeStack) -> None:
+    edge.org.balance_nano_usd, edge.org.revision = -1, 2
     await edge.publisher.publish(edge.org)
     await eventually(lambda: refused(edge, 402))
-    edge.org.balance_nano_usd, edge.org.revision = USD, 3
-    await edge.publisher.publish(edge.org)
-    await eventually(lambda: refused(edge, 200))
 
 
 async def test_a_key_with_a_spent_limit_is_402(edge: EdgeStack) -> None:
@@ -146,9 +155,41 @@ async def test_a_key_with_a_spent_limit_is_402(edge: EdgeStack) -> None:
 async def test_known_keys_go_on_when_broker_and_accounts_are_gone(around: Neighbours, tmp_path: Path) -> None:
     with kafka_broker() as broker:
         async with edge_stack(tmp_path / "state", broker.bootstrap, around) as edge:
-            broker.kill()
-            around.accounts.down = True
             assert (await edge.chat()).status == 200
+            broker.kill()
+            around.accounts.down = around.leases.down = True
+            assert (await edge.chat()).status == 200
+
+
+async def test_credit_that_nobody_can_lend_is_503_and_never_402(edge: EdgeStack) -> None:
+    edge.around.leases.down = True
+    answer = await edge.chat()
+    assert answer.status == 503
+    assert answer.headers["Retry-After"]
+    assert edge.around.router.requests == []
+    edge.around.leases.down = False
+    await eventually(lambda: refused(edge, 200))
+
+
+async def test_the_answer_is_as_long_as_is_affordable_where_nothing_else_is_said(edge: EdgeStack) -> None:
+    edge.org.balance_nano_usd = 1_000_000
+    assert (await edge.chat()).status == 200
+    (request,) = edge.around.router.requests
+    assert 400 < request.caller.max_output_tokens <= 500
+    assert request.caller.hold_nano_usd <= 1_000_000
+    assert request.caller.lease_id
+
+
+@pytest.mark.parametrize("path", ["/messages", "/responses"])
+async def test_a_limit_of_the_caller_that_is_not_affordable_is_402_in_every_dialect(edge: EdgeStack, path: str) -> None:
+    edge.org.balance_nano_usd = 1_000_000
+    body = {
+        "/messages": {"max_tokens": 5_000, "messages": [{"role": "user", "content": "Hi"}]},
+        "/responses": {"max_output_tokens": 5_000, "input": "Hi"},
+    }[path]
+    answer = await edge.call("POST", path, {"model": "acme/one", **body})
+    assert answer.status == 402
+    assert "can only afford 4" in answer.document["error"]["message"]
 
 
 async def refused(edge: EdgeStack, status: int) -> bool:

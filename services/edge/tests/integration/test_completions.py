@@ -266,15 +266,15 @@ async def test_credit_is_set_aside_while_a_generation_lasts(open_edge: OpenEdge,
     stall = Stall("x")
     around.router.script = stall
     async with asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(edge.chat(key=key))
+        first = tasks.create_task(edge.chat(key=key, max_tokens=2_048))
         await stall.began.wait()
-        refused = await edge.chat(key=key)
+        refused = await edge.chat(key=key, max_tokens=2_048)
         assert refused.status == 402
         assert "can only afford" in refused.error["message"]
         stall.go_on.set()
         assert (await first).status == 200
     around.router.script = speak("Hello")
-    assert (await edge.chat(key=key)).status == 200
+    assert (await edge.chat(key=key, max_tokens=2_048)).status == 200
 
 
 async def test_a_request_is_one_trace_over_both_services(edge: EdgeStack) -> None:

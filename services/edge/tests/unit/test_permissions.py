@@ -22,7 +22,7 @@ OPERATION = Operation(id="x", tag="Models", summary="x")
 
 def principal(kind: KeyKind = KeyKind.MANAGEMENT, member: Member | None = None) -> Principal:
     key = Key(KeyId("k"), "d", OrgId("o"), kind, False, None, NanoUsd(0), None, 1)
-    return Principal(key, Org(OrgId("o"), True, NanoUsd(0), 0, 1), member)
+    return Principal(key, Org(OrgId("o"), True, NanoUsd(0), 1), member)
 
 
 async def handler(exchange: Exchange) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from random import Random
+from typing import Any, Protocol
 
 import pytest
+from opentelemetry.metrics import NoOpMeter
 
 from contracts.errors import ErrorReason
 from dialects.chat import ChatRequest, decode_chat_request
+from edge.admission import Admission
 from edge.catalog import CatalogMirror, catalog_from_proto
-from edge.domain.admission import Admission
 from edge.domain.errors import (
     BrokenAnswerError,
     DependencyError,
@@ -31,7 +35,9 @@ from edge.records import Records
 from edge.request_rules import RequestRules
 from edge.testing.accounts import USD, MemoryAccounts, known_key, known_org
 from edge.testing.doubles import MemoryGenerationRecords, MemoryKeyDirectory
+from edge.testing.leases import MemoryLeases
 from edge.testing.router import Script, ScriptedRouter, break_off, broken, completed, model, refuse, speak
+from edge.wallets import Wallets
 from servicekit.testing import ManualClock, running
 from turnpike.router.v1 import completion_pb2
 from turnpike.usage.v1 import usage_event_pb2
@@ -43,30 +49,41 @@ def request(**members: object) -> ChatRequest:
 
 
 class Bench:
-    """Generations over a scripted router."""
+    """Generations over a scripted router and a lender of credit."""
 
-    def __init__(self, script: Script | None = None, balance: int = USD, *, active: bool = True) -> None:
+    def __init__(self, script: Script | None = None, balance: int = 10 * USD, *, active: bool = True) -> None:
         accounts = MemoryAccounts()
-        org = accounts.add_org(balance, active=active)
-        _, key = accounts.add_key(org.org_id)
-        self.principal = Principal(known_key(key), known_org(org))
+        self.org = accounts.add_org(balance, active=active)
+        _, key = accounts.add_key(self.org.org_id)
+        self.balance = balance
+        self.leases = MemoryLeases(accounts)
+        self.principal = Principal(known_key(key), known_org(self.org))
         self.router = ScriptedRouter(script)
         self.clock = ManualClock()
-        self.admission = Admission()
+        self.wallets = Wallets(
+            self.leases,
+            self.clock,
+            NoOpMeter("test"),
+            Random(1),
+            cover=timedelta(minutes=15),
+            patience=timedelta(seconds=3),
+        )
         self.mirror = CatalogMirror(self.router, self.clock, Random(1), timedelta(seconds=2))
         self.generations = Generations(
             self.router,
             self.mirror,
-            self.admission,
-            RequestRules(MemoryKeyDirectory(), self.admission, RateLimits()),
+            Admission(self.wallets, MemoryKeyDirectory()),
+            RequestRules(MemoryKeyDirectory(), RateLimits()),
             clock=self.clock,
             random=Random(1),
             default_output_tokens=1_000,
         )
 
-    @property
-    def owed(self) -> int:
-        return self.admission.owed_by_org(self.principal.org.org_id)
+    async def spent(self) -> int:
+        """What the edge says that was spent, once it has given back everything else."""
+        await self.wallets.stop(timedelta(seconds=1))
+        assert self.leases.held(self.org.org_id) == 0
+        return self.balance - self.org.balance_nano_usd
 
     async def read_all(self, sent: ChatRequest) -> Generation:
         async with self.generations.begin(self.principal, sent, Application()) as generation:
@@ -75,86 +92,163 @@ class Bench:
         return generation
 
 
-async def test_the_hold_covers_the_dearest_way_to_end_and_the_cost_replaces_it() -> None:
-    bench = Bench()
+class OpenBench(Protocol):
+    """Makes one whose wallets run until the end of the test."""
+
+    async def __call__(self, script: Script | None = None, balance: int = 10 * USD, *, active: bool = True) -> Bench:
+        """Make it."""
+        ...
+
+
+@pytest.fixture
+async def open_bench() -> AsyncIterator[OpenBench]:
+    async with AsyncExitStack() as stack:
+
+        async def make(script: Script | None = None, balance: int = 10 * USD, *, active: bool = True) -> Bench:
+            bench = Bench(script, balance, active=active)
+            await stack.enter_async_context(running(bench.wallets))
+            return bench
+
+        yield make
+
+
+async def test_the_hold_covers_the_dearest_way_to_end_and_the_cost_replaces_it(open_bench: OpenBench) -> None:
+    bench = await open_bench()
     sent = request(max_tokens=100)
     async with bench.generations.begin(bench.principal, sent, Application()) as generation:
-        held = estimate_prompt_tokens(sent.body) * 1_000 + 100 * 2_000
-        assert bench.owed == bench.router.requests[0].caller.hold_nano_usd == held
+        caller = bench.router.requests[0].caller
+        assert caller.hold_nano_usd == estimate_prompt_tokens(sent.body) * 1_000 + 100 * 2_000
+        assert caller.lease_id in bench.leases.leases
+        assert caller.max_output_tokens == 0
+        assert bench.wallets.in_flight() == 1
         while (message := await generation.read()) is not None:
             last = message
         # Already when the end of the answer can be passed on.
-        assert bench.owed == last.outcome.cost_nano_usd == 13_000
+        assert bench.wallets.in_flight() == 0
     assert bench.router.calls[0].finished
+    assert await bench.spent() == last.outcome.cost_nano_usd == 13_000
 
 
-async def test_without_a_limit_the_default_is_set_aside() -> None:
-    bench = Bench()
+async def test_without_a_limit_the_longest_answer_is_set_aside_where_that_is_little(open_bench: OpenBench) -> None:
+    bench = await open_bench()
     sent = request()
     await bench.read_all(sent)
-    assert bench.router.requests[0].caller.hold_nano_usd == estimate_prompt_tokens(sent.body) * 1_000 + 2_000_000
+    caller = bench.router.requests[0].caller
+    assert caller.hold_nano_usd == estimate_prompt_tokens(sent.body) * 1_000 + 2_048 * 2_000
+    assert caller.max_output_tokens == 0
 
 
-async def test_every_model_that_may_answer_counts() -> None:
-    bench = Bench()
+async def test_otherwise_the_default_is_set_aside_and_the_router_is_told(open_bench: OpenBench) -> None:
+    bench = await open_bench(balance=50 * 2_000_000)
+    sent = request()
+    await bench.read_all(sent)
+    caller = bench.router.requests[0].caller
+    assert caller.hold_nano_usd == estimate_prompt_tokens(sent.body) * 1_000 + 2_000_000
+    assert caller.max_output_tokens == 1_000
+
+
+async def test_with_little_left_the_answer_is_as_long_as_is_affordable(open_bench: OpenBench) -> None:
+    prompt = estimate_prompt_tokens(request().body) * 1_000
+    bench = await open_bench(balance=prompt + 77 * 2_000 + 1)
+    await in_time(bench, bench.read_all(request()))
+    caller = bench.router.requests[0].caller
+    assert (caller.hold_nano_usd, caller.max_output_tokens) == (prompt + 77 * 2_000, 77)
+    assert await bench.spent() == 13_000
+
+
+async def test_a_limit_of_the_caller_is_not_made_shorter_and_the_refusal_says_what_is_affordable(
+    open_bench: OpenBench,
+) -> None:
+    prompt = estimate_prompt_tokens(request(max_tokens=100).body) * 1_000
+    bench = await open_bench(balance=prompt + 77 * 2_000 + 1)
+    with pytest.raises(InsufficientCreditError, match="You requested up to 100 tokens, but can only afford 77"):
+        await in_time(bench, bench.read_all(request(max_tokens=100)))
+    assert bench.router.requests == []
+    assert await bench.spent() == 0
+
+
+async def test_every_model_that_may_answer_counts(open_bench: OpenBench) -> None:
+    bench = await open_bench()
     dear = model("acme/dear", completion_pico_usd=9_000_000, reasoning_pico_usd=9_000_000)
     bench.router.models.append(dear)
     await bench.read_all(request(models=["acme/dear:nitro", "acme/none"], max_tokens=10))
     assert bench.router.requests[0].caller.hold_nano_usd >= 90_000
 
 
-async def test_a_refusal_gives_the_hold_back() -> None:
-    bench = Bench(refuse(RefusedError(ErrorReason.NO_ENDPOINTS, "none")))
+async def test_a_refusal_gives_the_hold_back(open_bench: OpenBench) -> None:
+    bench = await open_bench(refuse(RefusedError(ErrorReason.NO_ENDPOINTS, "none")))
     with pytest.raises(RefusedError):
         await bench.read_all(request())
-    assert bench.owed == 0
     assert bench.router.calls[0].cancelled
+    assert await bench.spent() == 0
 
 
-async def test_a_cut_off_answer_counts_as_its_hold() -> None:
-    for error in (None, BrokenAnswerError("died")):
-        bench = Bench(break_off(error, "x"))
-        with pytest.raises(BrokenAnswerError):
-            await bench.read_all(request(max_tokens=10))
-        assert bench.owed == bench.router.requests[0].caller.hold_nano_usd
-        assert bench.router.calls[0].cancelled
+@pytest.mark.parametrize("error", [None, BrokenAnswerError("died")])
+async def test_a_cut_off_answer_counts_as_its_hold(open_bench: OpenBench, error: BrokenAnswerError | None) -> None:
+    bench = await open_bench(break_off(error, "x"))
+    with pytest.raises(BrokenAnswerError):
+        await bench.read_all(request(max_tokens=10))
+    assert bench.router.calls[0].cancelled
+    assert await bench.spent() == bench.router.requests[0].caller.hold_nano_usd
 
 
-async def test_a_caller_that_goes_away_counts_as_its_hold() -> None:
-    bench = Bench()
+async def test_a_caller_that_goes_away_counts_as_its_hold(open_bench: OpenBench) -> None:
+    bench = await open_bench()
     async with bench.generations.begin(bench.principal, request(), Application()) as generation:
         await generation.read()
-    assert bench.owed == bench.router.requests[0].caller.hold_nano_usd
     assert bench.router.calls[0].cancelled
+    assert await bench.spent() == bench.router.requests[0].caller.hold_nano_usd
 
 
-async def test_a_failed_answer_costs_what_the_router_says() -> None:
-    bench = Bench(speak("x", outcome=broken()))
+async def test_a_failed_answer_costs_what_the_router_says(open_bench: OpenBench) -> None:
+    bench = await open_bench(speak("x", outcome=broken()))
     await bench.read_all(request())
-    assert bench.owed == 0
+    assert await bench.spent() == 0
 
 
-async def test_a_request_beyond_the_balance_reaches_no_router() -> None:
-    bench = Bench(balance=5)
+async def test_a_request_beyond_the_balance_reaches_no_router(open_bench: OpenBench) -> None:
+    bench = await open_bench(balance=5)
     with pytest.raises(InsufficientCreditError):
-        await bench.read_all(request())
+        await in_time(bench, bench.read_all(request()))
     assert bench.router.requests == []
 
 
-async def test_a_suspended_organisation_reaches_no_router() -> None:
-    bench = Bench(active=False)
+async def test_a_suspended_organisation_reaches_no_router(open_bench: OpenBench) -> None:
+    bench = await open_bench(active=False)
     with pytest.raises(FrozenOrgError):
         await bench.read_all(request())
     assert bench.router.requests == []
+    assert bench.leases.calls == []
 
 
-async def test_without_a_catalogue_nothing_is_promised() -> None:
-    bench = Bench()
+async def test_without_a_catalogue_nothing_is_promised(open_bench: OpenBench) -> None:
+    bench = await open_bench()
     bench.router.down = True
     with pytest.raises(DependencyError):
         await bench.read_all(request())
     bench.router.down = False
     await bench.read_all(request())
+
+
+async def in_time(bench: Bench, work: Coroutine[Any, Any, object]) -> None:
+    """Let time pass until the work is done."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(_raised(work))
+        for _ in range(200):
+            if task.done():
+                break
+            await bench.clock.advance(0.05)
+    error = task.result()
+    if error is not None:
+        raise error
+
+
+async def _raised(work: Coroutine[Any, Any, object]) -> Exception | None:
+    try:
+        await work
+    except Exception as error:
+        return error
+    return None
 
 
 @pytest.mark.parametrize(

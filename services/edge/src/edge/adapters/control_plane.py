@@ -86,7 +86,7 @@ def principal_from_session(session: session_service_pb2.Session, digest: str) ->
         raise DependencyError(_NAME)
     try:
         role = Role(session.role) if in_org else None
-        org = org_from_proto(session.org) if in_org else Org(OrgId(""), False, NanoUsd(0), 0, 0)
+        org = org_from_proto(session.org) if in_org else Org(OrgId(""), False, NanoUsd(0), 0)
     except ValueError:
         raise DependencyError(_NAME) from None
     key = Key(

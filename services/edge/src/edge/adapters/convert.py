@@ -103,7 +103,6 @@ def org_from_proto(record: records_pb2.OrgRecord) -> Org:
         org_id=OrgId(record.org_id),
         active=record.status == records_pb2.ORG_STATUS_ACTIVE,
         balance=NanoUsd(record.balance_nano_usd),
-        settled_until_ms=_to_ms(record.settled_until) if record.HasField("settled_until") else 0,
         revision=record.revision,
         byok_revision=record.byok_revision,
         byok_spend=spend_from_proto(record.byok_spend),
@@ -121,8 +120,8 @@ def org_from_proto(record: records_pb2.OrgRecord) -> Org:
 
 
 def org_to_proto(org: Org) -> records_pb2.OrgRecord:
-    """Write an organisation."""
-    record = records_pb2.OrgRecord(
+    """Write an organisation; what the edge does not know of it stays empty."""
+    return records_pb2.OrgRecord(
         org_id=org.org_id,
         status=records_pb2.ORG_STATUS_ACTIVE if org.active else records_pb2.ORG_STATUS_FROZEN,
         balance_nano_usd=org.balance,
@@ -140,9 +139,6 @@ def org_to_proto(org: Org) -> records_pb2.OrgRecord:
             for budget in org.budgets
         ],
     )
-    if org.settled_until_ms:
-        record.settled_until.FromMilliseconds(org.settled_until_ms)
-    return record
 
 
 def _to_ms(moment: Timestamp) -> int:

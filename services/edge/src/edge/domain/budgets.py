@@ -45,8 +45,8 @@ class WorkspaceBudget:
 def check_budgets(budgets: Sequence[WorkspaceBudget], workspace_id: str, today: date) -> None:
     """Check that a workspace may spend.
 
-    The figures are those that were last published, a second old or so, so that a budget may be overrun by what was in flight
-    then. Like OpenRouter's, it bounds spending to about the amount; credit is what is exact.
+    The figures are those that were last published, a second old or so: they refuse early, and what costs nothing too. That
+    a budget is not overrun is up to leases, which hold on it.
 
     Raises:
         BudgetError: a budget is spent; the broadest one is named.
@@ -60,8 +60,13 @@ def check_budgets(budgets: Sequence[WorkspaceBudget], workspace_id: str, today: 
     }
     for interval in _BREADTH:
         if interval in exceeded:
-            dollars = _cents(usd_text(exceeded[interval].limit))
-            raise BudgetError(f"Workspace {_NAMES[interval]} budget of ${dollars} exceeded. Contact your org admin.")
+            raise exceeded_budget(interval, exceeded[interval].limit)
+
+
+def exceeded_budget(interval: SpendInterval, limit: int) -> BudgetError:
+    """Name a budget that is spent; its limit is in nano-dollars."""
+    dollars = _cents(usd_text(limit))
+    return BudgetError(f"Workspace {_NAMES[interval]} budget of ${dollars} exceeded. Contact your org admin.")
 
 
 def _cents(dollars: str) -> str:

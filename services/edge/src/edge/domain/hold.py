@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from contracts.money import NanoUsd, UnitPrice
@@ -23,6 +23,38 @@ class Offer:
     price: UnitPrice
     context_length: int
     max_completion_tokens: int
+
+    @property
+    def longest_answer(self) -> int:
+        """Most tokens of one answer; 0 when nothing is known."""
+        # The prompt is estimated from above, so how much room it leaves in the context is not known.
+        bounds = [bound for bound in (self.max_completion_tokens, self.context_length) if bound]
+        return min(bounds, default=0)
+
+    def is_covered_by(self, other: Offer) -> bool:
+        """Whether no request can cost more here than at the other one."""
+        mine, its = self.price, other.price
+        return (
+            _token_price(mine) <= _token_price(its)
+            and max(mine.completion, mine.reasoning) <= max(its.completion, its.reasoning)
+            and mine.request <= its.request
+            and mine.image <= its.image
+            and mine.second <= its.second
+            and mine.character <= its.character
+            and mine.search_unit <= its.search_unit
+            and _is_within(self.longest_answer, other.longest_answer)
+            and _is_within(self.context_length, other.context_length)
+        )
+
+
+def dearest_offers(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """Leave out the offers that are never the dearest way, so that each request looks at few."""
+    kept: list[Offer] = []
+    for offer in offers:
+        if not any(offer.is_covered_by(other) for other in kept):
+            kept = [other for other in kept if not other.is_covered_by(offer)]
+            kept.append(offer)
+    return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +84,10 @@ class Hold:
     Attributes:
         amount: nano-dollars, rounded up.
         output_tokens: tokens of all choices that it covers.
-        input_pico: the part of it that does not depend on the output, in pico-dollars.
-        output_pico: price of one more output token, in pico-dollars.
     """
 
     amount: NanoUsd
     output_tokens: int
-    input_pico: int = 0
-    output_pico: int = 0
-
-    def affordable_tokens(self, available: int) -> int:
-        """Return how many output tokens an amount in nano-dollars would pay for, at the same price."""
-        rest = available * _PICO_PER_NANO - self.input_pico
-        if rest < 0:
-            return 0
-        return min(rest // self.output_pico, self.output_tokens) if self.output_pico else self.output_tokens
 
 
 def dearest_hold(offers: Iterable[Offer], demand: Demand, default_output_tokens: int) -> Hold:
@@ -75,34 +96,65 @@ def dearest_hold(offers: Iterable[Offer], demand: Demand, default_output_tokens:
     Args:
         offers: every endpoint that could serve it; without any, nothing needs to be held.
         demand: what the request could use.
-        default_output_tokens: stands in for a limit that the caller does not set. The model's own maximum would refuse
-            callers over money that nearly no answer uses.
+        default_output_tokens: most tokens of one choice where the caller sets no limit.
     """
-    holds = [_hold(offer, demand, default_output_tokens) for offer in offers]
-    requested = (demand.output_tokens or default_output_tokens) * demand.choices
-    return max(holds, key=lambda hold: hold.amount, default=Hold(NanoUsd(0), requested))
+    dearest, tokens = -1, 0
+    output = demand.output_tokens if demand.output_tokens is not None else default_output_tokens
+    for offer in offers:
+        longest = offer.longest_answer
+        written = (min(output, longest) if longest else output) * demand.choices
+        pico = _input_pico(offer, demand) + written * max(offer.price.completion, offer.price.reasoning)
+        if pico > dearest:
+            dearest, tokens = pico, written
+    if dearest < 0:
+        return Hold(NanoUsd(0), output * demand.choices)
+    return Hold(NanoUsd(-(-dearest // _PICO_PER_NANO)), tokens)
 
 
-def _hold(offer: Offer, demand: Demand, default_output_tokens: int) -> Hold:
+def affordable_tokens(offers: Sequence[Offer], demand: Demand, available: int) -> int | None:
+    """Say how long one choice may be for an amount to pay for the request wherever it is served.
+
+    Args:
+        offers: every endpoint that could serve it.
+        demand: what the request could use, its own limit left aside.
+        available: nano-dollars.
+
+    Returns:
+        Tokens of one choice, 0 when not even the prompt is paid for; None when the longest answer of every endpoint is.
+    """
+    affordable: int | None = None
+    for offer in offers:
+        rest = available * _PICO_PER_NANO - _input_pico(offer, demand)
+        if rest < 0:
+            return 0
+        price, longest = max(offer.price.completion, offer.price.reasoning) * demand.choices, offer.longest_answer
+        if price and (not longest or price * longest > rest):
+            tokens = rest // price
+            affordable = tokens if affordable is None else min(affordable, tokens)
+    return affordable
+
+
+def _input_pico(offer: Offer, demand: Demand) -> int:
+    """What a request costs before its first token of output, in pico-dollars."""
     price = offer.price
     # A provider cannot be sent, nor bill, more of a prompt than its context holds.
     prompt = min(demand.prompt_tokens, offer.context_length) if offer.context_length else demand.prompt_tokens
-    output = demand.output_tokens if demand.output_tokens is not None else default_output_tokens
-    if offer.max_completion_tokens:
-        output = min(output, offer.max_completion_tokens)
-    if offer.context_length:
-        # The prompt is estimated from above, so how much room it leaves is not known.
-        output = min(output, offer.context_length)
-    output *= demand.choices
     # Each token may turn out to be of its dearest kind.
-    input_pico = (
-        prompt * max(price.prompt, price.cache_write, price.cached)
-        + price.request
-        + demand.images * price.image
-        + -(-demand.audio_ms * price.second // _MS_PER_SECOND)
-        + demand.characters * price.character
-        + demand.search_units * price.search_unit
-    )
-    output_pico = max(price.completion, price.reasoning)
-    pico = input_pico + output * output_pico
-    return Hold(NanoUsd(-(-pico // _PICO_PER_NANO)), output, input_pico, output_pico)
+    pico = prompt * _token_price(price) + price.request
+    if demand.images or demand.audio_ms or demand.characters or demand.search_units:
+        pico += (
+            demand.images * price.image
+            + -(-demand.audio_ms * price.second // _MS_PER_SECOND)
+            + demand.characters * price.character
+            + demand.search_units * price.search_unit
+        )
+    return pico
+
+
+def _token_price(price: UnitPrice) -> int:
+    return max(price.prompt, price.cache_write, price.cached)
+
+
+def _is_within(bound: int, other: int) -> bool:
+    """Whether a bound is no looser than another one; 0 is none."""
+    return not other or (bound != 0 and bound <= other)

@@ -163,7 +163,6 @@ class Org:
 
     Attributes:
         balance: credit less everything settled, when this was written down.
-        settled_until_ms: latest end of a generation that is settled in `balance`, in Unix milliseconds; 0 for none.
         revision: grows with every change; a lower one is late.
         byok_revision: counts the changes to its own provider keys; 0 when it has never had one.
         byok_spend: what it spent with them in a month, at list price.
@@ -173,11 +172,14 @@ class Org:
     org_id: OrgId
     active: bool
     balance: NanoUsd
-    settled_until_ms: int
     revision: int
     byok_revision: int = 0
     byok_spend: Spend = field(default=Spend())
     budgets: tuple[WorkspaceBudget, ...] = ()
+
+    def has_budget(self, workspace_id: str) -> bool:
+        """Whether one of its budgets bounds what the keys of a workspace spend."""
+        return any(budget.workspace_id == workspace_id for budget in self.budgets)
 
     def check_active(self) -> None:
         """Check that the organisation may spend.

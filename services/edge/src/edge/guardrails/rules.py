@@ -53,12 +53,16 @@ class Rules:
         """What each of them says."""
         return (each.guardrail.policy for each in self.bound)
 
-    def check_budgets(self, key: Key, owed: int, now_ms: int) -> None:
-        """Check that no budget is used up.
+    @property
+    def has_budget(self) -> bool:
+        """Whether one of them bounds what is spent."""
+        return any(each.guardrail.policy.limit is not None for each in self.bound)
+
+    def check_budgets(self, key: Key, now_ms: int) -> None:
+        """Check that no budget was used up when this was published: early, and for what costs nothing too.
 
         Args:
             key: that is bound, with what it and its maker spent.
-            owed: what the key owes that its spending does not show yet, in nano-dollars.
             now_ms: Unix milliseconds.
 
         Raises:
@@ -70,8 +74,9 @@ class Rules:
                 continue
             for spend in _spends(each.scope, key):
                 spent = spend.within(policy.reset_interval, day_of(now_ms), with_byok=policy.include_byok_in_budgets)
-                if spent + owed >= policy.limit:
-                    raise BudgetExceededError(_described(policy), each.guardrail.name)
+                if spent >= policy.limit:
+                    budget = described_budget(policy.reset_interval, policy.limit)
+                    raise BudgetExceededError(budget, each.guardrail.name)
 
     def limit_sets(self, key: Key) -> Iterable[LimitSet]:
         """The rate limits that they put on a key, and on its maker."""
@@ -108,6 +113,7 @@ def _limit_sets(each: BoundGuardrail, key: Key, limits: tuple[RateLimit, ...]) -
         yield LimitSet(f"guardrail/{name}/member/{key.creator_user_id}", "this member", limits)
 
 
-def _described(policy: GuardrailPolicy) -> str:
-    interval = "" if policy.reset_interval is SpendInterval.NEVER else f"{policy.reset_interval.name.lower()} "
-    return f"{interval}budget of ${usd_text(policy.limit or 0)}"
+def described_budget(interval: SpendInterval, limit: int) -> str:
+    """Name a budget; its limit is in nano-dollars."""
+    name = "" if interval is SpendInterval.NEVER else f"{interval.name.lower()} "
+    return f"{name}budget of ${usd_text(limit)}"

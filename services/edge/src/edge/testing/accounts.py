@@ -66,7 +66,6 @@ def known_org(record: records_pb2.OrgRecord) -> Org:
         org_id=OrgId(record.org_id),
         active=record.status == records_pb2.ORG_STATUS_ACTIVE,
         balance=NanoUsd(record.balance_nano_usd),
-        settled_until_ms=record.settled_until.ToMilliseconds(),
         revision=record.revision,
         byok_revision=record.byok_revision,
         byok_spend=spend_from_proto(record.byok_spend),

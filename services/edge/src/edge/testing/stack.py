@@ -40,6 +40,7 @@ from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.guardrail_servicer import register_guardrails
 from edge.testing.guardrails import MemoryGuardrails
 from edge.testing.insight import MemoryInsight, register_insight
+from edge.testing.leases import MemoryLeases, register_leases
 from edge.testing.organizations import MemoryOrganizations
 from edge.testing.payments import MemoryCreditSales, register_payments
 from edge.testing.presets import MemoryPresets, register_presets
@@ -75,6 +76,7 @@ class Neighbours:
     contents: MemoryContents = field(default_factory=MemoryContents)
     presets: MemoryPresets = field(default_factory=MemoryPresets)
     sessions: SessionServicer = field(init=False)
+    leases: MemoryLeases = field(init=False)
     records: MemoryGenerationRecords = field(default_factory=MemoryGenerationRecords)
     analytics: MemoryAnalytics = field(default_factory=MemoryAnalytics)
     insight: MemoryInsight = field(default_factory=MemoryInsight)
@@ -84,6 +86,7 @@ class Neighbours:
     def __post_init__(self) -> None:
         """Everybody is of one accounts."""
         self.sessions = SessionServicer(MemoryOrganizations(self.accounts))
+        self.leases = MemoryLeases(self.accounts)
 
 
 @asynccontextmanager
@@ -107,6 +110,7 @@ def _register_owner(server: grpc.aio.Server, around: Neighbours) -> Sequence[str
     register_destinations(server, around.destinations)
     register_payments(server, around.sales)
     register_contents(server, around.contents)
+    register_leases(server, around.leases)
     register_organizations(server, around.sessions.organizations, around.sessions)
     return register_accounts(server, around.accounts)
 

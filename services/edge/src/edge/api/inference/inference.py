@@ -18,8 +18,8 @@ from edge.api.inference.preparation import Preparation, Prepared
 from edge.api.inference.skin import AnswerWriter, Heading, Skin, SkinRequest
 from edge.api.inference.stream_watch import StreamWatch
 from edge.content_log import ContentLog
-from edge.domain.admission import Capacity
 from edge.domain.cache_wish import CacheWish, cache_wish
+from edge.domain.capacity import Capacity
 from edge.domain.errors import RefusedError
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generation, Generations, failure_of, unix_ms

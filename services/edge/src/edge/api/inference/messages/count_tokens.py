@@ -16,7 +16,7 @@ from edge.api.http.operations import Operation
 from edge.api.http.routes import Access, Route
 from edge.api.inference.messages.answers import AnthropicErrorAnswer, MessagesHeaders
 from edge.api.inference.messages.errors import anthropic_error
-from edge.domain.admission import Capacity
+from edge.domain.capacity import Capacity
 from edge.domain.request_rate import RequestRate
 from edge.generations import unix_ms
 from edge.token_counts import TokenCounts

@@ -13,7 +13,7 @@ from dialects.operations.codec import OperationRequest
 from edge.api.http.exchange import Exchange
 from edge.api.http.routes import Handler, Route
 from edge.api.inference.attribution import application_of
-from edge.domain.admission import Capacity
+from edge.domain.capacity import Capacity
 from edge.domain.request_rate import RequestRate
 from edge.generations import unix_ms
 from edge.operations import Operations, Performed

@@ -39,3 +39,37 @@ async def test_a_customers_key_is_used_and_costs_no_credit(stack: Stack) -> None
             async with http.delete(f"{stack.base_url}/byok/{stored['data']['id']}", headers=management) as answer:
                 assert answer.status == 200, await answer.text()
     assert seen["cost"] == 0, "within the allowance there is no fee"
+
+
+async def test_a_fallback_serves_after_shared_capacity_and_other_keys_before_it(stack: Stack) -> None:
+    management = {"Authorization": f"Bearer {stack.run['management_key']}"}
+    inference = {"Authorization": f"Bearer {stack.api_key}"}
+    async with aiohttp.ClientSession() as http:
+
+        async def is_byok() -> bool:
+            async with http.post(f"{stack.base_url}/chat/completions", json=BODY, headers=inference) as answer:
+                document = await answer.json()
+                assert answer.status == 200, document
+                return bool(document["usage"]["is_byok"])
+
+        async def is_shared() -> bool:
+            return not await is_byok()
+
+        async def change(**members: object) -> None:
+            async with http.patch(address, json=members, headers=management) as answer:
+                assert answer.status == 200, await answer.text()
+
+        new = {"provider": "sim", "key": OWN, "is_fallback": True}
+        async with http.post(f"{stack.base_url}/byok", json=new, headers=management) as answer:
+            stored = (await answer.json())["data"]
+            assert (answer.status, stored["sort_order"]) == (201, 0)
+        address = f"{stack.base_url}/byok/{stored['id']}"
+        try:
+            assert await is_shared()
+            await change(is_fallback=False)
+            await wait_until_async(is_byok, "the customer's key does not come before shared capacity")
+            await change(is_fallback=True)
+            await wait_until_async(is_shared, "the fallback does not come after shared capacity")
+        finally:
+            async with http.delete(address, headers=management) as answer:
+                assert answer.status == 200, await answer.text()

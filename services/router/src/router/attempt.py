@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from contracts.catalog import Endpoint
 from dialects.answers import Answer, FinishReason
 from dialects.tokenizers import encoding_of
 from dialects.upstream import UpstreamRequest
 from router.domain.attempts import OUTCOMES, AttemptFailure, AttemptOutcome, AttemptRecord, FailureKind
+from router.domain.customer_key_rests import CustomerKeyRests
 from router.domain.customer_keys import CustomerKey
 from router.domain.errors import AttemptFailedError
 from router.domain.health_view import FleetHealth, Showing
@@ -77,6 +79,8 @@ class Attempt:
         keys: KeyPools,
         key: int = 0,
         customer_key: CustomerKey | None = None,
+        key_rests: CustomerKeyRests,
+        random: Random,
         prompt_tokens: int = 0,
         on_end: Callable[[Endpoint], None] = lambda endpoint: None,
     ) -> None:
@@ -90,6 +94,8 @@ class Attempt:
         self._keys = keys
         self._key = key
         self.customer_key = customer_key
+        self._key_rests = key_rests
+        self._random = random
         self._on_end = on_end
         self._clock = clock
         self._prompt_tokens = prompt_tokens
@@ -196,6 +202,8 @@ class Attempt:
     def succeeded(self, tokens: Tokens) -> None:
         """The answer is complete, with these tokens."""
         if self._end(AttemptOutcome.SUCCESS, 200, None):
+            if self.customer_key is not None:
+                self._key_rests.answered(self.customer_key, self.endpoint)
             self._health.succeeded(self._dispatch, self._progress, self._showing(tokens))
             self._trace.succeeded(
                 self._seconds, tokens, self.transcript.upstream_id, self.transcript.finish_reason or ""
@@ -215,6 +223,7 @@ class Attempt:
         now, retry_after = self._clock.monotonic(), failure.retry_after
         if self.customer_key is not None and failure.kind in KEY_FAILURES:
             # A customer's key that is refused or limited says nothing of what others meet there.
+            self._key_rests.failed(self.customer_key, self.endpoint, failure, now, self._random)
             self._health.abandoned(self._dispatch)
             return
         if self.customer_key is None:

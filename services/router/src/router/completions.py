@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
-from contracts.catalog import Catalog
+from contracts.catalog import Catalog, Endpoint
 from contracts.errors import ErrorReason
 from contracts.ids import EndpointId, OrgId
 from router.domain.customer_choice import with_customer_keys
@@ -112,7 +112,7 @@ class Completions:
         conversation = self._conversation(task, command.caller.org_id)
         own = frozenset(key.provider for key in customer_keys)
         choice = self.choose(demand, conversation=conversation, own=own)
-        choice = with_customer_keys(choice, customer_keys, self._credentials(), pooled=demand.pooled)
+        choice = with_customer_keys(choice, customer_keys, self._credentials(), pooled=demand.pooled, rests=self._rests)
         if not choice.candidates:
             raise no_endpoints(choice, demand)
         self.in_flight += 1
@@ -128,6 +128,9 @@ class Completions:
         if not any(is_cache_cheaper(endpoint) for model in models if model for endpoint in model.endpoints):
             return None
         return task.conversation(org_id)
+
+    def _rests(self, key: CustomerKey, endpoint: Endpoint) -> bool:
+        return self._around.key_rests.rests(key, endpoint, self._around.clock.monotonic())
 
     def _on_closed(self) -> None:
         self.in_flight -= 1

@@ -236,6 +236,8 @@ class Opening:
             if leg.customer_key is not None
             else around.keys.take(leg.endpoint, around.clock.monotonic(), around.random),
             customer_key=leg.customer_key,
+            key_rests=around.key_rests,
+            random=around.random,
             prompt_tokens=self._demand.prompt_tokens,
             on_end=self._attempt_ended,
         )

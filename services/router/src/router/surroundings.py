@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from router.attempt import Patience
+from router.domain.customer_key_rests import CustomerKeyRests
 from router.domain.health_view import FleetHealth
 from router.domain.hedging import HedgeBudget
 from router.domain.key_pool import KeyPools
@@ -30,5 +31,6 @@ class Surroundings:
     places: StickyPlaces
     random: Random
     tokenizers: Tokenizers
+    key_rests: CustomerKeyRests = field(default_factory=CustomerKeyRests)
     hedges: bool = False
     hedge_budget: HedgeBudget = field(default_factory=HedgeBudget)

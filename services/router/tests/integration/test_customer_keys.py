@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,13 @@ from router.adapters.customer_keys import FRESH_S, STALE_S, GrpcCustomerKeys
 from router.adapters.providers.key_ring import KeyRing
 from router.domain.customer_keys import CustomerKey
 from router.domain.demand import Demand
-from router.domain.errors import KeyHostMismatchError, NoEndpointsError, NotAcceptingError, UpstreamUnavailableError
+from router.domain.errors import (
+    KeyHostMismatchError,
+    NoEndpointsError,
+    NotAcceptingError,
+    RefusalError,
+    UpstreamUnavailableError,
+)
 from router.domain.health_view import Standing
 from router.testing.catalogs import Offer, catalog_of
 from router.testing.scripted_provider import Exchange, ScriptedProvider
@@ -45,11 +51,11 @@ async def only_for(secret: str, exchange: Exchange) -> bool:
     return exchange.received.headers["authorization"] == f"Bearer {secret}"
 
 
-def accepts(secret: str, status: int = 401) -> Any:
+def accepts(secret: str, status: int = 401, headers: Mapping[str, str] | None = None) -> Any:
     """A provider that takes one key and refuses all others."""
 
     async def script(exchange: Exchange) -> None:
-        await (speak(["Hi"]) if await only_for(secret, exchange) else refuse(status))(exchange)
+        await (speak(["Hi"]) if await only_for(secret, exchange) else refuse(status, headers=headers))(exchange)
 
     return script
 
@@ -94,14 +100,49 @@ async def test_a_provider_that_only_the_customer_has_a_key_for_can_be_called(ben
 
 @pytest.mark.parametrize("status", [401, 402, 403, 429])
 async def test_a_customers_key_that_fails_does_not_harm_the_endpoint_for_others(status: int, bench: OpenBench) -> None:
-    workbench, (provider,) = await bench(accepts("key-of-a", status))
+    workbench, (provider,) = await bench(accepts("key-of-a", status, {"retry-after": "600"}))
     workbench.customer_keys = (own(),)
     clock = SystemClock()
     for _ in range(10):
         assert (await workbench.complete()).text == "Hi"
     state = workbench.health.state(_endpoint(workbench), clock.monotonic(), clock.now(), 10)
     assert (state.standing, state.success) == (Standing.GOOD, 1.0)
-    assert bearers(provider) == [OWN, "key-of-a"] * 10
+    assert bearers(provider) == [OWN] + ["key-of-a"] * 10, "a key that was refused rests"
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+async def test_a_key_that_rests_is_still_used_where_nothing_else_may_serve(status: int, bench: OpenBench) -> None:
+    workbench, (provider,) = await bench(accepts("key-of-a", status, {"retry-after": "600"}))
+    workbench.customer_keys = (own(is_required=True),)
+    refusals = []
+    for _ in range(3):
+        with pytest.raises(RefusalError) as refused:
+            await workbench.complete()
+        refusals.append((refused.value.reason, str(refused.value)))
+    assert len(set(refusals)) == 1, "a rest does not change the answer"
+    assert set(bearers(provider)) == {OWN}
+
+
+async def test_another_secret_in_the_place_of_a_refused_one_is_tried_at_once(bench: OpenBench) -> None:
+    workbench, (provider,) = await bench(accepts("sk-new"))
+    workbench.use_credentials({"a": "sk-new"})
+    workbench.customer_keys = (own(),)
+    await workbench.complete()
+    workbench.customer_keys = (replace(own(), version=2, reveal=lambda: "sk-new"),)
+    outcome = await workbench.complete()
+    assert bearers(provider) == [OWN, "sk-new", "sk-new"]
+    assert outcome.route is not None
+    assert outcome.route.is_byok
+
+
+async def test_of_two_keys_the_one_that_was_refused_comes_after_the_other(bench: OpenBench) -> None:
+    workbench, (provider,) = await bench(accepts("sk-second"))
+    workbench.customer_keys = (own(), own(secret="sk-second"))
+    for _ in range(3):
+        outcome = await workbench.complete()
+        assert outcome.route is not None
+        assert outcome.route.is_byok
+    assert bearers(provider) == [OWN] + ["sk-second"] * 3
 
 
 async def test_a_failure_that_is_not_the_keys_is_the_endpoints(bench: OpenBench) -> None:

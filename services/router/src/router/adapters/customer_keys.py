@@ -132,6 +132,7 @@ class GrpcCustomerKeys:
             byok_key_id=key.byok_key_id,
             provider=key.provider,
             reveal=reveal,
+            version=key.version,
             is_fallback=key.is_fallback,
             is_required=key.is_required,
             workspace_id=key.workspace_id,

@@ -1,7 +1,8 @@
 """Customers' own provider keys in the order of attempts, with the capacity that is shared.
 
 Source of the order: OpenRouter's BYOK. For each model: the customer's keys, then shared capacity, then the customer's keys that are
-fallbacks; whatever the request says of order. Where a key is required, shared capacity of its provider is not used.
+fallbacks; whatever the request says of order. Where a key is required, shared capacity of its provider is not used. A key that the
+provider has just refused comes last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from router.domain.ranking import Candidate
 from router.domain.selection import Choice
 
 
-def with_customer_keys(choice: Choice, keys: Sequence[CustomerKey], shared: Container[str], *, pooled: bool) -> Choice:
+def with_customer_keys(
+    choice: Choice,
+    keys: Sequence[CustomerKey],
+    shared: Container[str],
+    *,
+    pooled: bool,
+    rests: Callable[[CustomerKey, Endpoint], bool] = lambda key, endpoint: False,
+) -> Choice:
     """Put a customer's keys into a choice that was made as if every provider of theirs could be called.
 
     Args:
@@ -26,6 +34,7 @@ def with_customer_keys(choice: Choice, keys: Sequence[CustomerKey], shared: Cont
         keys: those that the caller may use, in the order in which they are tried.
         shared: slugs of the providers that can be called with the operator's keys.
         pooled: whether the endpoints of all models are in one order, rather than model by model.
+        rests: whether a key was just refused at an endpoint.
     """
     if not keys:
         return choice
@@ -43,7 +52,9 @@ def with_customer_keys(choice: Choice, keys: Sequence[CustomerKey], shared: Cont
     ]
     ordered: list[Candidate] = []
     for name, group in _groups(choice.candidates, limited, pooled=pooled):
-        ordered += _in_order(group, [each for each in limited if name in ("", each.endpoint.model_id)], own, shared)
+        ordered += _in_order(
+            group, [each for each in limited if name in ("", each.endpoint.model_id)], own, shared, rests
+        )
     reached = {each.endpoint.id for each in ordered}
     unreachable = tuple(
         Exclusion(each.endpoint, ExcludedBy.CREDENTIALS)
@@ -70,15 +81,18 @@ def _in_order(
     limited: Sequence[Candidate],
     own: Callable[[Endpoint], list[CustomerKey]],
     shared: Container[str],
+    rests: Callable[[CustomerKey, Endpoint], bool],
 ) -> list[Candidate]:
     before: list[Candidate] = []
     after: list[Candidate] = []
+    last: list[Candidate] = []
     for candidate in (*group, *limited):
         for key in own(candidate.endpoint):
-            (after if key.is_fallback else before).append(replace(candidate, customer_key=key))
+            place = last if rests(key, candidate.endpoint) else after if key.is_fallback else before
+            place.append(replace(candidate, customer_key=key))
     between = [
         candidate
         for candidate in group
         if candidate.endpoint.provider.slug in shared and not any(key.is_required for key in own(candidate.endpoint))
     ]
-    return [*before, *between, *after]
+    return [*before, *between, *after, *last]

@@ -17,6 +17,7 @@ class CustomerKey:
         byok_key_id: names it.
         provider: slug.
         reveal: opens it, for as long as the result is held. Raises SealError.
+        version: counts the secrets that were stored in its place.
         is_fallback: whether it is used after shared capacity.
         is_required: whether shared capacity of the provider is not used where it may be.
         workspace_id: whose keys may use it; empty for all.
@@ -26,6 +27,7 @@ class CustomerKey:
     byok_key_id: str
     provider: str
     reveal: Callable[[], str] = field(repr=False, compare=False)
+    version: int = 1
     is_fallback: bool = False
     is_required: bool = False
     workspace_id: str = ""

@@ -31,6 +31,7 @@ from edge.api.billing.credit_sales import CreditSales
 from edge.api.catalog.endpoints import Endpoints
 from edge.api.catalog.image_models import ImageModels
 from edge.api.catalog.models import Models
+from edge.api.consent.handlers import Consent
 from edge.api.datasets.endpoints import EndpointFigures
 from edge.api.datasets.market import Market
 from edge.api.datasets.rankings import Rankings
@@ -207,6 +208,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             SignIn(calls, bodies, tokens),
             AuthCodes(calls, bodies, tokens),
             Destinations(calls, bodies),
+            Consent(calls, bodies, tokens, openid=settings.sessions.openid),
         )
         routes = [route for handler in (*handlers, *organization) for route in handler.routes()]
         routes += ApiDescription(routes).routes()

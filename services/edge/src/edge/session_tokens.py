@@ -19,6 +19,9 @@ from edge.domain.principal import Principal
 
 PREFIX: Final = "tp_sess_"
 CSRF_HEADER: Final = "X-CSRF-Token"
+SESSION_COOKIE_S: Final = 30 * 24 * 3600
+OIDC_COOKIE_S: Final = 600
+"""How long browsers keep the cookie of a session, and what takes a sign-in with an OpenID provider there and back."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_TOKEN: Final = 100
 
@@ -64,6 +67,22 @@ class SessionTokens:
             if not hmac.compare_digest(proof.encode(), csrf_token(token).encode()):
                 raise CrossSiteError(f"The header {CSRF_HEADER} is missing or wrong")
         return await self._resolved(token)
+
+    async def of_cookie(self, headers: Mapping[str, str]) -> Principal | None:
+        """Establish whose cookie a request has; None without one, or when its session is over.
+
+        It proves nothing of who made the request: a page that changes something checks that for itself.
+
+        Raises:
+            DependencyError: nobody could say.
+        """
+        token = self.cookie_in(headers)
+        if not token:
+            return None
+        try:
+            return await self._resolved(token)
+        except InvalidKeyError:
+            return None
 
     def digest(self, token: str) -> str:
         """What a token is known by."""

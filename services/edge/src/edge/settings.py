@@ -143,6 +143,9 @@ class SessionsSettings(Section):
     """Sessions of people who are signed in."""
 
     secure: bool = Field(default=True, description="whether browsers keep the cookie for HTTPS only")
+    openid: bool = Field(
+        default=False, description="whether the page of /auth offers the OpenID provider that accounts knows"
+    )
 
 
 class CreditSettings(Section):

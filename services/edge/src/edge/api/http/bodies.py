@@ -28,19 +28,23 @@ class JsonBodies:
         self._limit = limit
         self._idle_s = idle.total_seconds()
 
-    async def read(self, request: web.BaseRequest) -> bytes:
+    async def read(self, request: web.BaseRequest, media_type: str = _JSON) -> bytes:
         """Read the whole body.
 
+        Args:
+            request: whose body.
+            media_type: of the body; where a request names none it is taken for this.
+
         Raises:
-            HttpError: too large (413), compressed or not JSON (415), too slow (408), or broken (400).
+            HttpError: too large (413), compressed or of another media type (415), too slow (408), or broken (400).
         """
         headers = request.headers
         if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             # S30: nothing is decompressed here, so there is no bomb to defuse.
             raise HttpError(415, "Content-Encoding is not supported: send the body as it is")
         content_type = headers.get("Content-Type")
-        if content_type is not None and content_type.partition(";")[0].strip().lower() != _JSON:
-            raise HttpError(415, f"Content-Type must be {_JSON}")
+        if content_type is not None and content_type.partition(";")[0].strip().lower() != media_type:
+            raise HttpError(415, f"Content-Type must be {media_type}")
         if (request.content_length or 0) > self._limit:
             raise self._too_large()
         await self._continue(request)

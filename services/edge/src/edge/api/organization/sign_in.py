@@ -27,17 +27,16 @@ from edge.api.organization.requests import (
     SignUpBody,
     SwitchBody,
 )
+from edge.api.organization.return_cookie import consent_path
 from edge.api.organization.session_answers import SessionAnswer, session_of
 from edge.domain.errors import CrossSiteError
 from edge.domain.principal import Member
-from edge.session_tokens import SessionTokens, cookie_value, csrf_token
+from edge.session_tokens import OIDC_COOKIE_S, SESSION_COOKIE_S, SessionTokens, cookie_value, csrf_token
 from turnpike.accounts.v1 import member_service_pb2
 from turnpike.accounts.v1 import session_service_pb2 as messages
 
 _encode = msgspec.json.Encoder().encode
 _MAX_PASSWORD: Final = 200
-_COOKIE_S: Final = 30 * 24 * 3600
-_FLOW_S: Final = 600
 _STATE_COOKIE: Final = "turnpike_sign_in"
 # Where a browser goes that has signed in: our own pages, never an address that a request names.
 _HOME: Final = "/"
@@ -207,7 +206,7 @@ class SignIn:
             exchange, "SessionService/BeginOidc", messages.BeginOidcRequest(), messages.BeginOidcResponse
         )
         # Lax, because it comes back from another site.
-        cookie = self._tokens.cookie_header(_STATE_COOKIE, answer.state, _FLOW_S, "Lax")
+        cookie = self._tokens.cookie_header(_STATE_COOKIE, answer.state, OIDC_COOKIE_S, "Lax")
         return _redirect(exchange, answer.authorization_url, cookie)
 
     async def finish_oidc(self, exchange: Exchange) -> web.StreamResponse:
@@ -223,7 +222,9 @@ class SignIn:
             raise CrossSiteError("The sign-in was not begun in this browser, or too long ago: begin again")
         request = messages.FinishOidcRequest(state=state, code=query.code or "", ip=address(exchange))
         answer = await self._calls(exchange, "SessionService/FinishOidc", request, messages.FinishOidcResponse)
-        return _redirect(exchange, _HOME, self._tokens.set_cookie(answer.opened.token, _COOKIE_S))
+        # Somebody who came from our page that asks for consent goes back to it, and everybody else to the start.
+        where = consent_path(exchange.request.headers) or _HOME
+        return _redirect(exchange, where, self._tokens.set_cookie(answer.opened.token, SESSION_COOKIE_S))
 
     async def _body(self, exchange: Exchange, kind: type[Struct]) -> JsonMembers:
         # A page of another site must not sign its visitor in as somebody else. Browsers say where a request comes from.
@@ -251,7 +252,7 @@ class SignIn:
             return exchange.json(_encode(SessionAnswer(data=session, csrf_token=None, token=opened.token)), status)
         answer = SessionAnswer(data=session, csrf_token=csrf_token(opened.token))
         response = exchange.json(_encode(answer), status)
-        response.headers["Set-Cookie"] = self._tokens.set_cookie(opened.token, _COOKIE_S)
+        response.headers["Set-Cookie"] = self._tokens.set_cookie(opened.token, SESSION_COOKIE_S)
         return response
 
 

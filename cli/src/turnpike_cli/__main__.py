@@ -15,6 +15,7 @@ from turnpike_cli.catalog_commands import catalog
 from turnpike_cli.errors import CommandError
 from turnpike_cli.explain import explain
 from turnpike_cli.keys import keys
+from turnpike_cli.login import login, logout, whoami
 from turnpike_cli.organization import audit, members, orgs, workspaces
 from turnpike_cli.simulate import simulate
 from turnpike_cli.stack import stack, up
@@ -37,7 +38,22 @@ def turnpike(context: click.Context, traceback: bool) -> None:
     """
 
 
-for command in (up, stack, keys, orgs, members, workspaces, audit, status, explain, catalog, simulate):
+for command in (
+    up,
+    stack,
+    login,
+    logout,
+    whoami,
+    keys,
+    orgs,
+    members,
+    workspaces,
+    audit,
+    status,
+    explain,
+    catalog,
+    simulate,
+):
     turnpike.add_command(command)
 
 

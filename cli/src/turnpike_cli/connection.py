@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from localstack.run_file import RunRecord, read_run_record
 from localstack.state import StateDir
 from turnpike_cli.errors import CommandError
+from turnpike_cli.sign_ins import SignIns, TokenKind
 
 BASE_URL_VARIABLE = "TURNPIKE_BASE_URL"
 MANAGEMENT_KEY_VARIABLE = "TURNPIKE_MANAGEMENT_KEY"
@@ -23,27 +24,59 @@ class Connection:
     management_key: str = field(repr=False)
 
 
-def connection_to(base_url: str | None, management_key: str | None, state_dir: Path) -> Connection:
+def connection_to(
+    base_url: str | None, management_key: str | None, state_dir: Path, sign_ins: SignIns | None = None
+) -> Connection:
     """Find the Turnpike that is meant.
 
-    Without a base URL, both it and the key are those of the local stack: a key is never sent to a Turnpike that it was not
-    named with.
+    Without a base URL, both it and the key are those of the local stack, and where none runs those of the last sign-in: a key is
+    never sent to a Turnpike that it was not named with.
 
     Args:
         base_url: of the API, or None.
         management_key: for that base URL.
         state_dir: of the local stack.
+        sign_ins: sessions that stand in for a management key.
 
     Raises:
         CommandError: no stack runs there, or something is missing.
         StackError: what the stack wrote of itself is not readable.
     """
     if base_url is None:
+        if sign_ins is not None and read_run_record(StateDir.at(state_dir).run_file) is None:
+            last = sign_ins.current
+            if last is not None:
+                return Connection(last, _session(last, sign_ins) or "")
         record = running_stack(state_dir)
         return Connection(record.base_url, record.management_key)
-    if not management_key:
-        raise CommandError(f"set {MANAGEMENT_KEY_VARIABLE} to a management key of {base_url}")
-    return Connection(_normal(base_url), management_key)
+    url = _normal(base_url)
+    token = management_key or (None if sign_ins is None else _session(url, sign_ins))
+    if not token:
+        raise CommandError(
+            f"set {MANAGEMENT_KEY_VARIABLE} to a management key of {base_url}, or `turnpike login` there"
+        )
+    return Connection(url, token)
+
+
+def base_url_of(base_url: str | None, state_dir: Path) -> str:
+    """The address of the API that is meant: the one that was named, else the local stack's.
+
+    Raises:
+        CommandError: no stack runs there, or it is no base URL.
+        StackError: what the stack wrote of itself is not readable.
+    """
+    return running_stack(state_dir).base_url if base_url is None else _normal(base_url)
+
+
+def _session(url: str, sign_ins: SignIns) -> str | None:
+    kept = sign_ins.at(url)
+    if kept is None:
+        return None
+    if kept.kind is not TokenKind.SESSION:
+        raise CommandError(
+            f"signed in to {url} with a key, which manages nothing; `turnpike login --password` signs you in"
+        )
+    return kept.token
 
 
 def running_stack(state_dir: Path) -> RunRecord:

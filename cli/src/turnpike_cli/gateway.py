@@ -19,12 +19,13 @@ _loads = partial(json.loads, parse_float=Decimal)
 
 
 class Gateway:
-    """Calls with a management key. Amounts in answers are `Decimal` dollars."""
+    """Calls with a management key, the token of a session or, with an empty one, as nobody. Amounts in answers are `Decimal` dollars."""
 
     def __init__(self, session: aiohttp.ClientSession, connection: Connection) -> None:
         self._session = session
         self._base_url = connection.base_url
-        self._headers = {"Authorization": f"Bearer {connection.management_key}"}
+        token = connection.management_key
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     @classmethod
     @asynccontextmanager

@@ -42,7 +42,8 @@ class Turnpike:
             capture_output=True,
             text=True,
             cwd=self.cwd,
-            env={**_OWN, **environment},
+            # Who runs the tests may be signed in somewhere.
+            env={**_OWN, "TURNPIKE_CONFIG_DIR": str(self.cwd / "config"), **environment},
             timeout=_LIMIT_S,
             check=False,
         )

@@ -24,7 +24,8 @@ HEAD = """# Configuration
 
 Every service reads its settings from the environment, once, and reports every problem together; `python -m <service> --check` does
 only that. A variable with a service's prefix that no setting has is a problem too. Durations are written `500ms`, `30s`, `5m`, `1h30m`;
-lists of words with commas, lists of paths with colons. An empty value counts as not set.
+lists of words with commas, lists of paths with colons. An empty value counts as not set. A secret can be in a file as well, which the same
+variable with `_FILE` at its end names, such as `EDGE_KEYS_PEPPER_FILE`: its text without the last line end.
 
 This page is made by `make docs`.
 """

@@ -46,12 +46,14 @@ __all__ = [
     "environment_names",
     "load",
     "parse_duration",
+    "secret_names",
     "service_config",
 ]
 
 OTLP_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """The variable of the OpenTelemetry specification; `<PREFIX>_TELEMETRY_OTLP_ENDPOINT` wins over it."""
 
+_FILE: Final = "_FILE"
 S = TypeVar("S", bound="ServiceSettings")
 
 
@@ -190,7 +192,8 @@ def load(settings_type: type[S], environ: Mapping[str, str] | None = None) -> S:
     """Read settings from the environment.
 
     `<PREFIX>_<FIELD>` sets a field, `<PREFIX>_<SECTION>_<FIELD>` a field of a section. Values are text that the field's
-    type parses; an empty value counts as not set. A variable with the prefix that no field wants is a problem too.
+    type parses; an empty value counts as not set. A variable with the prefix that no field wants is a problem too. A secret may be in a
+    file, which `<VARIABLE>_FILE` names: its text without the last line end.
 
     Args:
         settings_type: what to read.
@@ -202,15 +205,24 @@ def load(settings_type: type[S], environ: Mapping[str, str] | None = None) -> S:
     environ = os.environ if environ is None else environ
     prefix = settings_type.model_config.get("env_prefix") or ""
     names = environment_names(settings_type)
+    secrets = secret_names(settings_type)
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name in sorted(environ):
         if not name.startswith(prefix) or not prefix or not environ[name]:
             continue
-        if name not in names:
+        if name in names:
+            _place(values, names[name], environ[name])
+        elif (secret := name.removesuffix(_FILE)) in secrets:
+            if environ.get(secret):
+                problems.append(f"{name}: {secret} is set too")
+            else:
+                try:
+                    _place(values, names[secret], _secret_in(Path(environ[name])))
+                except ValueError as error:
+                    problems.append(f"{name}: {error}")
+        else:
             problems.append(f"{name}: no such setting")
-            continue
-        _place(values, names[name], environ[name])
     if environ.get(OTLP_ENDPOINT):
         values.setdefault("telemetry", {}).setdefault("otlp_endpoint", environ[OTLP_ENDPOINT])
     try:
@@ -227,6 +239,26 @@ def environment_names(settings_type: type[ServiceSettings]) -> dict[str, tuple[s
     """Every variable that `settings_type` reads, with the path of its field: `{"EDGE_HTTP_PORT": ("http", "port")}`."""
     prefix = settings_type.model_config.get("env_prefix") or ""
     return {prefix + "_".join(path).upper(): path for path, _ in _leaves(settings_type)}
+
+
+def secret_names(settings_type: type[ServiceSettings]) -> frozenset[str]:
+    """The variables of `settings_type` that hold a secret, and may be replaced by one that names a file."""
+    prefix = settings_type.model_config.get("env_prefix") or ""
+    leaves = _leaves(settings_type)
+    return frozenset(prefix + "_".join(path).upper() for path, field in leaves if _is_secret(field.annotation))
+
+
+def _secret_in(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        # The message of the error holds the content.
+        raise ValueError("is not text") from None
+    if not text:
+        raise ValueError("is empty")
+    return text
 
 
 def _leaves(settings_type: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:

@@ -176,3 +176,35 @@ def test_every_name_is_listed_with_the_path_of_its_field() -> None:
 def test_the_longest_drain_counts_the_reserve_of_each_component() -> None:
     drain = DrainSettings(propagation=timedelta(seconds=5), grace=timedelta(seconds=20), reserve=timedelta(seconds=2))
     assert drain.longest(4) == timedelta(seconds=33)
+
+
+def test_s53_a_secret_is_read_from_the_file_that_its_variable_names(tmp_path: Path) -> None:
+    file = tmp_path / "dsn"
+    file.write_text("local://with spaces \n")
+    settings = load(Settings, {"SHOP_STORE_DSN_FILE": str(file)})
+    assert settings.store.dsn.get_secret_value() == "local://with spaces "
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "problem"),
+    [
+        (None, {}, r"cannot be read \(No such file or directory\)"),
+        (b"", {}, "is empty"),
+        (b"\n", {}, "is empty"),
+        (b"\xff" + SECRET.encode(), {}, "is not text"),
+        (SECRET.encode(), {"SHOP_STORE_DSN": "local"}, "SHOP_STORE_DSN is set too"),
+    ],
+)
+def test_s53_a_file_that_holds_no_secret_is_a_problem_that_shows_none(
+    tmp_path: Path, content: bytes | None, more: dict[str, str], problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / "dsn").write_bytes(content)
+    with pytest.raises(SettingsError, match=f"SHOP_STORE_DSN_FILE: {problem}") as caught:
+        load(Settings, {"SHOP_STORE_DSN_FILE": str(tmp_path / "dsn"), **more})
+    assert SECRET not in str(caught.value)
+
+
+def test_what_is_no_secret_is_in_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="SHOP_VERBOSE_FILE: no such setting"):
+        load(Settings, {"SHOP_STORE_DSN": "local", "SHOP_VERBOSE_FILE": str(tmp_path)})

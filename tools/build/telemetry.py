@@ -9,7 +9,7 @@ import ast
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Final
 
@@ -77,8 +77,16 @@ def specs(folder: str) -> list[Spec]:
         if "Spec(" not in path.read_text(encoding="utf-8"):
             continue
         module = importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
-        found |= {value.name: value for value in vars(module).values() if isinstance(value, SPECS)}
+        found |= {spec.name: spec for value in vars(module).values() for spec in _specs_in(value)}
     return [found[name] for name in sorted(found)]
+
+
+def _specs_in(value: object) -> Iterator[Spec]:
+    """The metrics that a name of a module stands for: one, or those of a value that holds several."""
+    if isinstance(value, SPECS):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from (held for field in fields(value) if isinstance(held := getattr(value, field.name), SPECS))
 
 
 def exposed_name(spec: Spec) -> str:

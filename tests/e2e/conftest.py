@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import asyncpg
+import grpc
 import pytest_asyncio
 from openai import AsyncOpenAI
 
 from e2e_support.books import Books
 from e2e_support.stack import Stack
+from e2e_support.tenants import Call, Tenant, calling, new_tenant
 
 
 @pytest_asyncio.fixture
@@ -38,3 +40,20 @@ async def books(stack: Stack) -> AsyncIterator[Books]:
         aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as management,
     ):
         yield Books(stack, database, management)
+
+
+@pytest_asyncio.fixture
+async def call(stack: Stack) -> AsyncIterator[Call]:
+    async with calling(stack) as call:
+        yield call
+
+
+@pytest_asyncio.fixture
+async def accounts(stack: Stack) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(stack.run["processes"]["accounts"]["grpc_target"]) as channel:
+        yield channel
+
+
+@pytest_asyncio.fixture
+async def tenant(call: Call, accounts: grpc.aio.Channel) -> Tenant:
+    return await new_tenant(call, accounts)

@@ -7,198 +7,15 @@ import base64
 import hashlib
 import json
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
-import aiohttp
 import grpc
-import pytest_asyncio
 
 from e2e_support.stack import ROOT, SMOLLM2, Stack, turnpike
+from e2e_support.tenants import PASSWORD, Call, Tenant, new_member, new_tenant
 from edge.api.http.routes import PERMISSIONS, Access
-from turnpike.accounts.v1 import key_service_pb2, member_service_pb2, org_service_pb2
-from turnpike.accounts.v1.key_service_pb2_grpc import KeyServiceStub
-from turnpike.accounts.v1.member_service_pb2_grpc import MemberServiceStub
-from turnpike.accounts.v1.org_service_pb2_grpc import OrgServiceStub
-from turnpike.accounts.v1.records_pb2 import KEY_KIND_INFERENCE, KEY_KIND_MANAGEMENT
 
-PASSWORD = "correct horse battery"
 VERIFIER = "v" * 64
-USD = 10**9
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    document: Any
-
-
-@dataclass(frozen=True)
-class Tenant:
-    """An organisation with everything that a path can name."""
-
-    org_id: str
-    key: str
-    management_key: str
-    key_hash: str
-    owner_id: str
-    owner_email: str
-    owner_token: str
-    workspace_id: str
-    invitation_id: str
-    guardrail_id: str
-
-
-Call = Callable[..., Awaitable[Reply]]
-
-
-@pytest_asyncio.fixture
-async def call(stack: Stack) -> AsyncIterator[Call]:
-    async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
-
-        async def make(
-            method: str, path: str, body: Any = None, *, token: str = "", headers: Mapping[str, str] | None = None
-        ) -> Reply:
-            sent = dict(headers or {})
-            if token:
-                sent["Authorization"] = f"Bearer {token}"
-            data = None if body is None else json.dumps(body).encode()
-            if data is not None:
-                sent["Content-Type"] = "application/json"
-            async with session.request(
-                method, stack.base_url + path, data=data, headers=sent, allow_redirects=False
-            ) as response:
-                text = await response.text()
-                document = json.loads(text) if text.startswith(("{", "[")) else text
-                return Reply(response.status, response.headers, document)
-
-        yield make
-
-
-@pytest_asyncio.fixture
-async def accounts(stack: Stack) -> AsyncIterator[grpc.aio.Channel]:
-    async with grpc.aio.insecure_channel(stack.run["processes"]["accounts"]["grpc_target"]) as channel:
-        yield channel
-
-
-async def new_member(call: Call, accounts: grpc.aio.Channel, org_id: str, role: str) -> tuple[str, str, str]:
-    """Id, address and token of somebody who signs up by an invitation of the operator."""
-    email = f"{uuid4().hex}@example.com"
-    number = member_service_pb2.Role.Value(f"ROLE_{role.upper()}")
-    invited = await MemberServiceStub(accounts).CreateInvitation(
-        member_service_pb2.CreateInvitationRequest(org_id=org_id, email=email, role=number)
-    )
-    body = {"invitation": invited.token, "password": PASSWORD, "as_token": True}
-    signed_up = await call("POST", "/auth/sign-up", body)
-    assert signed_up.status == 201, signed_up
-    assert signed_up.document["data"]["organization"]["role"] == role
-    return signed_up.document["data"]["user"]["id"], email, signed_up.document["token"]
-
-
-async def new_tenant(call: Call, accounts: grpc.aio.Channel) -> Tenant:
-    orgs, keys = OrgServiceStub(accounts), KeyServiceStub(accounts)
-    org_id = (await orgs.CreateOrg(org_service_pb2.CreateOrgRequest(name="Tenant"))).org.org_id
-    grant = org_service_pb2.GrantCreditRequest(org_id=org_id, amount_nano_usd=5 * USD, idempotency_key="first")
-    await orgs.GrantCredit(grant)
-    made = {
-        kind: await keys.CreateKey(key_service_pb2.CreateKeyRequest(org_id=org_id, name="key", kind=kind))
-        for kind in (KEY_KIND_INFERENCE, KEY_KIND_MANAGEMENT)
-    }
-    owner_id, email, token = await new_member(call, accounts, org_id, "owner")
-    management = made[KEY_KIND_MANAGEMENT].secret
-    workspace = await call("POST", "/workspaces", {"name": "Theirs", "slug": "theirs"}, token=management)
-    assert workspace.status == 201, workspace
-    invitation = await call(
-        "POST", "/organization/invitations", {"email": "x@example.com", "role": "viewer"}, token=management
-    )
-    guardrail = await call("POST", "/guardrails", {"name": "theirs"}, token=management)
-    assert guardrail.status == 201, guardrail
-    return Tenant(
-        org_id=org_id,
-        key=made[KEY_KIND_INFERENCE].secret,
-        management_key=management,
-        key_hash=made[KEY_KIND_INFERENCE].key.digest,
-        owner_id=owner_id,
-        owner_email=email,
-        owner_token=token,
-        workspace_id=workspace.document["data"]["id"],
-        invitation_id=invitation.document["data"]["id"],
-        guardrail_id=guardrail.document["data"]["id"],
-    )
-
-
-@pytest_asyncio.fixture
-async def tenant(call: Call, accounts: grpc.aio.Channel) -> Tenant:
-    return await new_tenant(call, accounts)
-
-
-# What stands for a variable part of a path, of another organisation. A new route with another one fails until it is here.
-FOREIGN: dict[str, Callable[[Tenant], str]] = {
-    "hash": lambda other: other.key_hash,
-    "user_id": lambda other: other.owner_id,
-    "invitation_id": lambda other: other.invitation_id,
-    "id": lambda other: other.workspace_id,
-    "interval": lambda other: "daily",
-    "slug": lambda other: "theirs",
-    "version": lambda other: "1",
-}
-BODIES: dict[str, Any] = {
-    "PATCH /keys/{hash}": {"name": "mine"},
-    "PATCH /organization/members/{user_id}": {"role": "viewer"},
-    "PATCH /workspaces/{id}": {"name": "mine"},
-    "PATCH /guardrails/{id}": {"name": "mine"},
-    "PATCH /byok/{id}": {"name": "mine"},
-    "PUT /workspaces/{id}/budgets/{interval}": {"limit_usd": 1},
-}
-
-
-async def test_s09_ids_of_another_organisation_are_unknown_on_every_route(
-    call: Call, accounts: grpc.aio.Channel, tenant: Tenant
-) -> None:
-    other = await new_tenant(call, accounts)
-    document = (await call("GET", "/openapi.json")).document
-    tried = 0
-    for path, methods in document["paths"].items():
-        names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-        # A month of one's own statements is nobody else's; models and providers are for everybody.
-        if not set(names) - {"month"} or path.startswith(("/models", "/model/", "/images/models", "/presets")):
-            continue
-        for method in methods:
-            if method not in {"get", "post", "put", "patch", "delete"}:
-                continue
-            route = f"{method.upper()} {path}"
-            assert set(names) <= set(FOREIGN), f"{route}: say in FOREIGN what another organisation has there"
-            named = path
-            for name in names:
-                value = other.guardrail_id if named.startswith("/guardrails/{id}") else FOREIGN[name](other)
-                named = named.replace(f"{{{name}}}", value)
-            body = BODIES.get(route, {"user_ids": [tenant.owner_id]} if method == "post" else None)
-            if "/assignments/" in path and method == "post":
-                body = (
-                    {"key_hashes": [tenant.key_hash]}
-                    if "/assignments/keys" in path
-                    else {"member_user_ids": [tenant.owner_id]}
-                )
-            for token in (tenant.management_key, tenant.owner_token):
-                answer = await call(method.upper(), named, body, token=token)
-                assert answer.status == 404, (route, answer)
-                assert other.org_id not in str(answer.document)
-            tried += 1
-    assert tried >= 15
-    # Nothing of it had an effect.
-    for path in (
-        f"/keys/{other.key_hash}",
-        f"/workspaces/{other.workspace_id}",
-        f"/guardrails/{other.guardrail_id}",
-    ):
-        assert (await call("GET", path, token=other.management_key)).status == 200
-    members = (await call("GET", "/organization/members", token=other.management_key)).document
-    assert [(each["id"], each["organization_role"]) for each in members["data"]] == [(other.owner_id, "owner")]
 
 
 async def test_s11_no_member_header_or_parameter_selects_an_organisation(
@@ -295,9 +112,11 @@ async def test_a_workspace_that_has_spent_its_budget_is_refused_by_name(call: Ca
     made = await call("POST", "/keys", {"name": "k", "workspace_id": tenant.workspace_id}, token=manage)
     assert (made.status, made.document["data"]["workspace_id"]) == (201, tenant.workspace_id)
     for interval, limit in (("daily", 0.000000001), ("lifetime", 0.000000002)):
-        put = await call("PUT", f"/workspaces/theirs/budgets/{interval}", {"limit_usd": limit}, token=manage)
+        put = await call(
+            "PUT", f"/workspaces/{tenant.workspace_slug}/budgets/{interval}", {"limit_usd": limit}, token=manage
+        )
         assert put.status == 200, put
-    refused = await call("PUT", "/workspaces/theirs/budgets/monthly", {"limit_usd": 1}, token=manage)
+    refused = await call("PUT", f"/workspaces/{tenant.workspace_slug}/budgets/monthly", {"limit_usd": 1}, token=manage)
     assert (refused.status, refused.document["error"]["metadata"]["param"]) == (400, "limit_usd")
     chat = {"model": SMOLLM2, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
     for _ in range(300):
@@ -310,7 +129,7 @@ async def test_a_workspace_that_has_spent_its_budget_is_refused_by_name(call: Ca
     # Other workspaces go on, and so does this one without budgets.
     assert (await call("POST", "/chat/completions", chat, token=tenant.key)).status == 200
     for interval in ("daily", "lifetime", "lifetime"):
-        removed = await call("DELETE", f"/workspaces/theirs/budgets/{interval}", token=manage)
+        removed = await call("DELETE", f"/workspaces/{tenant.workspace_slug}/budgets/{interval}", token=manage)
         assert (removed.status, removed.document) == (200, {"deleted": True})
     for _ in range(300):
         if (await call("POST", "/chat/completions", chat, token=made.document["key"])).status == 200:

@@ -29,7 +29,9 @@ def test_without_a_base_url_the_local_stack_is_meant_with_its_own_key(tmp_path: 
 
 def test_key_of_the_local_stack_is_not_sent_elsewhere(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "run.json")
-    with pytest.raises(CommandError, match=r"^set TURNPIKE_MANAGEMENT_KEY to a management key of https://t\.example, or"):
+    with pytest.raises(
+        CommandError, match=r"^set TURNPIKE_MANAGEMENT_KEY to a management key of https://t\.example, or"
+    ):
         connection_to("https://t.example", None, tmp_path)
 
 

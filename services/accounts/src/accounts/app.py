@@ -54,6 +54,7 @@ from accounts.api import (
     session_service,
     workspace_service,
 )
+from accounts.api.permissions import check_reaches
 from accounts.auth_codes import AuthCodes
 from accounts.byok import Byok
 from accounts.contents import Contents
@@ -227,7 +228,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_DestinationServiceServicer_to_server(destination_service.DestinationServicer(destinations), server)
         guardrails = Guardrails(PostgresGuardrailStore(store, audit), clock, random)
         add_GuardrailServiceServicer_to_server(guardrail_service.GuardrailServicer(guardrails), server)
-        return [
+        names = [
             service.SERVICE_NAME
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
@@ -235,6 +236,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 destination_service,
             )
         ]  # fmt: skip
+        check_reaches(names)
+        return names
 
     runtime.readiness.add("postgres", lambda: store.is_ready)
     async with _http(settings.oidc) as http:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from random import Random
 from uuid import UUID
@@ -23,6 +24,7 @@ from accounts.domain.accounts import (
 )
 from accounts.domain.errors import InvalidFieldError
 from accounts.domain.key_settings import NO_SETTINGS, KeySettings, checked_settings
+from accounts.domain.org_limits import OrgLimit, checked_org_limits
 from accounts.domain.people import OPERATOR, Actor
 from accounts.domain.ports import KeyStore, OrgStore
 from contracts import api_keys
@@ -74,6 +76,11 @@ class Identity:
         now = self._clock.now()
         owner = checked_id("org_id", org_id)
         return await self._orgs.grant(owner, nano, idempotency_key, reason or "grant", actor, now)
+
+    async def set_rate_limits(self, org_id: str, limits: Sequence[OrgLimit], actor: Actor = OPERATOR) -> Org:
+        """Put other rate limits in the place of those that an organisation and its workspaces have."""
+        owner = checked_id("org_id", org_id)
+        return await self._orgs.set_rate_limits(owner, checked_org_limits(limits), actor, self._clock.now())
 
     async def resolve_key(self, digest: str) -> tuple[ApiKey, Org]:
         """Find a key by its digest."""

@@ -78,6 +78,13 @@ def org_to_proto(org: Org) -> records_pb2.OrgRecord:
         byok_spend=spend_to_proto(Spend(org.byok_month, byok=PeriodSpend(monthly=org.byok_month_spent)))
         if org.byok_month_spent
         else None,
+        rate_limits=[
+            records_pb2.OrgRateLimit(
+                workspace_id="" if each.workspace_id is None else str(each.workspace_id),
+                limit=rate_limits_to_proto([each.limit])[0],
+            )
+            for each in org.rate_limits
+        ],
     )
 
 

@@ -254,6 +254,9 @@ EXERCISES: Final[Mapping[str, tuple[str, Exercise]]] = {
     "OrgService/CreateOrg": ("organization.created", lambda w: _found_org(w, "OrgService/CreateOrg")),
     "OrgService/GrantCredit": (
         "credit.granted", lambda w: _call(w, "OrgService/GrantCredit", amount_nano_usd=USD, idempotency_key="g")),
+    "OrgService/SetRateLimits": (
+        "organization.limits_changed",
+        lambda w: _call(w, "OrgService/SetRateLimits", rate_limits=[{"limit": {"quantity": 1, "interval": 1, "amount": 9}}])),
     "MemberService/FoundOrg": ("organization.created", lambda w: _found(w)),
     "MemberService/CreateInvitation": (
         "invitation.created",

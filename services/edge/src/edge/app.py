@@ -67,6 +67,7 @@ from edge.api.openapi.handlers import ApiDescription
 from edge.api.organization.auth_codes import AuthCodes
 from edge.api.organization.calls import Calls
 from edge.api.organization.members import Members
+from edge.api.organization.rate_limits import RateLimitRoutes
 from edge.api.organization.sign_in import SignIn
 from edge.api.organization.workspace_budgets import WorkspaceBudgets
 from edge.api.organization.workspaces import Workspaces
@@ -203,6 +204,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         calls = Calls(plane)
         organization = (
             Members(calls, bodies),
+            RateLimitRoutes(calls, bodies),
             Workspaces(calls, bodies),
             WorkspaceBudgets(calls, bodies),
             SignIn(calls, bodies, tokens),

@@ -12,6 +12,7 @@ from typing import Any, Final
 from contracts.guardrails import FilterAction, GuardrailPolicy, default_guardrail_id
 from dialects.chat import ChatRequest
 from edge.domain.errors import ContentBlockedError, DependencyError
+from edge.domain.org_limits import limit_sets_of
 from edge.domain.principal import Key, Principal
 from edge.domain.rate_limits import Claim, LimitSet, RateLimits, Reservation
 from edge.guardrails.content_filters import Findings, Passage, PatternError, apply_filters
@@ -107,6 +108,7 @@ class RequestRules:
             limits += rules.limit_sets(key)
             if rules.filters:
                 findings = await self._filtered(rules, passages)
+        limits += limit_sets_of(principal.org.rate_limits, key.org_id, key.workspace)
         return RuledTexts(
             texts=findings.passages if findings is not None else tuple(passage.text for passage in passages),
             is_changed=findings is not None and bool(findings.redacted),

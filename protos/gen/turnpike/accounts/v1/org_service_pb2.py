@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from turnpike.accounts.v1 import records_pb2 as turnpike_dot_accounts_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&turnpike/accounts/v1/org_service.proto\x12\x14turnpike.accounts.v1\x1a\"turnpike/accounts/v1/records.proto\" \n\x10\x43reateOrgRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x11\x43reateOrgResponse\x12,\n\x03org\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"\x1f\n\rGetOrgRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\">\n\x0eGetOrgResponse\x12,\n\x03org\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"#\n\x11GetCreditsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\"R\n\x12GetCreditsResponse\x12\x1e\n\x16total_credits_nano_usd\x18\x01 \x01(\x03\x12\x1c\n\x14total_usage_nano_usd\x18\x02 \x01(\x03\"f\n\x12GrantCreditRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x17\n\x0f\x61mount_nano_usd\x18\x02 \x01(\x03\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"C\n\x13GrantCreditResponse\x12,\n\x03org\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord2\x84\x03\n\nOrgService\x12\\\n\tCreateOrg\x12&.turnpike.accounts.v1.CreateOrgRequest\x1a\'.turnpike.accounts.v1.CreateOrgResponse\x12S\n\x06GetOrg\x12#.turnpike.accounts.v1.GetOrgRequest\x1a$.turnpike.accounts.v1.GetOrgResponse\x12_\n\nGetCredits\x12\'.turnpike.accounts.v1.GetCreditsRequest\x1a(.turnpike.accounts.v1.GetCreditsResponse\x12\x62\n\x0bGrantCredit\x12(.turnpike.accounts.v1.GrantCreditRequest\x1a).turnpike.accounts.v1.GrantCreditResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&turnpike/accounts/v1/org_service.proto\x12\x14turnpike.accounts.v1\x1a\"turnpike/accounts/v1/records.proto\" \n\x10\x43reateOrgRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x11\x43reateOrgResponse\x12,\n\x03org\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"\x1f\n\rGetOrgRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\">\n\x0eGetOrgResponse\x12,\n\x03org\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"#\n\x11GetCreditsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\"R\n\x12GetCreditsResponse\x12\x1e\n\x16total_credits_nano_usd\x18\x01 \x01(\x03\x12\x1c\n\x14total_usage_nano_usd\x18\x02 \x01(\x03\"f\n\x12GrantCreditRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x17\n\x0f\x61mount_nano_usd\x18\x02 \x01(\x03\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"C\n\x13GrantCreditResponse\x12,\n\x03org\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"_\n\x14SetRateLimitsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x37\n\x0brate_limits\x18\x02 \x03(\x0b\x32\".turnpike.accounts.v1.OrgRateLimit\"E\n\x15SetRateLimitsResponse\x12,\n\x03org\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord2\xee\x03\n\nOrgService\x12\\\n\tCreateOrg\x12&.turnpike.accounts.v1.CreateOrgRequest\x1a\'.turnpike.accounts.v1.CreateOrgResponse\x12S\n\x06GetOrg\x12#.turnpike.accounts.v1.GetOrgRequest\x1a$.turnpike.accounts.v1.GetOrgResponse\x12_\n\nGetCredits\x12\'.turnpike.accounts.v1.GetCreditsRequest\x1a(.turnpike.accounts.v1.GetCreditsResponse\x12\x62\n\x0bGrantCredit\x12(.turnpike.accounts.v1.GrantCreditRequest\x1a).turnpike.accounts.v1.GrantCreditResponse\x12h\n\rSetRateLimits\x12*.turnpike.accounts.v1.SetRateLimitsRequest\x1a+.turnpike.accounts.v1.SetRateLimitsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANTCREDITREQUEST']._serialized_end=521
   _globals['_GRANTCREDITRESPONSE']._serialized_start=523
   _globals['_GRANTCREDITRESPONSE']._serialized_end=590
-  _globals['_ORGSERVICE']._serialized_start=593
-  _globals['_ORGSERVICE']._serialized_end=981
+  _globals['_SETRATELIMITSREQUEST']._serialized_start=592
+  _globals['_SETRATELIMITSREQUEST']._serialized_end=687
+  _globals['_SETRATELIMITSRESPONSE']._serialized_start=689
+  _globals['_SETRATELIMITSRESPONSE']._serialized_end=758
+  _globals['_ORGSERVICE']._serialized_start=761
+  _globals['_ORGSERVICE']._serialized_end=1255
 # @@protoc_insertion_point(module_scope)

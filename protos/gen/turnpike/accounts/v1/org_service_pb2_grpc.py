@@ -55,6 +55,11 @@ class OrgServiceStub:
                 request_serializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.GrantCreditRequest.SerializeToString,
                 response_deserializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.GrantCreditResponse.FromString,
                 _registered_method=True)
+        self.SetRateLimits = channel.unary_unary(
+                '/turnpike.accounts.v1.OrgService/SetRateLimits',
+                request_serializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.SetRateLimitsRequest.SerializeToString,
+                response_deserializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.SetRateLimitsResponse.FromString,
+                _registered_method=True)
 
 
 class OrgServiceServicer:
@@ -90,6 +95,13 @@ class OrgServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetRateLimits(self, request, context):
+        """Puts other rate limits in the place of those that an organisation and its workspaces have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrgServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +124,11 @@ def add_OrgServiceServicer_to_server(servicer, server):
                     servicer.GrantCredit,
                     request_deserializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.GrantCreditRequest.FromString,
                     response_serializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.GrantCreditResponse.SerializeToString,
+            ),
+            'SetRateLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRateLimits,
+                    request_deserializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.SetRateLimitsRequest.FromString,
+                    response_serializer=turnpike_dot_accounts_dot_v1_dot_org__service__pb2.SetRateLimitsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +240,33 @@ class OrgService:
             '/turnpike.accounts.v1.OrgService/GrantCredit',
             turnpike_dot_accounts_dot_v1_dot_org__service__pb2.GrantCreditRequest.SerializeToString,
             turnpike_dot_accounts_dot_v1_dot_org__service__pb2.GrantCreditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRateLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.accounts.v1.OrgService/SetRateLimits',
+            turnpike_dot_accounts_dot_v1_dot_org__service__pb2.SetRateLimitsRequest.SerializeToString,
+            turnpike_dot_accounts_dot_v1_dot_org__service__pb2.SetRateLimitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,6 +26,8 @@ class OrgServiceStub:
     """Gives credit to an organisation, against the promotion account. Repeating the call with the same idempotency key
     gives it once.
     """
+    SetRateLimits: _aio.UnaryUnaryMultiCallable[_org_service_pb2.SetRateLimitsRequest, _org_service_pb2.SetRateLimitsResponse]
+    """Puts other rate limits in the place of those that an organisation and its workspaces have."""
 
 class OrgServiceServicer(metaclass=_abc_1.ABCMeta):
     """Organisations and their credit."""
@@ -63,5 +65,13 @@ class OrgServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives credit to an organisation, against the promotion account. Repeating the call with the same idempotency key
         gives it once.
         """
+
+    @_abc_1.abstractmethod
+    def SetRateLimits(
+        self,
+        request: _org_service_pb2.SetRateLimitsRequest,
+        context: _aio.ServicerContext[_org_service_pb2.SetRateLimitsRequest, _abc.Awaitable[_org_service_pb2.SetRateLimitsResponse]],
+    ) -> _abc.Awaitable[_org_service_pb2.SetRateLimitsResponse]:
+        """Puts other rate limits in the place of those that an organisation and its workspaces have."""
 
 def add_OrgServiceServicer_to_server(servicer: OrgServiceServicer, server: _aio.Server) -> None: ...

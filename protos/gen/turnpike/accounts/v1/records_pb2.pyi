@@ -429,6 +429,7 @@ class OrgRecord(_message.Message):
     WORKSPACE_BUDGETS_FIELD_NUMBER: _builtins.int
     BYOK_REVISION_FIELD_NUMBER: _builtins.int
     BYOK_SPEND_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """Identifies the organisation. A version 4 UUID."""
     name: _builtins.str
@@ -453,6 +454,10 @@ class OrgRecord(_message.Message):
     def byok_spend(self) -> Global___Spend:
         """What it spent with them in a month, at list price, as of this record. Absent when it spent nothing."""
 
+    @_builtins.property
+    def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrgRateLimit]:
+        """Rate limits of the whole organisation, and of its workspaces."""
+
     def __init__(
         self,
         *,
@@ -465,14 +470,43 @@ class OrgRecord(_message.Message):
         workspace_budgets: _abc.Iterable[Global___WorkspaceBudget] | None = ...,
         byok_revision: _builtins.int = ...,
         byok_spend: Global___Spend | None = ...,
+        rate_limits: _abc.Iterable[Global___OrgRateLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["byok_spend", b"byok_spend", "settled_until", b"settled_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_nano_usd", b"balance_nano_usd", "byok_revision", b"byok_revision", "byok_spend", b"byok_spend", "name", b"name", "org_id", b"org_id", "revision", b"revision", "settled_until", b"settled_until", "status", b"status", "workspace_budgets", b"workspace_budgets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_nano_usd", b"balance_nano_usd", "byok_revision", b"byok_revision", "byok_spend", b"byok_spend", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "settled_until", b"settled_until", "status", b"status", "workspace_budgets", b"workspace_budgets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrgRecord: _TypeAlias = OrgRecord  # noqa: Y015
+
+@_typing.final
+class OrgRateLimit(_message.Message):
+    """A rate limit that everybody in an organisation, or all keys of a workspace, share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """Whose keys share it. Empty for all of the organisation."""
+    @_builtins.property
+    def limit(self) -> Global___RateLimit:
+        """The limit."""
+
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        limit: Global___RateLimit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrgRateLimit: _TypeAlias = OrgRateLimit  # noqa: Y015
 
 @_typing.final
 class WorkspaceBudget(_message.Message):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import grpc
 
 from accounts.api.actors import actor_of
 from accounts.api.errors import aborting
+from accounts.domain.accounts import checked_id
+from accounts.domain.errors import InvalidFieldError
+from accounts.domain.org_limits import OrgLimit
 from accounts.identity import Identity
 from accounts.records import org_to_proto
+from contracts.rate_limits import rate_limits_from_proto
 from turnpike.accounts.v1 import org_service_pb2 as messages
 from turnpike.accounts.v1 import org_service_pb2_grpc as stubs
+from turnpike.accounts.v1 import records_pb2
 
 SERVICE_NAME: Final = messages.DESCRIPTOR.services_by_name["OrgService"].full_name
 
@@ -42,6 +48,16 @@ class OrgServicer(stubs.OrgServiceServicer):
             org = await self._identity.org(request.org_id)
             return messages.GetCreditsResponse(total_credits_nano_usd=org.credits, total_usage_nano_usd=org.usage)
 
+    async def SetRateLimits(  # noqa: N802 - named by the wire
+        self, request: messages.SetRateLimitsRequest, context: Context
+    ) -> messages.SetRateLimitsResponse:
+        """Set rate limits."""
+        async with aborting(context):
+            org = await self._identity.set_rate_limits(
+                request.org_id, list(_limits(request.rate_limits)), actor_of(context)
+            )
+            return messages.SetRateLimitsResponse(org=org_to_proto(org))
+
     async def GrantCredit(  # noqa: N802 - named by the wire
         self, request: messages.GrantCreditRequest, context: Context
     ) -> messages.GrantCreditResponse:
@@ -51,3 +67,14 @@ class OrgServicer(stubs.OrgServiceServicer):
                 request.org_id, request.amount_nano_usd, request.idempotency_key, request.reason, actor_of(context)
             )
             return messages.GrantCreditResponse(org=org_to_proto(org))
+
+
+def _limits(entries: Iterable[records_pb2.OrgRateLimit]) -> Iterator[OrgLimit]:
+    for index, entry in enumerate(entries):
+        field = f"rate_limits[{index}]"
+        workspace_id = checked_id(f"{field}.workspace_id", entry.workspace_id) if entry.workspace_id else None
+        try:
+            (limit,) = rate_limits_from_proto([entry.limit])
+        except ValueError as error:
+            raise InvalidFieldError(field, f"is not valid: {error}") from None
+        yield OrgLimit(workspace_id, limit)

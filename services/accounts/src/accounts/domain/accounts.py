@@ -11,6 +11,7 @@ from uuid import UUID
 from accounts.domain.budgets import BudgetState
 from accounts.domain.errors import InvalidFieldError, NotFoundError
 from accounts.domain.key_settings import KeySettingChanges, KeySettings, checked_setting_changes
+from accounts.domain.org_limits import OrgLimit
 from contracts.spend import Spend
 
 MAX_NAME_LENGTH = 100
@@ -54,6 +55,7 @@ class Org:
     byok_revision: int = 0
     byok_month: date = date(1970, 1, 1)
     byok_month_spent: int = 0
+    rate_limits: tuple[OrgLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,16 +145,25 @@ def checked_rate_limits(field: str, values: Sequence[RateLimit]) -> tuple[RateLi
     _check_count(field, values, MAX_RATE_LIMITS)
     kinds = set()
     for index, limit in enumerate(values):
-        most = MAX_CONCURRENCY if limit.quantity is LimitedQuantity.CONCURRENCY else MAX_RATE
-        if limit.amount > most:
-            raise InvalidFieldError(f"{field}[{index}].amount", f"must be at most {most}")
-        if limit.model and _MODEL.fullmatch(limit.model) is None:
-            raise InvalidFieldError(f"{field}[{index}].model", "must be a model such as author/slug")
+        check_rate_limit(f"{field}[{index}]", limit)
         kind = (limit.quantity, limit.interval, limit.model)
         if kind in kinds:
             raise InvalidFieldError(f"{field}[{index}]", "is the second of its kind")
         kinds.add(kind)
     return tuple(values)
+
+
+def check_rate_limit(field: str, limit: RateLimit) -> None:
+    """Check the amount and the model of a rate limit.
+
+    Raises:
+        InvalidFieldError: one breaks its rule.
+    """
+    most = MAX_CONCURRENCY if limit.quantity is LimitedQuantity.CONCURRENCY else MAX_RATE
+    if limit.amount > most:
+        raise InvalidFieldError(f"{field}.amount", f"must be at most {most}")
+    if limit.model and _MODEL.fullmatch(limit.model) is None:
+        raise InvalidFieldError(f"{field}.model", "must be a model such as author/slug")
 
 
 def _check_count(field: str, values: Collection[object], most: int) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
 from accounts.domain.byok import ByokKey, ResolvedByokKey
 from accounts.domain.guardrail_rules import Assignment, AssignmentKind, Subjects
+from accounts.domain.org_limits import OrgLimit
 from accounts.domain.people import Actor
 from accounts.domain.postings import UsageFact
 from contracts.guardrails import Guardrail
@@ -197,6 +198,10 @@ class OrgStore(Protocol):
         self, org_id: UUID, nano: int, idempotency_key: str, reason: str, actor: Actor, now: datetime
     ) -> Org:
         """Give credit once for an idempotency key. Raises NotFoundError."""
+        ...
+
+    async def set_rate_limits(self, org_id: UUID, limits: Sequence[OrgLimit], actor: Actor, now: datetime) -> Org:
+        """Put other rate limits in their place. Raises NotFoundError, InvalidFieldError for a workspace."""
         ...
 
 

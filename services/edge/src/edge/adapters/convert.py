@@ -12,6 +12,7 @@ from contracts.money import NanoUsd
 from contracts.rate_limits import rate_limits_from_proto, rate_limits_to_proto
 from contracts.spend import SpendInterval, spend_from_proto, spend_to_proto
 from edge.domain.budgets import WorkspaceBudget
+from edge.domain.org_limits import OrgRateLimit
 from edge.domain.principal import Key, KeyAccess, KeyKind, Org
 from turnpike.accounts.v1 import records_pb2
 
@@ -95,7 +96,7 @@ def org_from_proto(record: records_pb2.OrgRecord) -> Org:
     """Read an organisation. One whose status is not understood may not spend.
 
     Raises:
-        ValueError: the record does not say which organisation it is.
+        ValueError: the record does not say which organisation it is, or has a limit that is not known here.
     """
     if not record.org_id:
         raise ValueError("incomplete organisation record")
@@ -115,6 +116,11 @@ def org_from_proto(record: records_pb2.OrgRecord) -> Org:
                 day=_EPOCH + timedelta(days=budget.day),
             )
             for budget in record.workspace_budgets
+        ),
+        rate_limits=tuple(
+            OrgRateLimit(each.workspace_id, limit)
+            for each in record.rate_limits
+            for limit in rate_limits_from_proto([each.limit])
         ),
     )
 
@@ -137,6 +143,10 @@ def org_to_proto(org: Org) -> records_pb2.OrgRecord:
                 day=(budget.day - _EPOCH).days,
             )
             for budget in org.budgets
+        ],
+        rate_limits=[
+            records_pb2.OrgRateLimit(workspace_id=each.workspace_id, limit=rate_limits_to_proto([each.limit])[0])
+            for each in org.rate_limits
         ],
     )
 

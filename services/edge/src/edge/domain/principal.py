@@ -19,6 +19,7 @@ from edge.domain.errors import (
     FrozenOrgError,
     WrongKeyKindError,
 )
+from edge.domain.org_limits import OrgRateLimit
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -167,6 +168,7 @@ class Org:
         byok_revision: counts the changes to its own provider keys; 0 when it has never had one.
         byok_spend: what it spent with them in a month, at list price.
         budgets: of its workspaces.
+        rate_limits: of all of it, and of its workspaces.
     """
 
     org_id: OrgId
@@ -176,6 +178,7 @@ class Org:
     byok_revision: int = 0
     byok_spend: Spend = field(default=Spend())
     budgets: tuple[WorkspaceBudget, ...] = ()
+    rate_limits: tuple[OrgRateLimit, ...] = ()
 
     def has_budget(self, workspace_id: str) -> bool:
         """Whether one of its budgets bounds what the keys of a workspace spend."""

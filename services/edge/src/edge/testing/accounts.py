@@ -18,6 +18,7 @@ from contracts.spend import SpendInterval, spend_from_proto
 from edge.domain.actor import Actor
 from edge.domain.budgets import WorkspaceBudget
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
+from edge.domain.org_limits import OrgRateLimit
 from edge.domain.principal import Key, KeyAccess, KeyKind, Org
 from edge.ports import KeyChange, KeyFields, KeyFilter, NewKey
 from turnpike.accounts.v1 import key_service_pb2, org_service_pb2, records_pb2
@@ -78,6 +79,11 @@ def known_org(record: records_pb2.OrgRecord) -> Org:
                 day=date(1970, 1, 1) + timedelta(days=budget.day),
             )
             for budget in record.workspace_budgets
+        ),
+        rate_limits=tuple(
+            OrgRateLimit(each.workspace_id, limit)
+            for each in record.rate_limits
+            for limit in rate_limits_from_proto([each.limit])
         ),
     )
 

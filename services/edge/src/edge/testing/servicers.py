@@ -132,6 +132,22 @@ class OrgServicer(org_service_pb2_grpc.OrgServiceServicer):
     def __init__(self, accounts: MemoryAccounts) -> None:
         self._accounts = accounts
 
+    async def GetOrg(self, request: org_service_pb2.GetOrgRequest, context: Context) -> org_service_pb2.GetOrgResponse:  # noqa: N802 - named by the wire
+        """Return an organisation."""
+        async with aborting(context):
+            return org_service_pb2.GetOrgResponse(org=self._accounts.orgs[request.org_id])
+
+    async def SetRateLimits(  # noqa: N802 - named by the wire
+        self, request: org_service_pb2.SetRateLimitsRequest, context: Context
+    ) -> org_service_pb2.SetRateLimitsResponse:
+        """Set rate limits."""
+        async with aborting(context):
+            org = self._accounts.orgs[request.org_id]
+            del org.rate_limits[:]
+            org.rate_limits.extend(request.rate_limits)
+            org.revision += 1
+            return org_service_pb2.SetRateLimitsResponse(org=org)
+
     async def GetCredits(  # noqa: N802 - named by the wire
         self, request: org_service_pb2.GetCreditsRequest, context: Context
     ) -> org_service_pb2.GetCreditsResponse:

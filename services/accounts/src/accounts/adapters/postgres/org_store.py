@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -12,10 +14,12 @@ from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.people_rows import USER_COLUMNS, add_member, user_from_row
-from accounts.adapters.postgres.rows import ORG_COLUMNS, org_from_row
+from accounts.adapters.postgres.rows import ORG_COLUMNS, org_from_row, org_limits_to_json
+from accounts.adapters.postgres.workspace_lookup import workspaces_of
 from accounts.domain.accounts import Org, OrgStatus
 from accounts.domain.audit import AuditEvent
 from accounts.domain.errors import NotFoundError
+from accounts.domain.org_limits import OrgLimit, check_workspaces
 from accounts.domain.people import Actor, Role
 from accounts.domain.postings import PROMO, customer
 from accounts.domain.workspaces import DEFAULT_NAME, DEFAULT_SLUG
@@ -49,6 +53,12 @@ _CREDIT = text(
 )
 
 
+_SET_LIMITS = text(
+    f"""
+    UPDATE orgs SET rate_limits = CAST(:limits AS jsonb), revision = revision + 1 WHERE org_id = :org_id
+    RETURNING {ORG_COLUMNS}
+    """  # noqa: S608 - constant columns
+)
 _DEFAULT_WORKSPACE = text(
     """
     INSERT INTO workspaces (workspace_id, org_id, name, slug, created_at)
@@ -124,6 +134,33 @@ class PostgresOrgStore:
             await enqueue(connection, [org_message(org, now)])
             event = AuditEvent(
                 actor, "credit.granted", f"grant/{grant_id}", after={"amount_nano_usd": nano, "reason": reason}
+            )
+            await self._audit.append(connection, org_id, event, now)
+        return org
+
+    async def set_rate_limits(self, org_id: UUID, limits: Sequence[OrgLimit], actor: Actor, now: datetime) -> Org:
+        """Put other rate limits in the place of those that an organisation and its workspaces have.
+
+        Raises:
+            NotFoundError: there is no such organisation.
+            InvalidFieldError: it has no such workspace.
+        """
+        async with self._database.transaction(org_id) as connection:
+            row = (await connection.execute(_LOCK, {"org_id": org_id})).one_or_none()
+            if row is None:
+                raise NotFoundError("no such organisation")
+            check_workspaces(limits, await workspaces_of(connection, org_id))
+            stored = org_limits_to_json(limits)
+            values = {"org_id": org_id, "limits": stored}
+            org = org_from_row((await connection.execute(_SET_LIMITS, values)).one())
+            await enqueue(connection, [org_message(org, now)])
+            before = {"rate_limits": json.loads(row.rate_limits)}
+            event = AuditEvent(
+                actor,
+                "organization.limits_changed",
+                f"organization/{org_id}",
+                before,
+                {"rate_limits": json.loads(stored)},
             )
             await self._audit.append(connection, org_id, event, now)
         return org

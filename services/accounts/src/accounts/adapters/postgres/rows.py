@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from google.protobuf import json_format
 
 from accounts.adapters.postgres.workspace_rows import BUDGET_STATES, budget_states_from_json
 from accounts.domain.accounts import ApiKey, KeyBonds, KeyKind, Org, OrgStatus
 from accounts.domain.key_settings import KeySettings
+from accounts.domain.org_limits import OrgLimit
 from contracts.guardrails import Guardrail, policy_from_proto
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
 from contracts.spend import Spend, SpendInterval
@@ -18,7 +20,7 @@ from turnpike.accounts.v1 import guardrail_pb2
 
 ORG_COLUMNS: Final = (
     "org_id, name, status, balance_nano, credits_nano, usage_nano, settled_until, revision, byok_revision, byok_month, "
-    f"byok_month_nano, {BUDGET_STATES}"
+    f"byok_month_nano, CAST(orgs.rate_limits AS text) AS rate_limits, {BUDGET_STATES}"
 )
 KEY_COLUMNS: Final = (
     "key_id, org_id, digest, name, label, kind, disabled, limit_nano, spent_nano, "
@@ -42,6 +44,7 @@ def org_from_row(row: Any) -> Org:
         byok_revision=row.byok_revision,
         byok_month=row.byok_month,
         byok_month_spent=row.byok_month_nano,
+        rate_limits=org_limits_from_json(row.rate_limits),
     )
 
 
@@ -105,3 +108,30 @@ def rate_limits_from_json(document: str) -> tuple[RateLimit, ...]:
 def rate_limits_to_json(limits: Sequence[RateLimit]) -> str:
     """Write rate limits as they are stored."""
     return json.dumps([(limit.quantity, limit.interval, limit.amount, limit.model) for limit in limits])
+
+
+def org_limits_from_json(document: str) -> tuple[OrgLimit, ...]:
+    """Read rate limits of an organisation as they are stored."""
+    return tuple(
+        OrgLimit(
+            UUID(workspace_id) if workspace_id else None,
+            RateLimit(LimitedQuantity(quantity), RateInterval(interval), amount, model),
+        )
+        for workspace_id, quantity, interval, amount, model in json.loads(document)
+    )
+
+
+def org_limits_to_json(limits: Sequence[OrgLimit]) -> str:
+    """Write rate limits of an organisation as they are stored."""
+    return json.dumps(
+        [
+            (
+                "" if each.workspace_id is None else str(each.workspace_id),
+                each.limit.quantity,
+                each.limit.interval,
+                each.limit.amount,
+                each.limit.model,
+            )
+            for each in limits
+        ]
+    )

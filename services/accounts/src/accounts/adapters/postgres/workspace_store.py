@@ -51,6 +51,13 @@ _GET = text(
     """  # noqa: S608 - constant columns
 )
 # The organisation's row, so that its workspaces and budgets change one at a time.
+_DROP_LIMITS = text(
+    """
+    UPDATE orgs SET rate_limits = (SELECT coalesce(jsonb_agg(entry), '[]') FROM jsonb_array_elements(rate_limits) AS entry
+                                   WHERE entry ->> 0 <> CAST(CAST(:workspace_id AS uuid) AS text))
+    WHERE org_id = :org_id
+    """
+)
 _LOCK_ORG = text("SELECT 1 FROM orgs WHERE org_id = :org_id FOR UPDATE")
 _ADD = text(
     """
@@ -174,10 +181,10 @@ class PostgresWorkspaceStore:
             workspace = await _found(connection, org_id, name)
             if workspace.is_default:
                 raise ForbiddenError("the default workspace cannot be deleted")
-            values = {"workspace_id": workspace.workspace_id, "now": now}
+            values = {"workspace_id": workspace.workspace_id, "org_id": org_id, "now": now}
             if (await connection.execute(_HAS_KEYS, values)).scalar_one():
                 raise ForbiddenError("a workspace with API keys cannot be deleted: delete its keys first")
-            for statement in (_DELETE, _DELETE_MEMBERS, _DELETE_BUDGETS):
+            for statement in (_DELETE, _DELETE_MEMBERS, _DELETE_BUDGETS, _DROP_LIMITS):
                 await connection.execute(statement, values)
             await _publish_org(connection, org_id, now)
             event = AuditEvent(actor, "workspace.deleted", _target(workspace), _state(workspace.fields))

@@ -20,7 +20,7 @@ INTERVALS: Final[Mapping[str, SpendInterval]] = {
 }
 _QUANTITIES: Final = {quantity.value: quantity for quantity in LimitedQuantity}
 _RATE_INTERVALS: Final = {"minute": RateInterval.MINUTE, "day": RateInterval.DAY}
-_RATE_LIMIT_MEMBERS: Final = frozenset({"quantity", "interval", "amount", "model"})
+RATE_LIMIT_MEMBERS: Final = frozenset({"quantity", "interval", "amount", "model"})
 
 
 def new_key(data: bytes, org_id: str, idempotency_key: str, actor: Actor) -> NewKey:
@@ -103,11 +103,16 @@ def rate_limits(members: JsonMembers, name: str) -> tuple[RateLimit, ...] | None
     """
     if members.is_null(name):
         return ()
-    entries = members.objects(name, _RATE_LIMIT_MEMBERS)
-    return None if entries is None else tuple(_rate_limit(entry) for entry in entries)
+    entries = members.objects(name, RATE_LIMIT_MEMBERS)
+    return None if entries is None else tuple(rate_limit(entry) for entry in entries)
 
 
-def _rate_limit(entry: JsonMembers) -> RateLimit:
+def rate_limit(entry: JsonMembers) -> RateLimit:
+    """Read one rate limit.
+
+    Raises:
+        InvalidInputError: it is not complete, or its amount is not positive.
+    """
     quantity = entry.choice("quantity", _QUANTITIES)
     if quantity is None:
         raise entry.wrong("quantity", "required")

@@ -164,6 +164,8 @@ class LeaseMachine(RuleBasedStateMachine):
         if needed:
             self.check_refusal(grant, needed, available)
         assert grant.granted - lent.granted == 0 or needed <= grant.granted - lent.granted <= available
+        if grant.granted > lent.granted:
+            lent.spent = min(lent.spent, lent.granted - lent.returned)
         lent.granted = grant.granted
 
     @precondition(lambda self: self.leases)
@@ -262,7 +264,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def b06_held_is_the_sum_of_open_leases(self) -> None:
         if not hasattr(self, "org_id"):
             return
-        self.world.run(check_leases(self.world.sql))
+        self.world.run(check_leases(self.world.sql, self.org_id))
         row = self.world.run(
             self.world.sql.fetchrow(
                 "SELECT balance_nano, (SELECT held FROM lease_accounts AS a WHERE a.org_id = o.org_id AND name = 'credit') AS held, "

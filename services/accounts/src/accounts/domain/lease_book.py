@@ -158,8 +158,11 @@ class LeaseBook:
         if ask.needed:
             small = 0 if lease.is_windowed else self._terms.small_credit
             size, scarce, refusal = self._size(accounts, ask.needed, ask.wanted, small)
-            lease.granted += size
-            self._hold(lease, size)
+            if size:
+                # What went beyond the lease was paid out of the balance; what is added is there to be spent, all of it.
+                lease.spent = min(lease.spent, lease.granted - lease.returned)
+                lease.granted += size
+                self._hold(lease, size)
         lease.expires_at, lease.closes_at = self._times(accounts)
         self.changed.add(lease.lease_id)
         return Grant(lease.granted, max(lease.expires_at - self._now, _NOTHING), scarce, refusal)

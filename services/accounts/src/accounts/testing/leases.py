@@ -67,17 +67,24 @@ async def held_accounts(sql: asyncpg.Connection, org_id: UUID) -> dict[str, int]
     return {row["name"]: row["held"] for row in rows}
 
 
-async def check_leases(sql: asyncpg.Connection) -> None:
+async def check_leases(sql: asyncpg.Connection, org_id: UUID | None = None) -> None:
     """Check B6: what each account holds is the sum over its open leases of what was granted, not returned and not spent.
+
+    Args:
+        sql: a connection that sees everything, while nobody else changes it.
+        org_id: of one organisation; None of all.
 
     Raises:
         AssertionError: it does not hold.
     """
     lent: dict[tuple[Any, str], int] = defaultdict(int)
-    for lease in await sql.fetch("SELECT * FROM leases WHERE closed_at IS NULL"):
+    for lease in await sql.fetch(
+        "SELECT * FROM leases WHERE closed_at IS NULL AND org_id = coalesce($1, org_id)", org_id
+    ):
         for name in lease["accounts"]:
             lent[lease["org_id"], name] += max(lease["granted"] - lease["returned"] - lease["spent"], 0)
-    held = {(row["org_id"], row["name"]): row["held"] for row in await sql.fetch("SELECT * FROM lease_accounts")}
+    rows = await sql.fetch("SELECT * FROM lease_accounts WHERE org_id = coalesce($1, org_id)", org_id)
+    held = {(row["org_id"], row["name"]): row["held"] for row in rows}
     assert min(held.values(), default=0) >= 0, "B6: an account holds less than nothing"
     assert {name: nano for name, nano in held.items() if nano} == {name: nano for name, nano in lent.items() if nano}, (
         "B6: what accounts hold is not what is lent"

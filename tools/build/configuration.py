@@ -19,7 +19,9 @@ from servicekit.durations import format_duration
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "configuration.md"
-SERVICES = ("edge", "router", "health-prober", "metering", "accounts")
+SERVICES = ("edge", "router", "health-prober", "metering", "accounts", "broadcast")
+# A role of a service is a process of its own.
+MODULES = {"broadcast": "metering.broadcast"}
 HEAD = """# Configuration
 
 Every service reads its settings from the environment, once, and reports every problem together; `python -m <service> --check` does
@@ -87,7 +89,7 @@ def page() -> str:
 
 
 def _service(service: str) -> str:
-    settings = importlib.import_module(f"{service.replace('-', '_')}.settings").Settings
+    settings = importlib.import_module(f"{MODULES.get(service, service.replace('-', '_'))}.settings").Settings
     prefix = service.replace("-", "_").upper() + "_"
     known = {shared.KafkaSettings: "Kafka", shared.GrpcServerSettings: "gRPC"}
     has = [known[model] for field in settings.model_fields.values() if (model := _section(field)) in known]

@@ -22,9 +22,11 @@ def domain_imports(source: Source) -> Iterator[Finding]:
     parts = source.path.parts
     if not source.is_python or parts[0] != "services" or "src" not in parts or "domain" not in parts:
         return
-    service = parts[parts.index("src") + 1]
+    # A role of a service has a domain of its own, below the folder of the role.
+    home = parts[parts.index("src") + 1 : parts.index("domain")]
+    domains = (f"{home[0]}.domain", f"{'.'.join(home)}.domain")
     for line, name in _imports(source):
-        if not _allowed(name, service):
+        if not _allowed(name, domains):
             yield Finding(line, f"domain imports {name}")
 
 
@@ -49,10 +51,10 @@ def _imports(source: Source) -> Iterator[tuple[int, str]]:
             yield node.lineno, name
 
 
-def _allowed(name: str, service: str) -> bool:
+def _allowed(name: str, domains: tuple[str, ...]) -> bool:
     root = name.partition(".")[0]
-    if root == service:
-        return name.startswith(f"{service}.domain")
+    if root == domains[0].partition(".")[0]:
+        return name.startswith(domains)
     if root in _OURS | _THIRD_PARTY:
         return True
     if root in _WITH_EFFECTS:

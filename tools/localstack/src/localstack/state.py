@@ -64,6 +64,10 @@ class StateDir:
         return self.root / "spool"
 
     @property
+    def broadcast(self) -> Path:
+        return self.root / "broadcast"
+
+    @property
     def edge(self) -> Path:
         return self.root / "edge"
 

@@ -12,6 +12,7 @@ import pytest
 import accounts.settings
 import edge.settings
 import health_prober.settings
+import metering.broadcast.settings
 import metering.settings
 import router.settings
 from localstack.child import ChildSpec
@@ -23,6 +24,7 @@ from servicekit.settings import ServiceSettings, load
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "accounts": accounts.settings.Settings,
+    "broadcast": metering.broadcast.settings.Settings,
     "edge": edge.settings.Settings,
     "health-prober": health_prober.settings.Settings,
     "metering": metering.settings.Settings,

@@ -1,0 +1,106 @@
+"""Batches as objects in a bucket that speaks S3's API: lines of JSON, compressed.
+
+The name of an object follows from what is in it, so a repeat overwrites it. botocore signs the request; it is sent by the
+client that looks at addresses.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from metering.broadcast.adapters.exchanges import Exchanges
+from metering.broadcast.domain.deliveries import Batch, Outcome
+from metering.broadcast.domain.spans import GenerationSpan
+from metering.broadcast.domain.targets import Target, TargetConfig
+
+DEFAULT_PREFIX: Final = "openrouter-traces"
+DEFAULT_TEMPLATE: Final = "{prefix}/{date}"
+DEFAULT_REGION: Final = "us-east-1"
+_encode = msgspec.json.Encoder().encode
+
+
+class ObjectStoreSender:
+    """Puts a batch into a bucket."""
+
+    def __init__(self, exchanges: Exchanges) -> None:
+        self._exchanges = exchanges
+
+    async def send(
+        self, target: Target, config: TargetConfig, batch: Batch, spans: Sequence[GenerationSpan]
+    ) -> Outcome:
+        """Put a batch once."""
+        members = config.members
+        region = members.get("region", DEFAULT_REGION)
+        url = object_url(members.get("endpoint", ""), members["bucketName"], region, object_name(target, config, batch))
+        body = lines_of(spans)
+        request = AWSRequest(
+            "PUT",
+            url,
+            data=body,
+            headers={**config.headers, "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"},
+        )
+        credentials = Credentials(members["accessKeyId"], members["secretAccessKey"], members.get("sessionToken"))
+        S3SigV4Auth(credentials, "s3", region).add_auth(request)
+        return await self._exchanges.send("PUT", url, body, dict(request.headers.items()))
+
+
+def object_name(target: Target, config: TargetConfig, batch: Batch) -> str:
+    """Return the name of the object for a batch: the folder that its owner chose, the hour, and the id of the batch."""
+    hour = datetime.fromtimestamp(batch.events[0].ended_ms / 1000, UTC)
+    folder = config.members.get("pathTemplate", DEFAULT_TEMPLATE)
+    values = {
+        "prefix": config.members.get("prefix", DEFAULT_PREFIX),
+        "date": hour.strftime("%Y-%m-%d"),
+        "year": hour.strftime("%Y"),
+        "month": hour.strftime("%m"),
+        "day": hour.strftime("%d"),
+        "hour": hour.strftime("%H"),
+        "workspace_id": target.workspace_id,
+        "destination_id": target.destination_id,
+    }
+    for name, value in values.items():
+        folder = folder.replace(f"{{{name}}}", value)
+    return f"{folder.strip('/')}/{hour:%H}-{batch.batch_id}.jsonl.gz".lstrip("/")
+
+
+def object_url(endpoint: str, bucket: str, region: str, name: str) -> str:
+    """Return the address of an object. A bucket at Amazon is part of the host, elsewhere of the path.
+
+    A bucket with a dot in its name is part of the path everywhere: no certificate is for its host.
+    """
+    path = quote(name, safe="/-_.~")
+    if endpoint:
+        parts = urlsplit(endpoint)
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{bucket}/{path}"
+    if "." in bucket:
+        return f"https://s3.{region}.amazonaws.com/{bucket}/{path}"
+    return f"https://{bucket}.s3.{region}.amazonaws.com/{path}"
+
+
+def lines_of(spans: Sequence[GenerationSpan]) -> bytes:
+    """Write spans as lines of JSON, compressed; the same spans are the same bytes."""
+    lines = b"".join(
+        _encode(
+            {
+                "trace_id": span.trace_id,
+                "span_id": span.span_id,
+                "name": span.name,
+                "start_time_unix_nano": span.start_ns,
+                "end_time_unix_nano": span.end_ns,
+                "error": span.error or None,
+                "attributes": dict(span.attributes),
+            }
+        )
+        + b"\n"
+        for span in spans
+    )
+    return gzip.compress(lines, mtime=0)

@@ -37,7 +37,7 @@ kafka-down: ## stop it; its data stay (ARGS="--wipe" deletes them)
 
 ##@ Develop
 
-.PHONY: setup format test-unit test-kafka e2e bench bench-settlement bench-ingest protos docs locks clean
+.PHONY: setup format test-unit test-kafka e2e bench bench-admission bench-settlement bench-ingest protos docs locks clean
 setup: ## create or update .venv from the hashed locks
 	@tools/build/setup.sh dev
 
@@ -58,6 +58,9 @@ e2e: ## run the tests of the whole system only
 
 bench: ## measure CPU per request, added latency and memory (ARGS="--requests 5000")
 	@cd bench && ../$(python) -m turnpike_bench $(ARGS)
+
+bench-admission: ## measure what admitting a request costs an edge that holds a lease
+	@cd bench && ../$(python) -m turnpike_bench.admission
 
 bench-settlement: ## measure what settling a usage event costs (ARGS="--events 100000 --batch 2000")
 	@cd bench && ../$(python) -m turnpike_bench.settlement $(ARGS)

@@ -17,7 +17,7 @@ class Grant:
         granted: nano-dollars since the lease was made; of a lease that was refused from the start 0.
         time_to_live: seconds, from the moment at which the call was sent, in which requests may start on it; 0 leaves the time
             as it was.
-        is_scarce: so little is left in the account that each request is lent for by itself.
+        is_scarce: so little is left in the account that each request is lent for by itself; not said where nothing was needed.
         refusal: why nothing was added although something was needed, or why the lease is not extended; None otherwise.
     """
 
@@ -50,7 +50,7 @@ class LeaseLender(Protocol):
         Args:
             scope: of the lease.
             statement: how it stands.
-            needed: the least to add that helps, in nano-dollars; may be 0.
+            needed: the least to add that helps, in nano-dollars; with 0 nothing is added.
             wanted: what to add at best, `needed` at least.
 
         Returns:

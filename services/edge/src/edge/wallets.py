@@ -251,7 +251,8 @@ class Wallets(Component):
         return entry.flight
 
     def _start(self, tasks: asyncio.TaskGroup, entry: _Entry) -> None:
-        pause = entry.paced_until - self._clock.monotonic()
+        # Giving back does not wait.
+        pause = entry.paced_until - self._clock.monotonic() if entry.wallet.waiting else 0.0
         task = tasks.create_task(self._fly(entry, pause))
         if pause > 0:
             # A stop need not wait for these.

@@ -15,7 +15,9 @@ TTL = 960.0
 def wallet_of(granted: int, *, now: float = 0.0, ttl: float = TTL, is_scarce: bool = False) -> Wallet:
     """A wallet with a lease."""
     wallet = Wallet(SCOPE, now, cover_s=900)
+    wallet.waiting["first"] = 1
     wallet.take(asked(wallet, now), granted, now, ttl, is_scarce=is_scarce)
+    wallet.waiting.clear()
     return wallet
 
 
@@ -133,7 +135,17 @@ class TestAsks:
         few = wallet_of(1_000)
         for second in range(10):
             held(few, 10, second).charge(10)
-        assert asked(few, 10.0).wanted == 900 * 10 + 4 * 10 - 900
+        ask = asked(few, 10.0)
+        assert (ask.needed, ask.wanted) == (10, 900 * 10 + 4 * 10 - 900)
+
+    def test_accounts_says_nothing_of_scarcity_where_nothing_is_needed(self) -> None:
+        wallet = wallet_of(10, is_scarce=True)
+        held(wallet, 5).charge(5)
+        ask = asked(wallet)
+        assert (ask.needed, ask.wanted, ask.statement.returned) == (0, 0, 5)
+        wallet.take(ask, 10, 0, TTL, is_scarce=False)
+        assert wallet.lease is not None
+        assert wallet.lease.is_scarce
 
     def test_what_waits_needs_what_is_not_there_yet(self) -> None:
         wallet = wallet_of(100)
@@ -172,13 +184,19 @@ class TestScarceCredit:
     def test_what_is_left_over_goes_back_unless_somebody_waits_here(self) -> None:
         told: list[Wallet] = []
         wallet = Wallet(SCOPE, 0, cover_s=900, on_close=told.append)
+        wallet.waiting["first"] = 10
         wallet.take(asked(wallet), 20, 0, TTL, is_scarce=True)
+        wallet.waiting.clear()
         first, second = held(wallet, 10), held(wallet, 10)
         first.charge(4)
         assert told == [wallet]
         assert (wallet.has_leftover, wallet.is_leftover) == (True, False)
         wallet.waiting["one"] = 6
         assert not wallet.has_leftover
+        # Whoever waits asks for the whole, so that nobody keeps a part while others need it.
+        wallet.waiting["one"] = 10
+        ask = asked(wallet)
+        assert (ask.statement.returned, ask.needed, ask.wanted) == (6, 10, 10)
         wallet.waiting.clear()
         assert asked(wallet).statement.returned == 6
         second.charge(10)

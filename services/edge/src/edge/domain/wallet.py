@@ -134,7 +134,7 @@ class Ask:
 
     Attributes:
         lease: to make, when `is_new`, or to extend.
-        needed: the least to add that helps.
+        needed: the least to add that helps; 0 when it is only to be extended, or to give back.
         wanted: what to add, if there is so much.
     """
 
@@ -273,16 +273,19 @@ class Wallet:
             return Ask(made, True, needed, max(target, needed), statement_of(made))
         remaining = lease.remaining
         if lease.is_scarce:
-            # What is left over now is wanted by others; with somebody waiting here it is spent here first.
-            if not waiting and remaining > 0:
+            # What is left over goes back in the same call that asks for the whole: if everybody kept a part of a hold while
+            # they wait for the rest, nobody would be served although there is enough.
+            if remaining > 0:
                 lease.returned += remaining
                 remaining = 0
             target = waiting
         elif remaining > 2 * target:
             lease.returned += remaining - target
             remaining = target
-        needed = max(needed - remaining, 0) if self.waiting else 0
-        return Ask(lease, False, needed, max(target - remaining, needed), statement_of(lease))
+        wanted = max(target - remaining, 0)
+        # Without anybody who waits, a hold of the usual size is what helps.
+        needed = max(needed - remaining, 0) if waiting else min(self._peak, wanted)
+        return Ask(lease, False, needed, max(wanted, needed) if needed else 0, statement_of(lease))
 
     def take(self, ask: Ask, granted: int, sent_at: float, time_to_live: float, *, is_scarce: bool) -> None:
         """Note what was lent.
@@ -296,7 +299,9 @@ class Wallet:
         """
         lease = ask.lease
         lease.granted = granted
-        lease.is_scarce = is_scarce
+        if ask.needed:
+            # Where nothing is to be added, accounts does not look at what is left.
+            lease.is_scarce = is_scarce
         if time_to_live > 0:
             lease.extend(sent_at, time_to_live)
         if ask.is_new:

@@ -94,7 +94,9 @@ class MemoryLeases:
         unusable = self._unusable(scope)
         if unusable is not None:
             return Grant(lease.granted, 0, is_scarce=True, refusal=unusable)
-        return self._grant(lease, self._lend(lease, needed, wanted) if wanted else None)
+        if not needed:
+            return Grant(lease.granted, self.time_to_live)
+        return self._grant(lease, self._lend(lease, needed, wanted))
 
     async def release(self, scope: WalletScope, statement: Statement) -> None:
         """End a lease."""

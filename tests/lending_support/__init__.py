@@ -1,0 +1,1 @@
+"""Edges that borrow and accounts that lends, together over their sockets, on PostgreSQL."""

@@ -77,9 +77,10 @@ protos: ## generate protos/gen from protos/turnpike
 	@$(bin)/buf lint
 	@tools/build/protos.sh
 
-docs: ## write docs/configuration.md and docs/telemetry.md from the code
+docs: ## write what docs/ says of settings, signals and topics from the code
 	@$(python) tools/build/configuration.py
 	@$(python) tools/build/telemetry.py
+	@$(python) tools/build/asyncapi.py
 
 locks: ## recompute locks/*.txt
 	@tools/build/lock.sh
@@ -109,9 +110,10 @@ house: ## Turnpike's own lints
 protos-check: ## protobuf: lint, format, generated code in step, nothing broken since the last commit
 	@tools/build/protos-check.sh
 
-docs-check: ## docs/configuration.md and docs/telemetry.md in step with the code
+docs-check: ## what docs/ says of settings, signals and topics is in step with the code
 	@$(python) tools/build/configuration.py --check
 	@$(python) tools/build/telemetry.py --check
+	@$(python) tools/build/asyncapi.py --check
 
 k8s-check: ## Dockerfiles and manifests: hadolint, render, schemas, assertions against the settings
 	@$(bin)/hadolint --config deploy/docker/hadolint.yaml deploy/docker/*.Dockerfile

@@ -62,16 +62,22 @@ def node() -> Node:
 
 def javascript_folder(found: Node) -> Path:
     """Return a folder with the JavaScript programs and the packages that they use."""
-    folder = _KEPT / f"javascript-{_digest(JAVASCRIPT / 'package.json', JAVASCRIPT / 'package-lock.json')}"
+    folder = packages_folder(found, JAVASCRIPT)
+    for program in JAVASCRIPT.glob("*.mjs"):
+        shutil.copy(program, folder / program.name)
+    return folder
+
+
+def packages_folder(found: Node, source: Path) -> Path:
+    """Return a folder with the packages that `package-lock.json` in another folder names."""
+    folder = _KEPT / f"{source.name}-{_digest(source / 'package.json', source / 'package-lock.json')}"
     if not (folder / _COMPLETE).exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(JAVASCRIPT / name, folder / name)
+            shutil.copy(source / name, folder / name)
         _run([*found.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], folder)
         (folder / _COMPLETE).touch()
-    for program in JAVASCRIPT.glob("*.mjs"):
-        shutil.copy(program, folder / program.name)
     return folder
 
 

@@ -90,7 +90,8 @@ def test_every_topic_is_described() -> None:
     text = (DOCS / "kafka-topics.md").read_text(encoding="utf-8")
     for topic in topics.ALL:
         kind = "compacted" if topic.compacted else "log"
-        row = f"| `{topic.name}` | {topic.key} | `{topic.message_type.DESCRIPTOR.full_name}` | {kind} |"
+        flow = f"{topic.writer} → {', '.join(topic.readers)}"
+        row = f"| `{topic.name}` | {topic.key} | `{topic.message_type.DESCRIPTOR.full_name}` | {kind} | {flow} |"
         assert row in text
         assert f"`{topic.event_type}`" in text
 

@@ -21,13 +21,18 @@ CONTENT_TYPE = "application/protobuf"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic. `key` says what its records are keyed by; a compacted topic keeps the last record of each key."""
+    """A topic. `key` says what its records are keyed by; a compacted topic keeps the last record of each key.
+
+    `writer` and `readers` are services and roles of services.
+    """
 
     name: str
     event_type: str
     message_type: type[Message]
     key: str
     compacted: bool
+    writer: str
+    readers: tuple[str, ...]
     dead_letters: str | None = None
 
 
@@ -37,6 +42,8 @@ USAGE = Topic(
     message_type=usage_event_pb2.UsageEvent,
     key="org_id",
     compacted=False,
+    writer="router",
+    readers=("accounts", "metering", "broadcast"),
     dead_letters="turnpike.usage.v1.dlq",
 )
 HEALTH = Topic(
@@ -45,6 +52,8 @@ HEALTH = Topic(
     message_type=endpoint_verdict_pb2.EndpointVerdict,
     key="endpoint_id",
     compacted=True,
+    writer="health-prober",
+    readers=("router",),
 )
 OBSERVATIONS = Topic(
     name="turnpike.observations.v1",
@@ -52,6 +61,8 @@ OBSERVATIONS = Topic(
     message_type=observation_pb2.Observation,
     key="instance",
     compacted=False,
+    writer="router",
+    readers=("router", "health-prober"),
 )
 KEYS = Topic(
     name="turnpike.keys.v1",
@@ -59,6 +70,8 @@ KEYS = Topic(
     message_type=records_pb2.KeyRecord,
     key="digest",
     compacted=True,
+    writer="accounts",
+    readers=("edge", "broadcast"),
 )
 ORGS = Topic(
     name="turnpike.orgs.v1",
@@ -66,6 +79,8 @@ ORGS = Topic(
     message_type=records_pb2.OrgRecord,
     key="org_id",
     compacted=True,
+    writer="accounts",
+    readers=("edge",),
 )
 ENDPOINT_STATS = Topic(
     name="turnpike.endpoint-stats.v1",
@@ -73,6 +88,8 @@ ENDPOINT_STATS = Topic(
     message_type=endpoint_stats_pb2.EndpointStats,
     key="endpoint_id",
     compacted=True,
+    writer="metering",
+    readers=("edge", "router"),
 )
 GUARDRAILS = Topic(
     name="turnpike.guardrails.v1",
@@ -80,6 +97,8 @@ GUARDRAILS = Topic(
     message_type=guardrail_pb2.GuardrailRecord,
     key="guardrail_id",
     compacted=True,
+    writer="accounts",
+    readers=("edge",),
 )
 
 ALL = (USAGE, HEALTH, OBSERVATIONS, KEYS, ORGS, ENDPOINT_STATS, GUARDRAILS)

@@ -12,6 +12,7 @@ import click
 
 from localstack.errors import StackError
 from turnpike_cli.catalog_commands import catalog
+from turnpike_cli.disputes import disputes
 from turnpike_cli.errors import CommandError
 from turnpike_cli.explain import explain
 from turnpike_cli.keys import keys
@@ -49,6 +50,7 @@ for command in (
     members,
     workspaces,
     audit,
+    disputes,
     status,
     explain,
     catalog,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from accounts.domain.accounts import checked_id, checked_page, checked_text
 from accounts.domain.errors import InvalidFieldError, PaymentsDisabledError
-from accounts.domain.payment_ports import Addresses, PaymentProvider, PaymentStore, UsageRefund
+from accounts.domain.payment_ports import Addresses, PaymentProvider, PaymentStore, UsageRefund, WonDispute
 from accounts.domain.payments import (
     NANO_PER_CENT,
     Purchase,
@@ -137,6 +137,14 @@ class Payments:
         await self._store.note_refund_order(purchase, amount, actor, self._now())
         await provider.refund(purchase, amount, idempotency_key)
         return purchase
+
+    async def win_dispute(
+        self, org_id: str, purchase_id: str, reason: str, actor: Actor = OPERATOR
+    ) -> tuple[Purchase, bool]:
+        """Give back what was taken for a dispute; returns the purchase, and whether the organisation is still frozen."""
+        checked_text("reason", reason, 0, _MAX_REASON)
+        won = WonDispute(checked_id("org_id", org_id), checked_id("purchase_id", purchase_id), reason)
+        return await self._store.win_dispute(won, actor, self._now())
 
     async def refund_usage(
         self,

@@ -212,6 +212,13 @@ async def _refund_usage(world: World) -> None:
     )
 
 
+async def _win_dispute(world: World) -> None:
+    purchase = await world.shop.bought(UUID(world.org_id))
+    payment = await world.sql.fetchval("SELECT payment_ref FROM purchases")
+    await world.shop.say("charge.dispute.created", payment_intent=payment, amount=1050, currency="usd")
+    await world.call("PaymentService/WinDispute", purchase_id=str(purchase.purchase_id), reason="a letter")
+
+
 async def _sign_up(world: World) -> None:
     await world.user()
 
@@ -317,6 +324,7 @@ EXERCISES: Final[Mapping[str, tuple[str, Exercise]]] = {
     "PaymentService/HandlePaymentWebhook": ("purchase.paid", _webhook),
     "PaymentService/RefundPurchase": ("purchase.refund_ordered", _refund_purchase),
     "PaymentService/RefundUsage": ("usage.refunded", _refund_usage),
+    "PaymentService/WinDispute": ("purchase.dispute_won", _win_dispute),
     "PaymentService/SetTopUp": (
         "top_up.changed", lambda w: _call(w, "PaymentService/SetTopUp", top_up={"notice_nano_usd": USD})),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.statement_store import PostgresStatementStore
 from accounts.adapters.stripe_payments import StripePayments
@@ -209,11 +210,82 @@ async def test_a_chargeback_takes_the_credit_freezes_who_owes_and_comes_back_whe
     assert after.usage > 5 * USD
     assert (after.balance, after.status) == (CREDIT - after.usage, OrgStatus.FROZEN)
     await check_books(sql)
-    await shop.say("charge.dispute.closed", "evt_w", payment_intent=intent, amount=1050, currency="usd", status="won")
-    assert (await identity.org(str(org_id))).balance == CREDIT + 10 * USD - after.usage
+    for _ in range(2):
+        await shop.say(
+            "charge.dispute.closed", "evt_w", payment_intent=intent, amount=1050, currency="usd", status="won"
+        )
+        org = await identity.org(str(org_id))
+        assert (org.balance, org.status) == (CREDIT + 10 * USD - after.usage, OrgStatus.ACTIVE)
     await check_books(sql)
     kinds = [notice.kind for notice in await shop.top_ups.notices(str(org_id))]
-    assert sorted(kinds) == ["dispute_closed", "dispute_opened", "org_frozen"]
+    assert sorted(kinds) == ["dispute_closed", "dispute_opened", "org_frozen", "org_unfrozen"]
+
+
+async def test_b13_a_dispute_that_was_won_gives_back_once_whoever_says_it_first(
+    shop: Shop,
+    identity: Identity,
+    settlement: Settlement,
+    usage_event: UsageEvents,
+    new_customer: NewCustomer,
+    sql: asyncpg.Connection,
+    audit: PostgresAuditLog,
+    drain: Drain,
+) -> None:
+    org_id, key_id = await new_customer()
+    purchase = await shop.bought(org_id)
+    owner, named = str(org_id), str(purchase.purchase_id)
+    win = shop.payments.win_dispute
+    with pytest.raises(InvalidFieldError, match="never disputed"):
+        await win(owner, named, "")
+    stranger, _ = await new_customer()
+    with pytest.raises(NotFoundError):
+        await win(str(stranger), named, "")
+    intent = await sql.fetchval("SELECT payment_ref FROM purchases WHERE purchase_id = $1", purchase.purchase_id)
+    events = [usage_event(org_id, key_id, completion=17_000_000)]
+    await settlement.handle("c1", TopicPartition(USAGE.name, 0), usage_records(events))
+    before = await account_balances(sql)
+    about: dict[str, Any] = {"payment_intent": intent, "amount": 1050, "currency": "usd"}
+    await shop.say("charge.dispute.created", "evt_d", **about)
+    assert (await identity.org(owner)).status is OrgStatus.FROZEN
+    await drain()
+    for _ in range(2):
+        found, is_frozen = await win(owner, named, "the bank's letter of today")
+        assert (found.disputed, is_frozen) == (0, False)
+    org = await identity.org(owner)
+    assert (org.balance, org.status) == (CREDIT + 10 * USD - org.usage, OrgStatus.ACTIVE)
+    assert await account_balances(sql) == before, "the entries are reversed: Dr cash Cr customer, and the fee"
+    assert [message.key for message in await drain()] == [owner, owner], "edges are told of the credit and of the end"
+    # What the payment provider says afterwards changes nothing.
+    await shop.say("charge.dispute.closed", "evt_w", status="won", **about)
+    assert (await identity.org(owner)).balance == org.balance
+    await check_books(sql)
+    entries = [entry for entry in await audit.page(org_id, 0, 100) if entry.action == "purchase.dispute_won"]
+    assert [entry.actor_kind for entry in entries] == ["operator", "system"]
+    assert json.loads(entries[0].after) == {
+        "disputed_nano_usd": 0, "org_status": "active", "reason": "the bank's letter of today",
+    }  # fmt: skip
+
+
+async def test_who_still_owes_after_a_dispute_was_won_stays_frozen_until_it_is_paid(
+    shop: Shop, identity: Identity, settlement: Settlement, usage_event: UsageEvents, new_customer: NewCustomer,
+    sql: asyncpg.Connection,
+) -> None:  # fmt: skip
+    org_id, key_id = await new_customer()
+    purchase = await shop.bought(org_id)
+    owner, named = str(org_id), str(purchase.purchase_id)
+    intent = await sql.fetchval("SELECT payment_ref FROM purchases WHERE purchase_id = $1", purchase.purchase_id)
+    await shop.say("charge.dispute.created", payment_intent=intent, amount=1050, currency="usd")
+    # More than all of its credit is used by requests that were under way.
+    events = [usage_event(org_id, key_id, completion=40_000_000)]
+    await settlement.handle("c1", TopicPartition(USAGE.name, 0), usage_records(events))
+    await sql.execute("SELECT set_config('turnpike.org_id', '*', false)")
+    await sql.execute("UPDATE orgs SET status = 2 WHERE org_id = $1", org_id)
+    _, is_frozen = await shop.payments.win_dispute(owner, named, "")
+    assert is_frozen
+    await identity.grant_credit(owner, 5 * USD, "debt", "paid otherwise")
+    _, is_frozen = await shop.payments.win_dispute(owner, named, "")
+    assert not is_frozen
+    await check_books(sql)
 
 
 async def test_b13_a_charge_is_given_back_once_and_never_more_than_it_was(

@@ -168,7 +168,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         content_log = ContentLog(contents, clock, runtime.meter)
         library = GrpcPresetLibrary(to_accounts, settings.accounts.timeout)
         presets = PresetCache(library, clock, fresh=settings.presets.fresh, stale=settings.presets.stale)
-        capacity, rate = Capacity(settings.http.max_in_flight), RequestRate(settings.http.key_rate)
+        capacity, rate = Capacity(settings.http.max_in_flight), RequestRate(rates, settings.http.key_rate)
         handlers = (
             Inference(
                 skins,
@@ -224,7 +224,11 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             header_limit=settings.http.header_limit,
             addresses=ClientAddresses([ip_network(text) for text in settings.http.trusted_proxies]),
             limits=AddressLimits(
-                rates, requests=settings.limits.address_requests, failures=settings.limits.address_failures
+                rates,
+                requests=settings.limits.address_requests,
+                failures=settings.limits.address_failures,
+                tokens=settings.limits.address_tokens,
+                concurrency=settings.limits.address_concurrency,
             ),
             sessions=tokens,
             cross_origin=CrossOrigin(settings.http.cors_origins),

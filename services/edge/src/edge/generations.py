@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
@@ -18,7 +18,7 @@ from edge.domain.hold import Demand
 from edge.domain.principal import Principal
 from edge.domain.prompt_size import estimate_prompt_tokens
 from edge.domain.quote import quote_of
-from edge.domain.rate_limits import Claim, Reservation
+from edge.domain.rate_limits import Claim, LimitSet, Reservation
 from edge.domain.wallet import Ticket
 from edge.ports import CompletionCall, CompletionRouter
 from edge.request_rules import RequestRules, Ruled
@@ -224,7 +224,13 @@ class Generations:
 
     @asynccontextmanager
     async def begin(
-        self, principal: Principal, request: ChatRequest, application: Application
+        self,
+        principal: Principal,
+        request: ChatRequest,
+        application: Application,
+        *,
+        ruled: Ruled | None = None,
+        limits: Sequence[LimitSet] = (),
     ) -> AsyncIterator[Generation]:
         """Set credit aside and ask the router; leaving the block cancels what is not finished.
 
@@ -232,6 +238,8 @@ class Generations:
             principal: who pays.
             request: what for.
             application: on whose behalf.
+            ruled: the request as the caller's rules leave it, where they were applied already.
+            limits: rate limits that hold besides those of the caller.
 
         Raises:
             ForbiddenError: the organisation may not spend, or a guardrail does not allow it.
@@ -241,7 +249,10 @@ class Generations:
         """
         principal.org.check_active()
         now_ms = unix_ms(self._clock.now())
-        ruled = await self._rules.apply(principal, request, now_ms)
+        if ruled is None:
+            ruled = await self._rules.apply(principal, request, now_ms)
+        if limits:
+            ruled = replace(ruled, limits=(*ruled.limits, *limits))
         request_json = encode_chat_request(ruled.request)
         admitted, reserved = await self._admit(principal, ruled, now_ms)
         ticket = admitted.ticket

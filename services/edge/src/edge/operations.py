@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
 from contracts import ids
@@ -17,7 +18,7 @@ from edge.domain.errors import BrokenAnswerError, RefusedError
 from edge.domain.operation_size import MOST_OUTPUT_TOKENS, most_of
 from edge.domain.principal import Principal
 from edge.domain.quote import quote_of
-from edge.domain.rate_limits import Claim, Reservation
+from edge.domain.rate_limits import Claim, LimitSet, Reservation
 from edge.generations import Application, caller_of, failure_of, unix_ms
 from edge.ports import CompletionRouter
 from edge.request_rules import RequestRules, Ruled
@@ -84,6 +85,7 @@ class Operations:
         request: OperationRequest,
         application: Application,
         generation_id: str,
+        limits: Sequence[LimitSet] = (),
     ) -> Performed:
         """Set credit aside and ask the router. Cancelling this cancels the provider's call too.
 
@@ -93,6 +95,7 @@ class Operations:
             request: the rest of it.
             application: on whose behalf.
             generation_id: names it.
+            limits: rate limits that hold besides those of the caller.
 
         Raises:
             ForbiddenError: the organisation may not spend, or a guardrail does not allow it.
@@ -105,6 +108,8 @@ class Operations:
         principal.org.check_active()
         now = self._clock.now()
         ruled, request = await self._ruled(principal, request, unix_ms(now))
+        if limits:
+            ruled = replace(ruled, limits=(*ruled.limits, *limits))
         admitted, reserved = await self._admit(principal, request, ruled, unix_ms(now))
         ticket = admitted.ticket
         try:

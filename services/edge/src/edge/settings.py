@@ -35,7 +35,11 @@ class HttpSettings(Section):
     body_timeout: Duration = Field(default=parse_duration("15s"), description="without a byte of the body")
     idle_timeout: Duration = Field(default=parse_duration("75s"), description="of a connection between two requests")
     max_in_flight: int = Field(default=2_000, ge=1, description="completions at the same time")
-    key_rate: int = Field(default=0, ge=0, description="requests for inference of one key a minute, 0 for any number")
+    key_rate: int = Field(
+        default=0,
+        ge=0,
+        description="requests for inference of one key a minute, at all edges together; 0 for any number",
+    )
     trusted_proxies: WordList = Field(default=(), description="networks of proxies whose X-Forwarded-For is believed")
 
     cors_origins: WordList = Field(
@@ -171,6 +175,12 @@ class LimitSettings(Section):
     address_requests: int = Field(default=0, ge=0, description="of one address a minute, with a key; 0 for any number")
     address_failures: int = Field(
         default=300, ge=0, description="of one address a minute, with a key that is good for nothing; 0 for any number"
+    )
+    address_tokens: int = Field(
+        default=0, ge=0, description="of prompts and answers for one address a minute; 0 for any number"
+    )
+    address_concurrency: int = Field(
+        default=0, ge=0, description="requests of one address at the same time, with a key or without; 0 for any number"
     )
 
 

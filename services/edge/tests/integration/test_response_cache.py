@@ -14,7 +14,9 @@ from edge.response_cache import ResponseCache
 from edge.settings import CacheSettings
 from edge.testing.router import break_off, completed, refuse, speak
 from edge.testing.stack import Answer, EdgeStack, OpenEdge, chat_body
+from edge.testing.waiting import eventually
 from servicekit.testing import ManualClock, RecordingTelemetry
+from turnpike.accounts.v1 import guardrail_pb2
 from turnpike.router.v1 import router_service_pb2
 
 ON = {"X-OpenRouter-Cache": "true"}
@@ -169,3 +171,28 @@ async def test_an_answer_is_forgotten_when_its_time_is_over() -> None:
     assert cache.find(b"a", wish) is not None
     await clock.advance(1)
     assert cache.find(b"a", wish) is None
+
+
+async def test_what_the_guardrails_leave_is_asked_for_and_kept_and_the_session_of_the_header_goes_along(
+    edge: EdgeStack,
+) -> None:
+    redact = guardrail_pb2.BuiltinFilter(slug="email", action=guardrail_pb2.FILTER_ACTION_REDACT)
+    guardrail = edge.around.guardrails.add(
+        edge.org.org_id, guardrail_pb2.GuardrailPolicy(content_filter_builtins=[redact])
+    )
+    key, record = edge.around.accounts.add_key(edge.org.org_id)
+    record.guardrail_id = guardrail.guardrail_id
+    await edge.publisher.publish(guardrail, record)
+    messages = [{"role": "user", "content": "Write to ada@example.com"}]
+
+    async def is_bound() -> bool:
+        return (await ask(edge, headers={}, key=key, messages=messages)).status == 200
+
+    await eventually(is_bound)
+    edge.around.router.requests.clear()
+    headers = ON | {"x-session-id": "s-1"}
+    answers = [await ask(edge, key=key, messages=messages, headers=headers) for _ in range(2)]
+    assert [status_of(answer) for answer in answers] == ["MISS", "HIT"]
+    (sent,) = edge.around.router.requests
+    document = json.loads(sent.request_json)
+    assert (document["messages"][0]["content"], document["session_id"]) == ("Write to [EMAIL]", "s-1")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
 from edge.domain.errors import RateLimitError
 from edge.domain.rate_limits import Claim, LimitSet, RateLimits
+from edge.domain.request_rate import RequestRate
 
 NOW_MS = 1_790_000_000_000
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
@@ -127,3 +128,18 @@ def test_what_is_reserved_never_passes_the_limit(limit: int, requests: list[tupl
         else:
             open_claims.append(min(wanted, limit))
         assert sum(open_claims) <= limit
+
+
+def test_s38_the_bound_of_the_installation_and_a_keys_own_limit_are_counted_apart() -> None:
+    rates = RateLimits()
+    rate = RequestRate(rates, 2)
+    own = LimitSet("key/k", "this API key", [RateLimit(LimitedQuantity.REQUESTS, RateInterval.MINUTE, 1)])
+    rate.count("k", NOW_MS)
+    rates.reserve([own], Claim(), NOW_MS)
+    rate.count("k", NOW_MS)
+    with pytest.raises(RateLimitError) as refused:
+        rate.count("k", NOW_MS)
+    assert (refused.value.limit, refused.value.remaining) == (2, 0)
+    rate.count("another", NOW_MS)
+    rate.count("k", NOW_MS + MINUTE_MS)
+    RequestRate(rates, 0).count("k", NOW_MS)

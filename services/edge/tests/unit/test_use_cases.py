@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any, Protocol
@@ -110,6 +111,14 @@ async def open_bench() -> AsyncIterator[OpenBench]:
             return bench
 
         yield make
+
+
+async def test_a_request_whose_rules_were_applied_is_not_looked_at_again(open_bench: OpenBench) -> None:
+    bench = await open_bench()
+    ruled = replace(await bench.generations.ruled(bench.principal, request()), request=request(max_tokens=5))
+    async with bench.generations.begin(bench.principal, request(), Application(), ruled=ruled) as generation:
+        assert generation.request is ruled.request
+    assert json.loads(bench.router.requests[0].request_json)["max_tokens"] == 5
 
 
 async def test_the_hold_covers_the_dearest_way_to_end_and_the_cost_replaces_it(open_bench: OpenBench) -> None:

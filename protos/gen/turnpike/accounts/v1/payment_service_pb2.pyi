@@ -766,3 +766,61 @@ class GetStatementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatementResponse: _TypeAlias = GetStatementResponse  # noqa: Y015
+
+@_typing.final
+class WinDisputeRequest(_message.Message):
+    """A dispute that was won."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    PURCHASE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    org_id: _builtins.str
+    """The organisation that bought."""
+    purchase_id: _builtins.str
+    """The purchase that was disputed."""
+    reason: _builtins.str
+    """How that is known, for the audit log; at most 200 characters."""
+    def __init__(
+        self,
+        *,
+        org_id: _builtins.str = ...,
+        purchase_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["org_id", b"org_id", "purchase_id", b"purchase_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WinDisputeRequest: _TypeAlias = WinDisputeRequest  # noqa: Y015
+
+@_typing.final
+class WinDisputeResponse(_message.Message):
+    """It is in the books."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURCHASE_FIELD_NUMBER: _builtins.int
+    IS_FROZEN_FIELD_NUMBER: _builtins.int
+    is_frozen: _builtins.bool
+    """Whether the organisation may still not spend, because it owes more than what was given back."""
+    @_builtins.property
+    def purchase(self) -> Global___Purchase:
+        """The purchase after it."""
+
+    def __init__(
+        self,
+        *,
+        purchase: Global___Purchase | None = ...,
+        is_frozen: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["purchase", b"purchase"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_frozen", b"is_frozen", "purchase", b"purchase"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WinDisputeResponse: _TypeAlias = WinDisputeResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class PaymentServiceStub:
                 request_serializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.RefundUsageRequest.SerializeToString,
                 response_deserializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.RefundUsageResponse.FromString,
                 _registered_method=True)
+        self.WinDispute = channel.unary_unary(
+                '/turnpike.accounts.v1.PaymentService/WinDispute',
+                request_serializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.WinDisputeRequest.SerializeToString,
+                response_deserializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.WinDisputeResponse.FromString,
+                _registered_method=True)
         self.GetTopUp = channel.unary_unary(
                 '/turnpike.accounts.v1.PaymentService/GetTopUp',
                 request_serializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.GetTopUpRequest.SerializeToString,
@@ -122,6 +127,14 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WinDispute(self, request, context):
+        """States, for an operator, that the dispute of a purchase was won: what was taken for it is given back, and an organisation
+        that owes nothing any more may spend again. Repeating it changes nothing, also when the payment provider says the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTopUp(self, request, context):
         """Returns when credit is bought without asking, and when its owner is told that it runs low.
         """
@@ -177,6 +190,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.RefundUsage,
                     request_deserializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.RefundUsageRequest.FromString,
                     response_serializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.RefundUsageResponse.SerializeToString,
+            ),
+            'WinDispute': grpc.unary_unary_rpc_method_handler(
+                    servicer.WinDispute,
+                    request_deserializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.WinDisputeRequest.FromString,
+                    response_serializer=turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.WinDisputeResponse.SerializeToString,
             ),
             'GetTopUp': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTopUp,
@@ -335,6 +353,33 @@ class PaymentService:
             '/turnpike.accounts.v1.PaymentService/RefundUsage',
             turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.RefundUsageRequest.SerializeToString,
             turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.RefundUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WinDispute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.accounts.v1.PaymentService/WinDispute',
+            turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.WinDisputeRequest.SerializeToString,
+            turnpike_dot_accounts_dot_v1_dot_payment__service__pb2.WinDisputeResponse.FromString,
             options,
             channel_credentials,
             insecure,

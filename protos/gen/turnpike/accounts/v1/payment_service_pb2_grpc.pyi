@@ -28,6 +28,10 @@ class PaymentServiceStub:
     """Pays back a purchase or a part of it. Repeating it with the same idempotency key pays back once."""
     RefundUsage: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RefundUsageRequest, _payment_service_pb2.RefundUsageResponse]
     """Gives back what a generation was charged, or a part of it. Repeating it with the same idempotency key gives once."""
+    WinDispute: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.WinDisputeRequest, _payment_service_pb2.WinDisputeResponse]
+    """States, for an operator, that the dispute of a purchase was won: what was taken for it is given back, and an organisation
+    that owes nothing any more may spend again. Repeating it changes nothing, also when the payment provider says the same.
+    """
     GetTopUp: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetTopUpRequest, _payment_service_pb2.GetTopUpResponse]
     """Returns when credit is bought without asking, and when its owner is told that it runs low."""
     SetTopUp: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.SetTopUpRequest, _payment_service_pb2.SetTopUpResponse]
@@ -81,6 +85,16 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_payment_service_pb2.RefundUsageRequest, _abc.Awaitable[_payment_service_pb2.RefundUsageResponse]],
     ) -> _abc.Awaitable[_payment_service_pb2.RefundUsageResponse]:
         """Gives back what a generation was charged, or a part of it. Repeating it with the same idempotency key gives once."""
+
+    @_abc_1.abstractmethod
+    def WinDispute(
+        self,
+        request: _payment_service_pb2.WinDisputeRequest,
+        context: _aio.ServicerContext[_payment_service_pb2.WinDisputeRequest, _abc.Awaitable[_payment_service_pb2.WinDisputeResponse]],
+    ) -> _abc.Awaitable[_payment_service_pb2.WinDisputeResponse]:
+        """States, for an operator, that the dispute of a purchase was won: what was taken for it is given back, and an organisation
+        that owes nothing any more may spend again. Repeating it changes nothing, also when the payment provider says the same.
+        """
 
     @_abc_1.abstractmethod
     def GetTopUp(

@@ -79,6 +79,16 @@ class PaymentServicer(stubs.PaymentServiceServicer):
             )
             return messages.RefundPurchaseResponse(purchase=purchase_to_proto(purchase))
 
+    async def WinDispute(  # noqa: N802 - named by the wire
+        self, request: messages.WinDisputeRequest, context: Context
+    ) -> messages.WinDisputeResponse:
+        """Give back what was taken for a dispute."""
+        async with aborting(context):
+            purchase, is_frozen = await self._payments.win_dispute(
+                request.org_id, request.purchase_id, request.reason, actor_of(context)
+            )
+            return messages.WinDisputeResponse(purchase=purchase_to_proto(purchase), is_frozen=is_frozen)
+
     async def RefundUsage(  # noqa: N802 - named by the wire
         self, request: messages.RefundUsageRequest, context: Context
     ) -> messages.RefundUsageResponse:

@@ -68,6 +68,15 @@ class UsageRefund:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class WonDispute:
+    """That a dispute was won, as an operator knows from somewhere."""
+
+    org_id: UUID
+    purchase_id: UUID
+    reason: str
+
+
 class PaymentStore(Protocol):
     """Purchases and what they do to the books."""
 
@@ -101,6 +110,15 @@ class PaymentStore(Protocol):
 
     async def apply(self, statement: PaymentStatement, now: datetime) -> bool:
         """Post what a statement says, once for its id, all or nothing. False when it is about nothing of ours."""
+        ...
+
+    async def win_dispute(self, won: WonDispute, actor: Actor, now: datetime) -> tuple[Purchase, bool]:
+        """Give back what was taken for a dispute, once; returns the purchase, and whether the organisation is still frozen.
+
+        Raises:
+            NotFoundError: the organisation has no such purchase.
+            InvalidFieldError: it was never disputed.
+        """
         ...
 
     async def refund_usage(self, refund: UsageRefund, actor: Actor, now: datetime) -> int:

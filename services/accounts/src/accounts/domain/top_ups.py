@@ -15,6 +15,7 @@ TOP_UP_FAILED = "top_up_failed"
 DISPUTE_OPENED = "dispute_opened"
 DISPUTE_CLOSED = "dispute_closed"
 ORG_FROZEN = "org_frozen"
+ORG_UNFROZEN = "org_unfrozen"
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,16 @@ CHANGE_CREDIT = text(
     WHERE org_id = :org_id RETURNING {ORG_COLUMNS}
     """  # noqa: S608 - constant columns
 )
+# Who owes nothing may spend again; who was frozen for something else is not named by a dispute.
+UNFREEZE = text(
+    f"""
+    UPDATE orgs SET status = :active, revision = revision + 1
+    WHERE org_id = :org_id AND status = :frozen AND balance_nano >= 0 RETURNING {ORG_COLUMNS}
+    """  # noqa: S608 - constant columns
+)
+WAS_DISPUTED = text(
+    "SELECT EXISTS (SELECT FROM payment_statements WHERE purchase_id = :purchase_id AND org_id = :org_id AND kind = :kind)"
+)
 KEEP_METHOD = text(
     """
     INSERT INTO top_ups (org_id, payer_ref, method_ref) VALUES (:org_id, :payer_ref, :method_ref)

@@ -18,9 +18,9 @@ from accounts.adapters.postgres.rows import org_from_row
 from accounts.adapters.postgres.top_up_store import INSERT_NOTICE
 from accounts.domain import payments, top_ups
 from accounts.domain.accounts import Org, OrgStatus
-from accounts.domain.audit import AuditEvent, differences
-from accounts.domain.errors import NotFoundError, TooEarlyError
-from accounts.domain.payment_ports import UsageRefund
+from accounts.domain.audit import AuditEvent, Values, differences
+from accounts.domain.errors import InvalidFieldError, NotFoundError, TooEarlyError
+from accounts.domain.payment_ports import UsageRefund, WonDispute
 from accounts.domain.payments import Movement, PaymentStatement, Purchase, PurchaseStatus, StatementKind
 from accounts.domain.people import PAYMENT_PROVIDER, TOP_UPS, Actor
 from accounts.domain.postings import customer
@@ -134,10 +134,7 @@ class PostgresPaymentStore:
         values = {"org_id": known.org_id, "purchase_id": known.purchase_id}
         purchase = sql.purchase_from_row((await connection.execute(sql.GET, values)).one())
         after = org_from_row((await connection.execute(sql.LOCK_ORG, values)).one())
-        before, now_is = differences(
-            _state(known) | {"org_status": org.status.name.lower()},
-            _state(purchase) | {"org_status": after.status.name.lower()},
-        )
+        before, now_is = _changes(known, org, purchase, after)
         if not now_is and statement.kind is StatementKind.PAID and known.status is PurchaseStatus.PAID:
             # The provider says of one payment twice that it was made: of the order, and of the payment.
             return
@@ -166,8 +163,49 @@ class PostgresPaymentStore:
             await self._return(connection, statement, purchase, org, now, disputed=statement.amount)
             await _tell(connection, purchase.org_id, statement, top_ups.DISPUTE_OPENED, statement.amount, now)
         elif statement.kind is StatementKind.DISPUTE_WON:
+            await self._win(connection, statement, purchase, org, now)
+
+    async def _win(
+        self, connection: AsyncConnection, statement: PaymentStatement, purchase: Purchase, org: Org, now: datetime
+    ) -> None:
+        """Give back what was taken for a dispute, and let an organisation that owes nothing spend again."""
+        if purchase.disputed:
             await self._return(connection, statement, purchase, org, now, disputed=0)
             await _tell(connection, purchase.org_id, statement, top_ups.DISPUTE_CLOSED, purchase.disputed, now)
+        values = {"org_id": org.org_id, "active": int(OrgStatus.ACTIVE), "frozen": int(OrgStatus.FROZEN)}
+        row = (await connection.execute(sql.UNFREEZE, values)).one_or_none()
+        if row is not None:
+            released = org_from_row(row)
+            await enqueue(connection, [org_message(released, now)])
+            await _tell(connection, org.org_id, statement, top_ups.ORG_UNFROZEN, released.balance, now)
+
+    async def win_dispute(self, won: WonDispute, actor: Actor, now: datetime) -> tuple[Purchase, bool]:
+        """Give back what was taken for a dispute, once; returns the purchase, and whether the organisation is still frozen.
+
+        Raises:
+            NotFoundError: the organisation has no such purchase.
+            InvalidFieldError: it was never disputed.
+        """
+        names = {"org_id": won.org_id, "purchase_id": won.purchase_id, "kind": StatementKind.DISPUTED.value}
+        async with self._database.transaction(won.org_id) as connection:
+            locked = (await connection.execute(sql.LOCK_ORG, names)).one_or_none()
+            found = (await connection.execute(sql.GET, names)).one_or_none()
+            if locked is None or found is None:
+                raise NotFoundError("no such purchase")
+            if not (await connection.execute(sql.WAS_DISPUTED, names)).scalar_one():
+                raise InvalidFieldError("purchase_id", "was never disputed")
+            org, known = org_from_row(locked), sql.purchase_from_row(found)
+            statement = PaymentStatement(f"operator/{won.purchase_id}/{now.isoformat()}", StatementKind.DISPUTE_WON)
+            await self._win(connection, statement, known, org, now)
+            purchase = sql.purchase_from_row((await connection.execute(sql.GET, names)).one())
+            after = org_from_row((await connection.execute(sql.LOCK_ORG, names)).one())
+            before, now_is = _changes(known, org, purchase, after)
+            if now_is:
+                event = AuditEvent(
+                    actor, "purchase.dispute_won", _target(known.purchase_id), before, {**now_is, "reason": won.reason}
+                )
+                await self._audit.append(connection, won.org_id, event, now)
+        return purchase, after.status is OrgStatus.FROZEN
 
     async def _pay(
         self, connection: AsyncConnection, statement: PaymentStatement, purchase: Purchase, now: datetime
@@ -305,6 +343,14 @@ def _state(purchase: Purchase) -> dict[str, Any]:
         "invoice_number": purchase.invoice_number,
         "automatic": purchase.automatic,
     }
+
+
+def _changes(known: Purchase, org: Org, purchase: Purchase, after: Org) -> tuple[Values, Values]:
+    """What was and is of a purchase and of whether its organisation may spend."""
+    return differences(
+        _state(known) | {"org_status": org.status.name.lower()},
+        _state(purchase) | {"org_status": after.status.name.lower()},
+    )
 
 
 def _entry(cause_id: UUID, org_id: UUID, move: Movement, now: datetime) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from aiohttp import web
 from edge.api.http.errors import ErrorBody, openrouter_error
 from edge.domain.actor import Actor, actor_of
 from edge.domain.principal import Address, Principal
+from edge.domain.rate_limits import LimitSet
 
 
 class Exchange:
@@ -25,6 +26,7 @@ class Exchange:
         error_type: set when the answer is an error, or ends with one.
         error_body: how an error looks at this route.
         more_headers: of the answer, whatever it becomes; set before it is made.
+        limits: rate limits of the address, for what is generated.
         cross_origin: headers for the browser of a page of another origin; None where it gets none.
     """
 
@@ -35,6 +37,7 @@ class Exchange:
         "error_body",
         "error_type",
         "generation_id",
+        "limits",
         "model",
         "more_headers",
         "params",
@@ -49,6 +52,7 @@ class Exchange:
         self.request_id = request_id
         self.params: Mapping[str, str] = {}
         self.address: Address | None = None
+        self.limits: tuple[LimitSet, ...] = ()
         self.generation_id: str | None = None
         self.model: str | None = None
         self.provider: str | None = None

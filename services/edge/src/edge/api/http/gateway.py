@@ -20,6 +20,7 @@ from edge.authentication import Authenticator
 from edge.domain.address_limits import AddressLimits
 from edge.domain.errors import CredentialError, DependencyError, ForbiddenError, RateLimitError
 from edge.domain.principal import Principal
+from edge.domain.rate_limits import Reservation
 from edge.generations import unix_ms
 from edge.session_tokens import SessionTokens
 from servicekit.clock import Clock
@@ -162,9 +163,13 @@ class Gateway:
             return response
 
     async def _answer(self, exchange: Exchange, match: Match) -> web.StreamResponse:
+        exchange.address = self._addresses.of(exchange.request)
+        place: Reservation | None = None
         try:
             exchange.params = match.params
+            place = self._limits.enter(exchange.address, unix_ms(self._clock.now()))
             await self._admit(exchange, match.route.access)
+            exchange.limits = self._limits.of_generations(exchange.address)
             return await match.route.handler(exchange)
         except asyncio.CancelledError:
             raise
@@ -173,9 +178,11 @@ class Gateway:
             raise asyncio.CancelledError from None
         except Exception as error:
             return self._refuse(exchange, error)
+        finally:
+            if place is not None:
+                place.close()
 
     async def _admit(self, exchange: Exchange, access: Access) -> None:
-        exchange.address = self._addresses.of(exchange.request)
         if access is Access.ANYBODY:
             return
         credential = _credential(exchange.request.headers)

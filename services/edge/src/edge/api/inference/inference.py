@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from edge.domain.capacity import Capacity
 from edge.domain.errors import RefusedError
 from edge.domain.request_rate import RequestRate
 from edge.generations import Generation, Generations, failure_of, unix_ms
+from edge.request_rules import Ruled
 from edge.response_cache import Message, Recorder, ResponseCache, cache_key
 from servicekit.clock import Clock
 
@@ -102,7 +104,7 @@ class Inference:
         status = {"X-OpenRouter-Cache-Status": "MISS" if kept is None else "HIT"}
         if kept is None:
             exchange.more_headers = status | {"X-OpenRouter-Cache-TTL": str(wish.ttl_s)}
-            return await self._generate(exchange, prepared, partial(self._cache.recorder, key, wish))
+            return await self._generate(exchange, prepared, partial(self._cache.recorder, key, wish), ruled)
         exchange.more_headers = status | {
             "X-OpenRouter-Cache-Age": str(self._cache.age_s(kept)),
             "X-OpenRouter-Cache-TTL": str(kept.ttl_s),
@@ -111,11 +113,29 @@ class Inference:
         return await self._send(exchange, self._cache.replay(kept, *self._generations.new_id()), request)
 
     async def _generate(
-        self, exchange: Exchange, prepared: Prepared, recorder: Callable[[str], Recorder] | None = None
+        self,
+        exchange: Exchange,
+        prepared: Prepared,
+        recorder: Callable[[str], Recorder] | None = None,
+        ruled: Ruled | None = None,
     ) -> web.StreamResponse:
-        """Have a request answered by the router; `recorder` makes what notes the answer of a generation."""
-        request = _with_session(prepared.request, exchange.request.headers.get("x-session-id"))
-        async with self._generations.begin(exchange.principal, request.chat, application_of(exchange)) as generation:
+        """Have a request answered by the router.
+
+        Args:
+            exchange: with the caller.
+            prepared: what is asked for.
+            recorder: makes what notes the answer of a generation.
+            ruled: the request as the caller's rules leave it, where they were applied to find a kept answer.
+        """
+        session_id = exchange.request.headers.get("x-session-id")
+        request, chat = prepared.request, _with_session(prepared.request.chat, session_id)
+        if chat is not request.chat:
+            request = request.with_chat(chat)
+        if ruled is not None:
+            ruled = replace(ruled, request=_with_session(ruled.request, session_id))
+        async with self._generations.begin(
+            exchange.principal, request.chat, application_of(exchange), ruled=ruled, limits=exchange.limits
+        ) as generation:
             if prepared.amendments:
                 generation.amend = prepared.amendments.apply
             takers = [] if recorder is None else [recorder(generation.generation_id).take]
@@ -186,11 +206,11 @@ async def _collect(exchange: Exchange, generation: Generation, answer: AnswerWri
     raise AssertionError("a generation ends with an outcome or an error")
 
 
-def _with_session(request: SkinRequest, session_id: str | None) -> SkinRequest:
+def _with_session(request: ChatRequest, session_id: str | None) -> ChatRequest:
     """The header says the same as the member, which wins."""
-    if not session_id or request.chat.body.session_id is not None:
+    if not session_id or request.body.session_id is not None:
         return request
-    return request.with_chat(request.chat.with_members({"session_id": session_id}))
+    return request.with_members({"session_id": session_id})
 
 
 def _requested_model(request: ChatRequest) -> str:

@@ -93,7 +93,12 @@ class OperationRoutes:
             request = await skin.read(exchange)
             exchange.generation_id = self._operations.new_id()
             performed = await self._operations.perform(
-                principal, skin.operation, request, application_of(exchange), exchange.generation_id
+                principal,
+                skin.operation,
+                request,
+                application_of(exchange),
+                exchange.generation_id,
+                exchange.limits,
             )
             route = performed.answer.route
             exchange.model, exchange.provider = route.model, route.provider_name

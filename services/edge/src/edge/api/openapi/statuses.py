@@ -5,10 +5,10 @@ from __future__ import annotations
 from edge.api.http.operations import Operation
 from edge.api.http.routes import Access, Route
 
-# Headers that are no headers, a query or a path that is wrong; a defect; the headers are too large.
-_EVERYWHERE = (400, 431, 500, 503)
-# No key, one that may not, too much of one address or key.
-_WITH_A_KEY = (401, 403, 429)
+# Headers that are no headers, a query or a path that is wrong; a defect; the headers are too large; too much of one address.
+_EVERYWHERE = (400, 429, 431, 500, 503)
+# No key, one that may not.
+_WITH_A_KEY = (401, 403)
 # Slow, too large, of another type or compressed, an expectation.
 _WITH_A_BODY = (408, 413, 415, 417)
 

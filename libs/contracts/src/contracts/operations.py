@@ -31,6 +31,9 @@ OPERATION_NUMBERS: Final[Mapping[Operation, usage_event_pb2.Operation.ValueType]
         Operation.IMAGES: usage_event_pb2.OPERATION_IMAGES,
     }
 )
+OPERATIONS_BY_NUMBER: Final[Mapping[int, Operation]] = MappingProxyType(
+    {number: operation for operation, number in OPERATION_NUMBERS.items()}
+)
 # The modalities that are written by an operation of their own; text, audio and video come in completions.
 _OWN: Final = ("embeddings", "rerank", "speech", "transcription")
 

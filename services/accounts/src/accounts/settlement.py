@@ -41,6 +41,11 @@ OVERSHOOT: Final = CounterSpec(
 BATCH_SECONDS: Final = HistogramSpec("accounts.settlement.duration", "s", "One batch, from its records to the commit.")
 
 
+UNRECONCILED: Final = CounterSpec(
+    "accounts.settlement.unreconciled", "{event}", "Generations whose end nobody knows, settled at nothing."
+)
+
+
 class Settlement:
     """Handles the records of the usage topic."""
 
@@ -55,6 +60,7 @@ class Settlement:
         self._rejected = REJECTED.create(meter)
         self._lost = LOST.create(meter)
         self._overshoot = OVERSHOOT.create(meter)
+        self._unreconciled = UNRECONCILED.create(meter)
         self._seconds = BATCH_SECONDS.create(meter)
 
     async def start_offsets(
@@ -137,6 +143,9 @@ class Settlement:
     def _report(self, batch: SettlementBatch, result: SettlementResult, seconds: float) -> None:
         self._settled.add(result.settled)
         self._rejected.add(result.rejected)
+        if result.unreconciled:
+            self._unreconciled.add(result.unreconciled)
+            _log.error("generations.unreconciled", partition=batch.partition, generations=result.unreconciled)
         if result.overshoot:
             self._overshoot.add(result.overshoot)
         self._seconds.record(seconds)

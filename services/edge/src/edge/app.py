@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from random import Random
@@ -10,12 +10,14 @@ from random import Random
 import grpc
 
 from contracts import money
+from contracts.topics import USAGE
 from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
 from edge.adapters.analytics_client import GrpcAnalytics, GrpcInsight
 from edge.adapters.byok_client import GrpcByokRegistry
 from edge.adapters.content_library import GrpcContentLibrary
 from edge.adapters.control_plane import GrpcControlPlane
 from edge.adapters.endpoint_stats import KafkaEndpointStats
+from edge.adapters.generation_journal import FileOpenGenerations
 from edge.adapters.guardrail_client import GrpcGuardrailRegistry
 from edge.adapters.key_directory import KafkaKeyDirectory
 from edge.adapters.lease_client import GrpcLeaseLender
@@ -24,6 +26,7 @@ from edge.adapters.payments_client import GrpcCreditSales
 from edge.adapters.pdf_text import PdfTexts
 from edge.adapters.preset_library import GrpcPresetLibrary
 from edge.adapters.router_client import GrpcCompletionRouter
+from edge.adapters.usage_statements import METRICS, SpooledStatements
 from edge.admission import Admission
 from edge.api.analytics.activity import Activity
 from edge.api.analytics.queries import AnalyticsQueries
@@ -83,7 +86,11 @@ from edge.domain.byok_fee import ByokFee
 from edge.domain.capacity import Capacity
 from edge.domain.rate_limits import RateLimits
 from edge.domain.request_rate import RequestRate
+from edge.failpoints import POINTS
 from edge.generations import Generations, unix_ms
+from edge.journal.journaled_router import JournaledRouter
+from edge.journal.prices import MirroredPrices
+from edge.journal.unended import Unended
 from edge.operations import Operations
 from edge.ports import KeyRegistry
 from edge.preset_cache import PresetCache
@@ -95,8 +102,12 @@ from edge.settings import DocumentsSettings, HttpSettings, KeysSettings, Setting
 from edge.token_counts import TokenCounts
 from edge.wallets import Wallets
 from servicekit.clock import Clock
+from servicekit.failpoints import Failpoints
 from servicekit.grpc_client import open_channel
-from servicekit.lifecycle import Runtime, Service
+from servicekit.journal import Journal
+from servicekit.kafka import RecordSink
+from servicekit.lifecycle import Component, Runtime, Service
+from servicekit.spool import RecordSpool, SpoolLimits, SpoolPublisher
 
 
 @asynccontextmanager
@@ -134,10 +145,11 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             pepper=settings.keys.pepper.get_secret_value().encode(),
             trust=_trust(settings.keys),
         )
-        router = GrpcCompletionRouter(
+        routers = GrpcCompletionRouter(
             to_router, deadline=settings.router.deadline, list_timeout=settings.router.list_timeout
         )
-        mirror = CatalogMirror(router, clock, random, settings.router.list_interval)
+        mirror = CatalogMirror(routers, clock, random, settings.router.list_interval)
+        router, journal = _journaled(routers, mirror, settings, runtime)
         endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
         byok_fee = ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD)
         rates = RateLimits(settings.limits.edges)
@@ -235,13 +247,42 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)
-        yield Service([server, watch, content_log, wallets, presets, mirror, endpoint_stats.table, *directory.tables])
+        yield Service(
+            [server, watch, content_log, wallets, presets, mirror, endpoint_stats.table, *journal, *directory.tables]
+        )
 
 
 def _lender(to_accounts: grpc.aio.Channel, settings: Settings, clock: Clock) -> GrpcLeaseLender:
     # Unix milliseconds of the start: a later process of the same edge has more.
     epoch = unix_ms(clock.now())
     return GrpcLeaseLender(to_accounts, settings.accounts.timeout, settings.instance, epoch)
+
+
+def _journaled(
+    routers: GrpcCompletionRouter, mirror: CatalogMirror, settings: Settings, runtime: Runtime
+) -> tuple[JournaledRouter, Sequence[Component]]:
+    """The routers behind a journal, and what states the generations whose end they do not tell."""
+    clock, folder, failpoints = runtime.clock, settings.state.dir, Failpoints(POINTS, settings.failpoints)
+    journal = Journal(folder / "journal", clock, capacity_bytes=settings.journal.capacity_bytes, failpoints=failpoints)
+    spool = RecordSpool(
+        folder / "spool", clock, SpoolLimits(settings.journal.capacity_bytes), prefix="usage", failpoints=failpoints
+    )
+    sink = RecordSink(settings.kafka, clock, f"edge-{settings.instance}", meter=runtime.meter)
+    publisher = SpoolPublisher(
+        spool, sink, clock, runtime.meter, topic=USAGE.name, metrics=METRICS, failpoints=failpoints
+    )
+    opened = FileOpenGenerations(journal)
+    unended = Unended(
+        opened,
+        SpooledStatements(spool, settings.instance),
+        clock,
+        runtime.meter,
+        patience=settings.journal.patience,
+        reap_after=settings.journal.reap,
+    )
+    runtime.readiness.add("journal", lambda: journal.accepting)
+    router = JournaledRouter(routers, opened, unended, MirroredPrices(mirror), clock)
+    return router, (unended, publisher, journal, spool, sink)
 
 
 def _pdf_texts(documents: DocumentsSettings) -> PdfTexts:

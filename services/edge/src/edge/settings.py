@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
+from edge.failpoints import POINTS
+from servicekit.failpoints import parse_failpoints
 from servicekit.settings import (
     Duration,
     KafkaSettings,
@@ -191,10 +193,27 @@ class ByokSettings(Section):
     allowance_usd: int = Field(default=25_000, ge=0, description="list price in a month without a fee")
 
 
+class JournalSettings(Section):
+    """Generations that have begun and not ended, in the folder of the state."""
+
+    capacity_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="of its files, and of the spool's; at four fifths of the first nothing new is served",
+    )
+    patience: Duration = Field(
+        default=parse_duration("20s"), description="for the router to state what a caller that left has used"
+    )
+    reap: Duration = Field(
+        default=parse_duration("20m"),
+        description="after its start a generation that a killed edge left behind is stated as never ended",
+    )
+
+
 class StateSettings(Section):
     """What outlives a restart."""
 
-    dir: Path = Field(description="folder for snapshots of keys and organisations")
+    dir: Path = Field(description="folder of this edge's own: snapshots of keys, the journal, the spool")
 
 
 class Settings(ServiceSettings):
@@ -218,3 +237,11 @@ class Settings(ServiceSettings):
     limits: LimitSettings = LimitSettings()
     byok: ByokSettings = ByokSettings()
     state: StateSettings
+    journal: JournalSettings = JournalSettings()
+    failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")
+
+    @field_validator("failpoints")
+    @classmethod
+    def _known_failpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_failpoints(POINTS, value)
+        return value

@@ -150,9 +150,9 @@ async def test_a6_a_start_without_broker_and_accounts_uses_the_snapshot(tmp_path
                 assert response.status == 200
             second.terminate()
             assert await second.wait() == 0
-    for snapshot in (tmp_path / "state").iterdir():
-        assert snapshot.stat().st_mode & 0o077 == 0
-        assert key.encode() not in snapshot.read_bytes()
+    for kept in (tmp_path / "state").rglob("*"):
+        assert kept.stat().st_mode & 0o077 == 0
+        assert kept.is_dir() or key.encode() not in kept.read_bytes()
 
 
 async def test_without_broker_and_snapshot_it_is_not_ready_and_can_be_stopped(

@@ -45,12 +45,14 @@ class SettlementBatch:
 class SettlementResult:
     """What a batch did: events that were new or corrected, and records that were set aside.
 
-    `overshoot` is what the events cost beyond what was set aside for them, in nano-dollars.
+    `overshoot` is what the events cost beyond what was set aside for them, in nano-dollars. `unreconciled` counts generations of
+    which nobody but a clean-up has said how they ended.
     """
 
     settled: int
     rejected: int
     overshoot: int = 0
+    unreconciled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ REVENUE = "revenue:usage"
 PROVIDER_COST = "provider_cost"
 PROMO = "promo"
 
+REAPER_RANK = 1
+"""Of what is said of a generation that never ended: nobody is charged, and any other figures replace it."""
+
 _USAGE = "usage"
 
 _NAMES = 65_536  # of accounts, that are remembered: the same ones come again and again

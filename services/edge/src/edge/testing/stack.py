@@ -344,6 +344,15 @@ class EdgeProcess:
         """Ask it to stop."""
         self._process.send_signal(signal.SIGTERM)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over."""
+        return self._process.returncode is not None
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self._process.kill()
+
     async def wait(self, seconds: float = 30.0) -> int:
         """Wait for its end and return the exit code."""
         async with asyncio.timeout(seconds):

@@ -22,7 +22,7 @@ from accounts.adapters.postgres.rows import org_from_row
 from accounts.domain.errors import StoreUnavailableError
 from accounts.domain.lease_charges import overshoot
 from accounts.domain.ports import OutboxMessage, ReceivedRecord, SettlementBatch, SettlementResult
-from accounts.domain.postings import Posted, Postings, UsageFact, post
+from accounts.domain.postings import REAPER_RANK, Posted, Postings, UsageFact, post
 from accounts.records import key_message, org_message
 from contracts.topics import USAGE
 from servicekit.failpoints import Failpoints
@@ -93,7 +93,8 @@ class PostgresSettlementStore:
             },
         )
         beyond = overshoot(postings.facts, posted)
-        return SettlementResult(settled=len(postings.facts), rejected=len(rejected), overshoot=beyond)
+        unreconciled = sum(fact.rank == REAPER_RANK for fact in postings.facts)
+        return SettlementResult(len(postings.facts), len(rejected), overshoot=beyond, unreconciled=unreconciled)
 
     async def _lock_orgs(self, connection: AsyncConnection, org_ids: Collection[UUID]) -> set[UUID]:
         found = await connection.execute(sql.LOCK_ORGS, {"org_ids": list(org_ids)})

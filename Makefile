@@ -65,6 +65,7 @@ bench-admission: ## measure what admitting a request costs an edge that holds a 
 bench-settlement: ## measure what settling a usage event costs (ARGS="--events 100000 --batch 2000")
 	@cd bench && ../$(python) -m turnpike_bench.settlement $(ARGS)
 
+.PHONY: bench-usage
 bench-usage: ## time every page's question over many usage events (ARGS="--path /a/folder --events 100000000")
 	@cd bench && ../$(python) -m turnpike_bench.usage $(ARGS)
 

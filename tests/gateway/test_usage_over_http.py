@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from decimal import Decimal
@@ -197,6 +198,25 @@ async def test_keys_are_filtered_by_hash_and_shown_by_name(filled: Filled) -> No
     assert unknown in result["warnings"][0]
 
 
+async def test_workspaces_are_shown_by_name_and_filtered_by_id(filled: Filled) -> None:
+    org_id = filled.edge.org.org_id
+    workspaces = (await filled.get("/workspaces"))["data"]
+    names = {each["id"]: each["name"] for each in workspaces}
+    assert names[org_id] != org_id
+    period = {"start": f"{TODAY - timedelta(days=20)}T00:00:00Z", "end": f"{TODAY}T00:00:00Z"}
+    question: dict[str, Any] = {"metrics": ["request_count"], "dimensions": ["workspace"], "time_range": period}
+    some = filled.ours(TODAY - timedelta(days=20), TODAY - timedelta(days=1))
+    spaces = grouped(some, lambda each: each.workspace_id or each.org_id)
+    result = (await filled.query(**question))["data"]
+    # Those of the events that are no longer there have their ids for names.
+    assert {row["workspace"]: row["request_count"] for row in result["data"]} == {
+        names.get(space, space): len(events) for space, events in spaces.items()
+    }
+    first = [{"field": "workspace", "operator": "eq", "value": org_id}]
+    result = (await filled.query(**question, filters=first))["data"]
+    assert result["data"] == [{"workspace": names[org_id], "request_count": len(spaces[org_id])}]
+
+
 @pytest.mark.parametrize(
     ("change", "param"),
     [
@@ -242,3 +262,14 @@ async def test_metering_that_is_away_is_503_everywhere(tmp_path: Path, broker: B
             assert (await edge.call("GET", path, key=edge.management_key)).status == 503, path
         query = {"metrics": ["request_count"]}
         assert (await edge.call("POST", "/analytics/query", query, key=edge.management_key)).status == 503
+
+
+async def test_question_that_takes_too_long_is_408_and_says_what_to_do(tmp_path: Path, broker: BrokerProcess) -> None:
+    around = Neighbours()
+    around.analytics.too_heavy = True
+    async with edge_stack(tmp_path / "edge", broker.bootstrap, around) as edge:
+        answer = await edge.call("POST", "/analytics/query", {"metrics": ["request_count"]}, key=edge.management_key)
+    assert answer.status == 408
+    error = json.loads(answer.body)["error"]
+    assert error["metadata"]["error_type"] == "timeout"
+    assert "shorter period" in error["message"]

@@ -26,6 +26,15 @@ from turnpike_bench import system
 from turnpike_bench.usage import questions, run
 from turnpike_bench.usage.events import SyntheticUsage, midnight
 
+_IN_PARTS = """
+SELECT table, partition_id FROM system.parts WHERE active AND database = currentDatabase()
+GROUP BY table, partition_id HAVING count() > 1 ORDER BY table, partition_id
+"""
+_MERGE = "OPTIMIZE TABLE {table} PARTITION ID {partition:String} FINAL SETTINGS max_execution_time = 0"
+_PARTS = """
+SELECT table, sum(rows), count(), formatReadableSize(sum(bytes_on_disk)) FROM system.parts
+WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table
+"""
 RESULTS = system.ROOT / "bench" / "results"
 
 
@@ -43,6 +52,19 @@ async def load(log: ClickHouseUsageLog, usage: SyntheticUsage) -> None:
         began = time.perf_counter()
         buckets = await rollups.refresh(rollup)
         print(f"{rollup.value}: {buckets} buckets added up in {time.perf_counter() - began:.0f} s", flush=True)
+    began = time.perf_counter()
+    parts = await log.calls.step(_settle)
+    print(f"merged in {time.perf_counter() - began:.0f} s\n{parts}", flush=True)
+
+
+def _settle(client: Client) -> str:
+    """Do what the store does with a partition that has been quiet for an hour, and say what there is."""
+    for name, partition in client.query(_IN_PARTS).result_rows:
+        client.command(_MERGE.replace("{table}", name), {"partition": partition})
+    return "\n".join(
+        f"{name:<20}{rows:>12} rows{parts:>6} parts{size:>12}"
+        for name, rows, parts, size in client.query(_PARTS).result_rows
+    )
 
 
 def _insert(usage: SyntheticUsage, client: Client) -> None:

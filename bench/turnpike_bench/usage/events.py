@@ -119,13 +119,17 @@ _CATEGORIES: Final = (
     "cli-agent", "ide-extension", "cloud-agent", "programming-app", "native-app-builder", "general-chat", "roleplay", "writing",
     "research", "translation", "education", "marketing", "data", "automation", "support",
 )  # fmt: skip
+# Few large blocks, so that a day gets few parts.
 _SETTINGS: Final = {
     "max_insert_threads": 2,
-    "max_memory_usage": 6_000_000_000,
+    "max_threads": 2,
+    "max_block_size": 65_536,
+    "min_insert_block_size_rows": CHUNK,
+    "min_insert_block_size_bytes": 0,
+    "max_memory_usage": 8_000_000_000,
     "insert_deduplicate": 0,
     "max_partitions_per_insert_block": 0,
     "max_execution_time": 0,
-    "optimize_on_insert": 0,
 }
 
 

@@ -29,6 +29,7 @@ from edge.adapters.router_client import GrpcCompletionRouter
 from edge.adapters.usage_statements import METRICS, SpooledStatements
 from edge.admission import Admission
 from edge.api.analytics.activity import Activity
+from edge.api.analytics.names import UsageNames
 from edge.api.analytics.queries import AnalyticsQueries
 from edge.api.billing.credit_sales import CreditSales
 from edge.api.catalog.endpoints import Endpoints
@@ -203,7 +204,15 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             GenerationContents(contents, records, bodies),
             Keys(registry, bodies, clock),
             Credits(registry),
-            *_usage(to_metering, settings, registry, mirror, bodies, clock),
+            *_usage(
+                to_metering,
+                settings,
+                registry,
+                mirror,
+                bodies,
+                Calls(GrpcControlPlane(to_accounts, settings.accounts.timeout)),
+                clock,
+            ),
             Presets(skins, library, presets, bodies),
             Byok(GrpcByokRegistry(to_accounts, settings.accounts.timeout), bodies),
             Guardrails(guardrails, bodies),
@@ -310,6 +319,7 @@ def _usage(
     registry: KeyRegistry,
     mirror: CatalogMirror,
     bodies: JsonBodies,
+    calls: Calls,
     clock: Clock,
 ) -> tuple[Activity, AnalyticsQueries, Rankings, Market, EndpointFigures]:
     """What metering counts, for its owners and for everybody."""
@@ -317,7 +327,7 @@ def _usage(
     insight = GrpcInsight(to_metering, settings.metering.query_timeout)
     return (
         Activity(analytics, registry, mirror, clock),
-        AnalyticsQueries(analytics, registry, bodies, clock),
+        AnalyticsQueries(analytics, registry, UsageNames(registry, calls), bodies, clock),
         Rankings(insight, mirror, clock.now),
         Market(insight, mirror, clock.now),
         EndpointFigures(insight, mirror, clock.now),

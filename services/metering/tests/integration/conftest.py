@@ -33,6 +33,10 @@ async def asked(engine: Any, database: str) -> AsyncIterator[Asked]:
         return []
 
     rollups = Rollups(ClickHouseRollups(log.calls), SystemClock(), timedelta(1), is_in_charge=lambda: True)
+
+    async def empty(table: str) -> None:
+        await log.calls.step(lambda client: client.command("TRUNCATE TABLE {table:Identifier}", {"table": table}))
+
     async with run_servicer(register) as channel:
-        yield Asked(log, rollups, AnalyticsServiceStub(channel))
+        yield Asked(log, rollups, AnalyticsServiceStub(channel), empty)
     await log.stop(timedelta(seconds=1))

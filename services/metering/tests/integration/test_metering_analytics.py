@@ -14,7 +14,7 @@ from contracts import analytics
 from contracts.apps import app_of
 from metering.adapters.clickhouse_calls import CallLimits, ClickHouseCalls
 from metering.domain.errors import QuestionTooHeavyError
-from metering.testing.usage_questions import END, EVENTS, Asked, Events, ours, refused
+from metering.testing.usage_questions import END, EVENTS, START, TODAY, Asked, Events, ours, refused
 from servicekit.clock import SystemClock
 from turnpike.metering.v1 import analytics_service_pb2 as messages
 from turnpike.usage.v1 import usage_event_pb2 as usage_pb
@@ -188,6 +188,53 @@ async def test_series_over_time_are_what_a_recount_gives(asked: Asked, granulari
     assert [tuple(row.values()) for row in rows] == wanted
 
 
+@pytest.mark.parametrize("granularity", [None, "hour", "day", "month"])
+async def test_b10_sums_out_of_hours_and_days_are_those_of_the_events(asked: Asked, granularity: str | None) -> None:
+    await asked.insert(EVENTS[:2_000])
+    await asked.rollups.refresh()
+    await asked.insert(EVENTS[1_900:], batch=1)  # late, and some again
+    await asked.rollups.refresh()
+    # In the middle of an hour, so that there is something around the whole buckets.
+    start, end = START + timedelta(hours=5, minutes=13), END - timedelta(hours=1, minutes=7)
+    some = DIMENSIONS if granularity is None else ("model", "finish_reason", "external_user")
+    for dimension in some:
+        value = DIMENSIONS[dimension]
+        rows, truncated = await asked.query(
+            metrics=list(COUNTS),
+            dimensions=[dimension],
+            granularity=granularity or "",
+            start=start,
+            end=end,
+            limit=10_000,
+        )
+        groups: dict[tuple[Any, ...], list[usage_pb.UsageEvent]] = defaultdict(list)
+        for event in ours(start=start, end=end):
+            moment = event.started_at.ToDatetime(UTC)
+            bucket = [] if granularity is None else [int(begin(granularity, moment).timestamp())]
+            groups[*bucket, value(event)].append(event)
+        assert not truncated
+        shown = [dimension] if granularity is None else ["date", dimension]
+        assert {tuple(row[name] for name in shown) for row in rows} == set(groups)
+        for row in rows:
+            for name, count in COUNTS.items():
+                assert row[name] == count(groups[tuple(row[column] for column in shown)]), (dimension, name)
+
+
+@pytest.mark.parametrize(("granularity", "table"), [("hour", "usage_hours"), ("day", "usage_days"), ("", "usage_days")])
+async def test_whole_hours_and_days_are_read_from_their_rollup(asked: Asked, granularity: str, table: str) -> None:
+    await asked.insert(EVENTS)
+    await asked.rollups.refresh()
+    question: dict[str, Any] = {
+        "metrics": list(COUNTS), "dimensions": ["model", "api_key_id"], "granularity": granularity, "end": TODAY, "limit": 10_000,
+        "filters": [messages.AnalyticsFilter(field="status", operator="neq", values=["cancelled"])],
+    }  # fmt: skip
+    answer = await asked.query(**question)
+    assert len(answer[0]) > 5
+    for other in {"usage_events", "usage_hours", "usage_days"} - {table}:
+        await asked.empty(other)
+    assert await asked.query(**question) == answer
+
+
 FILTERS: list[tuple[str, str, Sequence[str], bool, Callable[[usage_pb.UsageEvent], bool]]] = [
     ("model", "eq", ["acme/large"], False, lambda each: DIMENSIONS["model"](each) == "acme/large"),
     ("model", "neq", ["acme/large"], False, lambda each: DIMENSIONS["model"](each) != "acme/large"),
@@ -231,6 +278,7 @@ async def test_filters_take_what_they_say(
     holds: Callable[[usage_pb.UsageEvent], bool],
 ) -> None:
     await asked.insert(EVENTS)
+    await asked.rollups.refresh()
     condition = messages.AnalyticsFilter(field=field, operator=operator, values=values, include_unset=include_unset)
     (row,), _ = await asked.query(metrics=["request_count", "tokens_total"], filters=[condition])
     some = [each for each in ours() if holds(each)]

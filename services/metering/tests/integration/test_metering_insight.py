@@ -377,13 +377,19 @@ async def test_questions_that_break_a_rule_are_refused_by_name(asked: Asked) -> 
     assert await refused(series(messages.GetModelSeriesRequest(filter=odd, top=1))) == "context_bucket"
     many = with_filter(categories=[str(number) for number in range(21)])
     assert await refused(series(messages.GetModelSeriesRequest(filter=many, top=1))) == "categories"
+    many = with_filter(categories=["roleplay"], with_tools=True)
+    assert await refused(series(messages.GetModelSeriesRequest(filter=many, top=1))) == "categories"
     assert await refused(rankings(messages.GetRankingsRequest(filter=good, limit=1))) == "kind"
     app = messages.RANKED_KIND_APP
     assert await refused(rankings(messages.GetRankingsRequest(filter=good, kind=app, limit=101))) == "limit"
     assert (
         await refused(rankings(messages.GetRankingsRequest(filter=good, kind=app, limit=1, offset=1_001))) == "offset"
     )
+    of_models = with_filter(models=["acme/small"], only_models=True)
+    assert await refused(rankings(messages.GetRankingsRequest(filter=of_models, kind=app, limit=1))) == "kind"
     assert await refused(asked.stub.GetMarketShares(messages.GetMarketSharesRequest(filter=good))) == "holder"
+    some = messages.GetMarketSharesRequest(filter=with_filter(categories=["a"]), holder=messages.SHARE_HOLDER_AUTHOR)
+    assert await refused(asked.stub.GetMarketShares(some)) == "categories"
     days: dict[str, Any] = {"start": at(START), "end": at(TODAY)}
     costs = asked.stub.GetSessionCosts
     assert await refused(costs(messages.GetSessionCostsRequest(**days, limit=501))) == "limit"

@@ -18,6 +18,7 @@ from metering.convert import usage_row_from_proto
 from metering.domain.batch import BatchPlan
 from metering.domain.errors import SchemaError
 from metering.domain.usage import UnixMs, UsageRow
+from metering.testing.usage_events import EventFactory
 from servicekit.clock import SystemClock
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
 
@@ -46,8 +47,8 @@ def test_migrations_make_an_empty_database_usable_and_change_nothing_again(clien
     assert migrate(client, packaged_migrations(), None) == NAMES
     made = tables(client)
     assert set(made) == {
-        "endpoint_minutes", "ingest_batches", "rollup_progress", "schema_migrations", "usage_days", "usage_events",
-        "usage_hours",
+        "app_days", "category_days", "endpoint_minutes", "ingest_batches", "model_days", "rollup_progress", "schema_migrations",
+        "usage_days", "usage_events", "usage_events_by_month", "usage_hours",
     }  # fmt: skip
     assert migrate(client, packaged_migrations(), None) == []
     assert tables(client) == made
@@ -59,7 +60,7 @@ def test_a_migration_that_was_interrupted_runs_again_as_a_whole(client: Client) 
     for at, interrupted in enumerate(migrations[1:], start=1):
         migrate(client, migrations[:at], None)
         for statement in interrupted.statements(None):
-            client.command(statement)
+            statement.run(client)
         assert migrate(client, migrations[: at + 1], None) == [interrupted.name]
     verify(client, migrations)
 
@@ -129,11 +130,25 @@ def test_numbers_follow_each_other() -> None:
         in_order([second])
 
 
-def test_on_a_cluster_tables_are_made_everywhere_and_replicated() -> None:
-    for migration in packaged_migrations():
-        for alone, replicated in zip(migration.statements(None), migration.statements("main`; x"), strict=True):
-            assert "ON CLUSTER" not in alone
-            assert r"ON CLUSTER `main\`; x`" in replicated
-            if "CREATE TABLE" in alone:
-                assert "ENGINE = ReplacingMergeTree" in alone
-                assert "ENGINE = ReplicatedReplacingMergeTree" in replicated
+async def test_events_of_before_there_were_days_are_all_there_and_each_once(
+    client: Client, engine: Any, database: str, new_event: EventFactory
+) -> None:
+    rows = [usage_row_from_proto(new_event()) for _ in range(50)]
+    migrations = packaged_migrations()
+    migrate(client, migrations[:6], None)
+    types = {name: kind for name, kind, *_ in client.query("DESCRIBE TABLE usage_events").result_rows}
+    client.insert("usage_events", rows, UsageRow._fields, column_type_names=[types[name] for name in UsageRow._fields])
+    by_day = migrations[6]
+    # Interrupted before the tables change places, and after.
+    for count in (1, 2, 3, 4):
+        for statement in by_day.statements(None)[:count]:
+            statement.run(client)
+    migrate(client, migrations, None)
+    assert "PARTITION BY toYYYYMMDD(started_at)" in tables(client)["usage_events"]
+    assert "PARTITION BY toYYYYMM(started_at)" in tables(client)["usage_events_by_month"]
+    log = ClickHouseUsageLog(engine.dsn(database), SystemClock(), CallLimits(), cluster=None, may_migrate=False)
+    await log.start()
+    for row in rows:
+        assert await log.find(row.org_id, row.generation_id) == row
+    await log.stop(timedelta(seconds=1))
+    assert client.query("SELECT count() FROM usage_events FINAL").result_rows == [(50,)]

@@ -76,41 +76,84 @@ def context_bucket(prompt_tokens: int) -> int:
 
 def recount(events: Sequence[usage_pb.UsageEvent], seconds: int) -> Counter[tuple[Any, ...]]:
     """Every closed bucket: a count of each measure by every dimension."""
-    over = int(NOW.timestamp()) // seconds * seconds
-    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 8)
-    for event in events:
-        bucket = event.started_at.seconds // seconds * seconds
-        if bucket >= over:
-            continue
-        app = app_of(event.http_referer, event.app_title)
+    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 11)
+    for event in closed(events, seconds):
+        app, usage = app_of(event.http_referer, event.app_title), event.usage
         key = (
-            event.org_id, bucket, event.workspace_id, event.member_id, event.key_id, event.model, event.provider,
-            event.endpoint_id, app.app_id, app.name, tuple(event.app_categories), event.private, event.tool_calls > 0,
-            context_bucket(event.usage.prompt_tokens),
+            event.org_id, event.started_at.seconds // seconds * seconds, event.workspace_id, event.member_id, event.key_id,
+            event.model, event.requested_model, event.provider, event.endpoint_id, app.app_id, app.name,
+            usage_pb.GenerationStatus.Name(event.status).removeprefix("GENERATION_STATUS_").lower(), event.finish_reason,
+            event.service_tier, context_bucket(usage.prompt_tokens),
         )  # fmt: skip
         measures = (
-            1, event.usage.prompt_tokens, event.usage.completion_tokens, event.usage.reasoning_tokens,
-            event.usage.cached_tokens, event.cost_nano_usd, int(event.is_byok),
-            event.provider_cost_nano_usd if event.is_byok else 0,
+            1, usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens, usage.cached_tokens,
+            int(event.finish_reason == "tool_calls" and event.bad_tool_calls > 0), event.cost_nano_usd,
+            event.provider_cost_nano_usd, int(event.is_byok), event.provider_cost_nano_usd if event.is_byok else 0,
+            event.cost_nano_usd if event.is_byok else 0,
         )  # fmt: skip
         for index, measure in enumerate(measures):
             sums[key][index] += measure
     return Counter((*key, *values) for key, values in sums.items())
 
 
+def closed(events: Sequence[usage_pb.UsageEvent], seconds: int) -> list[usage_pb.UsageEvent]:
+    over = int(NOW.timestamp()) // seconds * seconds
+    return [event for event in events if event.started_at.seconds < over]
+
+
+def public_recount(events: Sequence[usage_pb.UsageEvent], table: str) -> Counter[tuple[Any, ...]]:
+    """The same of public traffic, by what the table tells apart."""
+    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
+    titles: dict[tuple[Any, ...], tuple[int, str]] = {}
+    for event in closed(events, 86_400):
+        app = app_of(event.http_referer, event.app_title)
+        if event.private or not event.endpoint_id:
+            continue
+        day = event.started_at.seconds // 86_400 * 86_400
+        keys = {
+            "model_days": (
+                day, event.model, event.provider, event.tool_calls > 0, context_bucket(event.usage.prompt_tokens),
+            ),
+            "category_days": (day, tuple(event.app_categories), event.model) if event.app_categories else None,
+            "app_days": (day, app.app_id, app.name, tuple(event.app_categories)) if app.name else None,
+        }  # fmt: skip
+        key = keys[table]
+        if key is None:
+            continue
+        sums[key][0] += 1
+        sums[key][1] += event.usage.prompt_tokens + event.usage.completion_tokens
+        if event.app_title:
+            titles[key] = max(titles.get(key, (0, "")), (event.started_at.ToMilliseconds(), event.app_title))
+    if table == "app_days":
+        return Counter((*key, titles.get(key, (0, ""))[1], *values) for key, values in sums.items())
+    return Counter((*key, *values) for key, values in sums.items())
+
+
 ALL_USAGE = """
-SELECT org_id, toUnixTimestamp(bucket), workspace_id, member_id, key_id, model, provider, endpoint_id, app_id, app,
-    app_categories, private, with_tools, context_bucket, requests, prompt_tokens, completion_tokens, reasoning_tokens,
-    cached_tokens, cost_nano_usd, byok_requests, byok_cost_nano_usd
+SELECT org_id, toUnixTimestamp(bucket), workspace_id, member_id, key_id, model, requested_model, provider, endpoint_id, app_id,
+    app, status, finish_reason, service_tier, context_bucket, requests, prompt_tokens, completion_tokens, reasoning_tokens,
+    cached_tokens, bad_tool_answers, cost_nano_usd, provider_cost_nano_usd, byok_requests, byok_cost_nano_usd,
+    byok_fees_nano_usd
 FROM {table} FINAL WHERE requests > 0
 """
+ALL_PUBLIC = {
+    "model_days": "SELECT toUnixTimestamp(bucket), model, provider, with_tools, context_bucket, requests, tokens FROM model_days",
+    "category_days": "SELECT toUnixTimestamp(bucket), app_categories, model, requests, tokens FROM category_days",
+    "app_days": "SELECT toUnixTimestamp(bucket), app_id, app, app_categories, title, requests, tokens FROM app_days",
+}
+
+
+def counted(rows: Sequence[Sequence[Any]]) -> Counter[tuple[Any, ...]]:
+    return Counter(tuple(tuple(cell) if isinstance(cell, list) else cell for cell in row) for row in rows)
 
 
 async def check_usage(store: Store, events: Sequence[usage_pb.UsageEvent]) -> None:
     for table, seconds in (("usage_hours", 3_600), ("usage_days", 86_400)):
         rows = await store.rows(ALL_USAGE.replace("{table}", table))
-        found = Counter(tuple(tuple(cell) if isinstance(cell, list) else cell for cell in row) for row in rows)
-        assert found == recount(events, seconds), table
+        assert counted(rows) == recount(events, seconds), table
+    for table, query in ALL_PUBLIC.items():
+        rows = await store.rows(query + " FINAL WHERE requests > 0")
+        assert counted(rows) == public_recount(events, table), table
 
 
 async def test_b07_hours_and_days_equal_a_recount_whatever_comes_late_twice_or_corrected(store: Store) -> None:

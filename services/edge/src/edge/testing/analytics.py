@@ -10,7 +10,8 @@ import grpc
 
 from contracts import analytics
 from contracts.analytics import Format
-from edge.domain.errors import DependencyError
+from contracts.errors import ErrorReason
+from edge.domain.errors import DependencyError, RefusedError
 from edge.insight_ports import Analytics
 from edge.testing.organizations import wrong
 from edge.testing.refusals import aborting
@@ -28,11 +29,13 @@ class MemoryAnalytics:
     Attributes:
         chunks: of every exported file.
         down: whether every call fails.
+        too_heavy: whether every count takes too long.
     """
 
     def __init__(self) -> None:
         self.chunks = [b"generation_id,model\n", b"gen-1,acme/one\n"]
         self.down = False
+        self.too_heavy = False
 
     async def activity(self, request: messages.QueryActivityRequest) -> messages.QueryActivityResponse:
         """Return one row, with what it is split by."""
@@ -61,6 +64,8 @@ class MemoryAnalytics:
     async def analytics(self, request: messages.QueryAnalyticsRequest) -> messages.QueryAnalyticsResponse:
         """Return one row of known metrics and dimensions."""
         self._check_up()
+        if self.too_heavy:
+            raise RefusedError(ErrorReason.TIMEOUT, "The question takes too long: ask for a shorter period")
         _check_names("metrics", request.metrics, analytics.METRICS)
         _check_names("dimensions", request.dimensions, analytics.DIMENSIONS)
         _check_names("filters", [each.field for each in request.filters], analytics.DIMENSIONS)

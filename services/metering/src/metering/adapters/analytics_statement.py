@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 
 from contracts.analytics import CONTEXT_BUCKETS, Granularity, Operator
+from metering.adapters.usage_columns import EVENT_COLUMNS, ROLLUP_COLUMNS
 from metering.domain.analytics import DATE, AnalyticsQuestion, Filter
+from metering.domain.rollups import RULES, Rollup
 
-# What a row of usage_events says of each dimension; empty means that it has no value.
+# Columns that only events have.
+_EVENTS_ONLY: Final = frozenset({"external_user", "generation_id", "first_token_ms", "generation_ms", "streamed"})
+
+# What a row says of each dimension; empty means that it has no value.
 _DIMENSIONS: Final = {
     "model": "if(model = '', splitByChar(':', requested_model)[1], model)",
     "variant": "if(position(requested_model, ':') > 0, splitByChar(':', requested_model)[2], 'standard')",
@@ -23,18 +29,14 @@ _DIMENSIONS: Final = {
     "service_tier": "toString(service_tier)",
     "external_user": "external_user",
     "context_length_bucket": (
-        "multiIf(prompt_tokens <= 1000, '1K', prompt_tokens <= 10000, '10K', prompt_tokens <= 100000, '100K', "
-        "prompt_tokens <= 1000000, '1M', '10M')"
+        "multiIf(context_bucket = 0, '1K', context_bucket = 1, '10K', context_bucket = 2, '100K', context_bucket = 3, '1M', '10M')"
     ),
     "generation_id": "generation_id",
 }
 # Where the value that is filtered by is not the one that is shown.
 _FILTERED: Final = {
     "app": "if(app_id = 0, '', toString(app_id))",
-    "context_length_bucket": (
-        "toString(multiIf(prompt_tokens <= 1000, 0, prompt_tokens <= 10000, 1, prompt_tokens <= 100000, 2, "
-        "prompt_tokens <= 1000000, 3, 4))"
-    ),
+    "context_length_bucket": "toString(context_bucket)",
 }
 # Streamed answers have a first token; an answer has a speed when something was written.
 _TIMED_FIRST: Final = "first_token_ms, streamed AND first_token_ms > 0 AND status = 'completed'"
@@ -44,24 +46,24 @@ _TIMED_WHOLE: Final = (
 )
 _NO_MONEY: Final = "CAST(NULL, 'Nullable(Int64)')"
 _METRICS: Final = {
-    "request_count": "toInt64(count())",
-    "failed_request_count": "toInt64(countIf(status = 'failed'))",
-    "cancelled_request_count": "toInt64(countIf(status = 'cancelled'))",
-    "tokens_total": "toInt64(sum(toInt64(prompt_tokens) + completion_tokens))",
+    "request_count": "toInt64(sum(requests))",
+    "failed_request_count": "toInt64(sumIf(requests, status = 'failed'))",
+    "cancelled_request_count": "toInt64(sumIf(requests, status = 'cancelled'))",
+    "tokens_total": "toInt64(sum(prompt_tokens + completion_tokens))",
     "tokens_prompt": "toInt64(sum(prompt_tokens))",
     "tokens_completion": "toInt64(sum(completion_tokens))",
     "reasoning_tokens": "toInt64(sum(reasoning_tokens))",
     "cached_tokens": "toInt64(sum(cached_tokens))",
     "cache_hit_rate": "if(sum(prompt_tokens) = 0, NULL, sum(cached_tokens) / sum(prompt_tokens))",
     "tool_call_error_rate": (
-        "if(countIf(finish_reason = 'tool_calls') = 0, NULL, "
-        "countIf(finish_reason = 'tool_calls' AND bad_tool_calls > 0) / countIf(finish_reason = 'tool_calls'))"
+        "if(sumIf(requests, finish_reason = 'tool_calls') = 0, NULL, "
+        "sum(bad_tool_answers) / sumIf(requests, finish_reason = 'tool_calls'))"
     ),
-    "total_usage": "sum(cost_nano_usd + if(is_byok, provider_cost_nano_usd, 0))",
+    "total_usage": "sum(cost_nano_usd + byok_cost_nano_usd)",
     "credits_usage": "sum(cost_nano_usd)",
-    "byok_request_count": "toInt64(countIf(is_byok))",
-    "byok_usage_inference": "sumIf(provider_cost_nano_usd, is_byok)",
-    "byok_fees": "sumIf(cost_nano_usd, is_byok)",
+    "byok_request_count": "toInt64(sum(byok_requests))",
+    "byok_usage_inference": "sum(byok_cost_nano_usd)",
+    "byok_fees": "sum(byok_fees_nano_usd)",
     "usage_upstream": "sum(provider_cost_nano_usd)",
     "usage_cache": _NO_MONEY,
     "usage_data": _NO_MONEY,
@@ -79,17 +81,40 @@ _METRICS: Final = {
     "p99_throughput": "quantileTDigestIf(0.01)(" + _TIMED_WHOLE + ")",
 }
 _BUCKETS: Final = {
-    Granularity.MINUTE: "toUnixTimestamp(toStartOfMinute(started_at))",
-    Granularity.HOUR: "toUnixTimestamp(toStartOfHour(started_at))",
-    Granularity.DAY: "toUnixTimestamp(toStartOfDay(started_at))",
-    Granularity.WEEK: "toUnixTimestamp(toDateTime(toMonday(started_at), 'UTC'))",
-    Granularity.MONTH: "toUnixTimestamp(toDateTime(toStartOfMonth(started_at), 'UTC'))",
+    Granularity.MINUTE: "toUnixTimestamp(toStartOfMinute(moment))",
+    Granularity.HOUR: "toUnixTimestamp(toStartOfHour(moment))",
+    Granularity.DAY: "toUnixTimestamp(toStartOfDay(moment))",
+    Granularity.WEEK: "toUnixTimestamp(toDateTime(toMonday(moment), 'UTC'))",
+    Granularity.MONTH: "toUnixTimestamp(toDateTime(toStartOfMonth(moment), 'UTC'))",
 }
-_FROM: Final = (
-    " FROM usage_events FINAL WHERE org_id = {org_id:String}"
+_EVENTS: Final = (
+    "SELECT COLUMNS_OF_EVENTS FROM usage_events FINAL WHERE org_id = {org_id:String}"
     " AND started_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
     " AND started_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 )
+# Whole hours or days that are added up come from their rollup, and the rest from the events. The two bounds are in seconds;
+# where the second is not after the first, nothing is left for the rollup.
+_CLOSED: Final = "(SELECT max(closed_until) FROM rollup_progress FINAL WHERE rollup = {rollup:String})"
+_FIRST: Final = "greatest({whole_from:Int64}, " + _CLOSED + " - {kept_s:Int64})"
+_LAST: Final = "least({whole_to:Int64}, " + _CLOSED + ")"
+_EVENTS_AROUND: Final = (
+    _EVENTS
+    + " AND (started_at < toDateTime64("
+    + _FIRST
+    + ", 3, 'UTC') OR started_at >= toDateTime64(greatest("
+    + _FIRST
+    + ", "
+    + _LAST
+    + "), 3, 'UTC'))"
+)
+_ROLLED_UP: Final = (
+    "SELECT COLUMNS_OF_ROLLUP FROM USAGE_ROLLUP FINAL WHERE org_id = {org_id:String} AND requests > 0"
+    " AND bucket >= toDateTime(FIRST_OF_ROLLUP, 'UTC') AND bucket < toDateTime(LAST_OF_ROLLUP, 'UTC')"
+)
+_WHOLE: Final = _ROLLED_UP.replace("FIRST_OF_ROLLUP", _FIRST).replace("LAST_OF_ROLLUP", _LAST)
+# How far back a rollup is whole: it drops what is older a little later.
+_KEPT_S: Final = {Rollup.USAGE_HOURS: 98 * 86_400, Rollup.USAGE_DAYS: 798 * 86_400}
+_WORD: Final = re.compile(r"\b[a-z][a-z_]*\b")
 _COMPARISONS: Final = {
     Operator.EQ: " = ",
     Operator.NEQ: " != ",
@@ -125,17 +150,51 @@ def statement_of(question: AnalyticsQuestion) -> Statement:
         if name == "app":
             selected["app_id"] = "toInt64(any(app_id))"
     selected |= {name: _METRICS[name] for name in question.metrics}
-    aliases = {name: "column_" + str(number) for number, name in enumerate(selected)}
-    text = "SELECT " + ", ".join(expression + " AS " + aliases[name] for name, expression in selected.items()) + _FROM
-    for number, each in enumerate(question.filters):
-        text += " AND " + _condition(number, each, parameters)
+    aliases = {name: "result_" + str(number) for number, name in enumerate(selected)}
+    text = "SELECT " + ", ".join(expression + " AS " + aliases[name] for name, expression in selected.items())
+    conditions = [_condition(number, each, parameters) for number, each in enumerate(question.filters)]
+    order = _order(question, aliases)
+    text += " FROM (" + _source(question, " ".join([text, *conditions, *order]), parameters) + ")"
+    if conditions:
+        text += " WHERE " + " AND ".join(conditions)
     if keys:
         text += " GROUP BY " + ", ".join(aliases[name] for name in keys)
-    text += " ORDER BY " + ", ".join(_order(question, aliases))
+    text += " ORDER BY " + ", ".join(order)
     if question.group_limit is not None:
         parameters["group_limit"] = question.group_limit
         text += " LIMIT {group_limit:UInt32} BY " + ", ".join(aliases[name] for name in question.dimensions)
     return Statement(text + " LIMIT {limit:UInt32}", parameters, tuple(selected))
+
+
+def _source(question: AnalyticsQuestion, uses: str, parameters: dict[str, Any]) -> str:
+    """What is read: a rollup and the events around it, when the rollup knows every column that is used; else the events."""
+    words = set(_WORD.findall(uses))
+    names = sorted(words & (ROLLUP_COLUMNS | _EVENTS_ONLY)) or ["org_id"]
+    of_events = ", ".join(EVENT_COLUMNS[name] + " AS " + name if name in EVENT_COLUMNS else name for name in names)
+    of_events += ", started_at AS moment"
+    rollup = (
+        None if question.granularity is Granularity.MINUTE or words & _EVENTS_ONLY else _rollup(question, parameters)
+    )
+    if rollup is None:
+        return _EVENTS.replace("COLUMNS_OF_EVENTS", of_events)
+    of_rollup = ", ".join([*names, "toDateTime64(bucket, 3, 'UTC') AS moment"])
+    return (
+        _WHOLE.replace("USAGE_ROLLUP", rollup.value).replace("COLUMNS_OF_ROLLUP", of_rollup)
+        + " UNION ALL "
+        + _EVENTS_AROUND.replace("COLUMNS_OF_EVENTS", of_events)
+    )
+
+
+def _rollup(question: AnalyticsQuestion, parameters: dict[str, Any]) -> Rollup | None:
+    """The rollup of the question's granularity, unless no whole bucket of it is in the period."""
+    rollup = Rollup.USAGE_HOURS if question.granularity is Granularity.HOUR else Rollup.USAGE_DAYS
+    length_s = RULES[rollup].seconds
+    first = -(-question.start // (length_s * 1_000)) * length_s
+    last = question.end // (length_s * 1_000) * length_s
+    if first >= last:
+        return None
+    parameters |= {"rollup": rollup.value, "whole_from": first, "whole_to": last, "kept_s": _KEPT_S[rollup]}
+    return rollup
 
 
 def _order(question: AnalyticsQuestion, aliases: dict[str, str]) -> list[str]:

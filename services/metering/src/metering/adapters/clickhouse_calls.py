@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -81,14 +81,18 @@ class CallLimits:
 class ClickHouseCalls:
     """Runs functions of a client in the store's threads, and turns the driver's errors into ours."""
 
-    def __init__(self, dsn: str, clock: Clock, limits: CallLimits) -> None:
+    def __init__(
+        self, dsn: str, clock: Clock, limits: CallLimits, settings: Mapping[str, str | int] | None = None
+    ) -> None:
         """Prepare; `open` connects.
 
         Args:
             dsn: `chdb:///path` or `http(s)://user:password@host:port/database`.
             clock: paces the attempts to connect.
             limits: see there.
+            settings: of ClickHouse, for every call.
         """
+        self._settings = dict(settings or {})
         self._dsn = dsn
         self._clock = clock
         self._limits = limits
@@ -180,7 +184,11 @@ class ClickHouseCalls:
         self._pending -= 1
 
     def _connect(self) -> Client:
-        settings = {"async_insert": 0, "max_execution_time": int(self._limits.query_timeout.total_seconds())}
+        settings: dict[str, str | int] = {
+            "async_insert": 0,
+            "max_execution_time": int(self._limits.query_timeout.total_seconds()),
+        }
+        settings |= self._settings
         if not self._embedded:
             return clickhouse_connect.get_client(
                 dsn=self._dsn,

@@ -47,7 +47,8 @@ class ClickHouseInsight:
     ) -> Sequence[ModelTraffic]:
         """The `top` models of each bucket and `other`."""
         parameters = _traffic(traffic) | {"top": top, "by_requests": by_requests}
-        return [ModelTraffic(*row) for row in await self._ask(MODEL_SERIES[period], parameters)]
+        statement = MODEL_SERIES[period, bool(traffic.categories)]
+        return [ModelTraffic(*row) for row in await self._ask(statement, parameters)]
 
     async def rankings(self, question: RankingQuestion) -> Sequence[Ranked]:
         """One page of a ranking."""
@@ -62,7 +63,7 @@ class ClickHouseInsight:
             "limit": question.limit,
             "offset": question.offset,
         }
-        rows = await self._ask(RANKINGS[question.kind], parameters)
+        rows = await self._ask(RANKINGS[question.kind, bool(traffic.categories)], parameters)
         titles: Mapping[str, str] = {}
         if question.kind is RankedKind.APP:
             titles = await self._titles(traffic.start, traffic.end, [row[0] for row in rows])

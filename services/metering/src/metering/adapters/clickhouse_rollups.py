@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
+
+from clickhouse_connect.driver.client import Client
 
 from metering.adapters.clickhouse_calls import ClickHouseCalls
 from metering.adapters.rollup_statements import REBUILD, TOUCHED
@@ -71,7 +74,8 @@ class ClickHouseRollups:
             "first": min(buckets),
             "last": max(buckets) + RULES[rollup].seconds,
         }
-        await self._calls.step(lambda client: client.command(REBUILD[rollup], parameters, settings=_SETTINGS))
+        for statement in REBUILD[rollup]:
+            await self._calls.step(partial(_command, statement=statement, parameters=parameters))
 
     async def advance(self, rollup: Rollup, progress: RollupProgress) -> None:
         """Write down how far a rollup has come. Of two instances the one that is further ahead counts."""
@@ -79,3 +83,7 @@ class ClickHouseRollups:
         await self._calls.step(
             lambda client: client.insert("rollup_progress", [row], column_names=_COLUMNS, column_type_names=_TYPES)
         )
+
+
+def _command(client: Client, statement: str, parameters: Mapping[str, Any]) -> None:
+    client.command(statement, dict(parameters), settings=_SETTINGS)

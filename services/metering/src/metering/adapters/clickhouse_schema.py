@@ -1,7 +1,7 @@
 """Brings the tables to the version that this code needs, one numbered file after the other.
 
-Every statement can be repeated (`IF NOT EXISTS`): ClickHouse has no transaction around DDL, so a file that was
-interrupted, or that two instances run at once, runs again as a whole.
+Every statement can be repeated (`IF NOT EXISTS`), or says in a comment `-- unless: SELECT …` when it has been done: ClickHouse
+has no transaction around DDL, so a file that was interrupted, or that two instances run at once, runs again as a whole.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
+from metering.adapters.clickhouse_layout import distributed_tables, filled, moved_tables
 from metering.domain.errors import SchemaError
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-_CREATE_LOG = """
+_UNLESS: Final = "-- unless:"
+_CREATE_LOG: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}
 (
     version UInt32,
@@ -29,6 +32,18 @@ ENGINE = {engine_prefix}ReplacingMergeTree(applied_at)
 ORDER BY version
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 """
+
+
+class Statement(NamedTuple):
+    """A statement; where `unless` gives a row that is not 0, it has been done."""
+
+    text: str
+    unless: str = ""
+
+    def run(self, client: Client) -> None:
+        """Run it, unless it has been done."""
+        if not self.unless or not client.query(self.unless).result_rows[0][0]:
+            client.command(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +59,11 @@ class Migration:
         """Recognises a file that was changed after it ran."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def statements(self, cluster: str | None) -> list[str]:
+    def statements(self, cluster: str | None) -> list[Statement]:
         """The statements, which end in a semicolon at the end of a line, for one server or for a cluster."""
-        lines = [line for line in self.text.splitlines() if not line.lstrip().startswith("--")]
-        parts = "\n".join(lines).split(";\n")
-        return [_fill(part.strip().removesuffix(";"), cluster) for part in parts if part.strip()]
+        lines = [line for line in self.text.splitlines() if not line.startswith("--") or line.startswith(_UNLESS)]
+        parts = [part.strip().removesuffix(";") for part in "\n".join(lines).split(";\n")]
+        return [_statement(filled(part, cluster)) for part in parts if part]
 
 
 def packaged_migrations() -> list[Migration]:
@@ -89,11 +104,13 @@ def migrate(client: Client, migrations: Sequence[Migration], cluster: str | None
     Raises:
         SchemaError: a migration was changed after it ran, or one before it never ran.
     """
-    client.command(_fill(_CREATE_LOG, cluster))
+    for text in moved_tables(client, cluster):
+        client.command(text)
+    client.command(filled(_CREATE_LOG, cluster))
     applied = []
     for migration in pending(client, migrations):
         for statement in migration.statements(cluster):
-            client.command(statement)
+            statement.run(client)
         client.insert(
             "schema_migrations",
             [(migration.version, migration.name, migration.checksum)],
@@ -101,6 +118,9 @@ def migrate(client: Client, migrations: Sequence[Migration], cluster: str | None
             settings={"async_insert": 0},
         )
         applied.append(migration.name)
+    if applied:
+        for text in distributed_tables(client, cluster):
+            client.command(text)
     return applied
 
 
@@ -139,10 +159,8 @@ def pending(client: Client, migrations: Sequence[Migration]) -> list[Migration]:
     return [migration for migration in migrations if migration.version not in ran]
 
 
-def _fill(statement: str, cluster: str | None) -> str:
-    on_cluster = "ON CLUSTER " + _quoted(cluster) if cluster else ""
-    return statement.replace("{on_cluster}", on_cluster).replace("{engine_prefix}", "Replicated" if cluster else "")
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+def _statement(part: str) -> Statement:
+    if not part.startswith(_UNLESS):
+        return Statement(part)
+    condition, _, text = part.partition("\n")
+    return Statement(text, condition.removeprefix(_UNLESS).strip())

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from contracts.ids import parse_generation_id, usage_event_id
 from metering.adapters.clickhouse_calls import CallLimits, ClickHouseCalls
+from metering.adapters.clickhouse_layout import CLUSTER_SETTINGS
 from metering.adapters.clickhouse_schema import migrate, packaged_migrations, verify
 from metering.domain.batch import BatchPlan, Progress
 from metering.domain.usage import AttemptRow, Dimension, UnixMs, UsageQuestion, UsageRow, UsageTotals
@@ -94,7 +95,7 @@ class ClickHouseUsageLog(Component):
             cluster: the ClickHouse cluster on which tables are replicated; None for a single server.
             may_migrate: whether to run pending migrations; otherwise they are an error.
         """
-        self._calls = ClickHouseCalls(dsn, clock, limits)
+        self._calls = ClickHouseCalls(dsn, clock, limits, CLUSTER_SETTINGS if cluster else {})
         self._cluster = cluster
         self._may_migrate = may_migrate
         self._column_types: list[str] = []

@@ -6,36 +6,40 @@ from typing import Final
 
 from metering.domain.insight import Period, RankedKind, ShareHolder
 
-# What every one of them looks at. Traffic that no endpoint answered has no tokens and no model.
-_TRAFFIC: Final = """
-FROM usage_days FINAL
-WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC')
-  AND requests > 0 AND NOT private AND endpoint_id != ''
+# What they look at: traffic of models, or where categories are asked for that of models by category, or of applications.
+_PERIOD: Final = """
+WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC') AND requests > 0
+"""
+_CATEGORIES: Final = """
   AND (empty({categories:Array(String)}) OR hasAny(app_categories, {categories:Array(String)}))
+"""
+_MODELS: Final = (
+    "FROM model_days FINAL"
+    + _PERIOD
+    + """
   AND (NOT {only_models:Bool} OR has({models:Array(String)}, model))
   AND ({context_bucket:Int8} < 0 OR context_bucket = {context_bucket:Int8})
   AND (NOT {with_tools:Bool} OR with_tools)
 """
+)
+_MODELS_BY_CATEGORY: Final = "FROM category_days FINAL" + _PERIOD + _CATEGORIES
+_APPS: Final = "FROM app_days FINAL" + _PERIOD + _CATEGORIES
 
-_MODEL_SERIES: Final = (
-    """
+_MODEL_SERIES: Final = """
 SELECT
-    toString(period) AS date, if(place <= {top:UInt32}, name_of_model, 'other') AS name, toInt64(sum(tokens)) AS all_tokens,
+    toString(period) AS date, if(place <= {top:UInt32}, name_of_model, 'other') AS name, toInt64(sum(counted)) AS all_tokens,
     toInt64(sum(asked)) AS all_requests
 FROM
 (
     SELECT
-        period, name_of_model, tokens, asked,
+        period, name_of_model, counted, asked,
         row_number() OVER (
-            PARTITION BY period ORDER BY if({by_requests:Bool}, asked, tokens) DESC, name_of_model) AS place
+            PARTITION BY period ORDER BY if({by_requests:Bool}, asked, counted) DESC, name_of_model) AS place
     FROM
     (
         SELECT
-            start_of_period(bucket) AS period, toString(model) AS name_of_model,
-            sum(prompt_tokens + completion_tokens) AS tokens, sum(requests) AS asked
-"""
-    + _TRAFFIC
-    + """
+            start_of_period(bucket) AS period, toString(model) AS name_of_model, sum(tokens) AS counted, sum(requests) AS asked
+        FROM_TRAFFIC
         GROUP BY period, name_of_model
     )
 )
@@ -43,54 +47,42 @@ GROUP BY date, name
 ORDER BY date, name = 'other', if({by_requests:Bool}, all_requests, all_tokens) DESC, name
 LIMIT 100000
 """
-)
 
 # The period itself is the last of four of the same length; `begin` is where it begins.
-_RANKINGS: Final = (
-    """
-SELECT name, number, toInt64(tokens), toInt64(asked), score
+_RANKINGS: Final = """
+SELECT name, number, toInt64(counted), toInt64(asked), score
 FROM
 (
     SELECT
         ranked_name AS name, ranked_number AS number,
-        sumIf(prompt_tokens + completion_tokens, bucket >= toDateTime({begin:Int64}, 'UTC')) AS tokens,
+        sumIf(tokens, bucket >= toDateTime({begin:Int64}, 'UTC')) AS counted,
         sumIf(requests, bucket >= toDateTime({begin:Int64}, 'UTC')) AS asked,
-        sumIf(prompt_tokens + completion_tokens, bucket < toDateTime({begin:Int64}, 'UTC')) AS tokens_before,
+        sumIf(tokens, bucket < toDateTime({begin:Int64}, 'UTC')) AS counted_before,
         sumIf(requests, bucket < toDateTime({begin:Int64}, 'UTC')) AS asked_before,
-        toFloat64(if({by_requests:Bool}, asked, tokens))
-            - if({trending:Bool}, if({by_requests:Bool}, asked_before, tokens_before) / 3, 0) AS score
-"""
-    + _TRAFFIC
-    + """
-      AND ranked_name != ''
+        toFloat64(if({by_requests:Bool}, asked, counted))
+            - if({trending:Bool}, if({by_requests:Bool}, asked_before, counted_before) / 3, 0) AS score
+    FROM_TRAFFIC
     GROUP BY name, number
 )
 WHERE score > 0
 ORDER BY score DESC, name
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}
 """
-)
 
-_SHARES: Final = (
-    """
+_SHARES: Final = """
 SELECT
-    toString(period) AS date, name, toInt64(tokens) AS all_tokens, toInt64(asked) AS all_requests,
+    toString(period) AS date, name, toInt64(counted) AS all_tokens, toInt64(asked) AS all_requests,
     all_tokens / greatest(sum(all_tokens) OVER (PARTITION BY period), 1) AS token_share,
     all_requests / greatest(sum(all_requests) OVER (PARTITION BY period), 1) AS request_share
 FROM
 (
-    SELECT
-        start_of_period(bucket) AS period, share_holder AS name, sum(prompt_tokens + completion_tokens) AS tokens,
-        sum(requests) AS asked
-"""
-    + _TRAFFIC
-    + """
+    SELECT start_of_period(bucket) AS period, share_holder AS name, sum(tokens) AS counted, sum(requests) AS asked
+    FROM_TRAFFIC
     GROUP BY period, name
 )
 ORDER BY date, all_tokens DESC, name
 LIMIT 100000
 """
-)
 
 SESSION_COSTS: Final = """
 SELECT app, number, model, turn_range, quantileExactInclusive(0.5)(cost) AS median, toInt64(count()) AS sessions
@@ -116,11 +108,10 @@ LIMIT {limit:UInt32} OFFSET {offset:UInt32}
 """Parameters: first, end, apps, model, turn_range, least_sessions, limit, offset."""
 
 TITLES: Final = """
-SELECT app, argMax(app_title, started_at)
-FROM usage_events
-WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
-  AND started_at < fromUnixTimestamp64Milli({end:Int64} * 1000, 'UTC')
-  AND has({apps:Array(String)}, app) AND app_title != '' AND NOT private
+SELECT app, argMax(title, titled_at)
+FROM app_days FINAL
+WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC')
+  AND has({apps:Array(String)}, app) AND title != ''
 GROUP BY app
 """
 """The latest titles of applications. Parameters: first, end, apps."""
@@ -147,23 +138,37 @@ LIMIT 50000
 """Parameters: first, end, provider."""
 
 _STARTS: Final = {Period.DAY: "toDate(", Period.WEEK: "toMonday(", Period.MONTH: "toStartOfMonth("}
-_NAMES: Final = {RankedKind.MODEL: ("toString(model)", "toInt64(0)"), RankedKind.APP: ("app", "toInt64(app_id)")}
 _HOLDERS: Final = {
     ShareHolder.AUTHOR: "splitByChar('/', toString(model))[1]",
     ShareHolder.PROVIDER: "toString(provider)",
 }
 
-MODEL_SERIES: Final = {period: _MODEL_SERIES.replace("start_of_period(", start) for period, start in _STARTS.items()}
-"""By period. Parameters: those of the traffic, top, by_requests."""
+MODEL_SERIES: Final = {
+    (period, by_category): _MODEL_SERIES.replace("start_of_period(", start).replace(
+        "FROM_TRAFFIC", _MODELS_BY_CATEGORY if by_category else _MODELS
+    )
+    for period, start in _STARTS.items()
+    for by_category in (False, True)
+}
+"""By period and whether categories are asked for. Parameters: those of the traffic, top, by_requests."""
+
+
+def _ranking(traffic: str, name: str, number: str) -> str:
+    return _RANKINGS.replace("FROM_TRAFFIC", traffic).replace("ranked_name", name).replace("ranked_number", number)
+
 
 RANKINGS: Final = {
-    kind: _RANKINGS.replace("ranked_name", name).replace("ranked_number", number)
-    for kind, (name, number) in _NAMES.items()
+    (RankedKind.MODEL, False): _ranking(_MODELS, "toString(model)", "toInt64(0)"),
+    (RankedKind.MODEL, True): _ranking(_MODELS_BY_CATEGORY, "toString(model)", "toInt64(0)"),
+    (RankedKind.APP, False): _ranking(_APPS, "app", "toInt64(app_id)"),
+    (RankedKind.APP, True): _ranking(_APPS, "app", "toInt64(app_id)"),
 }
-"""By kind. Parameters: those of the traffic, begin, trending, by_requests, limit, offset."""
+"""By kind and whether categories are asked for. Parameters: those of the traffic, begin, trending, by_requests, limit, offset."""
 
 SHARES: Final = {
-    (holder, period): _SHARES.replace("start_of_period(", start).replace("share_holder", name)
+    (holder, period): _SHARES.replace("start_of_period(", start)
+    .replace("share_holder", name)
+    .replace("FROM_TRAFFIC", _MODELS)
     for holder, name in _HOLDERS.items()
     for period, start in _STARTS.items()
 }

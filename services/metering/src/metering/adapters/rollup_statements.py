@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from metering.adapters.usage_columns import BAD_TOOL_ANSWER, CONTEXT_BUCKET
 from metering.domain.rollups import Rollup
 
 # Two looks, so that each can use its own index.
@@ -21,42 +22,111 @@ WHERE started_at >= fromUnixTimestamp64Milli(greatest({oldest:Int64}, {closed_fr
 ORDER BY bucket
 """
 
+# What usage is told apart by, and what is added up: for a row of the rollup and for an event.
+_USAGE_KEYS: Final = """org_id, bucket, workspace_id, member_id, key_id, model, requested_model, provider, endpoint_id, app_id, app, status,
+    finish_reason, service_tier, context_bucket"""
+_USAGE_SUMS: Final = """requests, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, bad_tool_answers, cost_nano_usd,
+    provider_cost_nano_usd, byok_requests, byok_cost_nano_usd, byok_fees_nano_usd"""
+
 # A key that is in the table and no longer in the events gets zeros: nothing can be taken out of a Replacing table.
 _USAGE: Final = """
 INSERT INTO usage_buckets
-    (org_id, bucket, workspace_id, member_id, key_id, model, provider, endpoint_id, app_id, app, app_categories, private,
-    with_tools, context_bucket, requests, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost_nano_usd,
-    byok_requests, byok_cost_nano_usd, version)
+    (USAGE_KEYS, USAGE_SUMS, version)
 SELECT
-    org_id, bucket, workspace_id, member_id, key_id, model, provider, endpoint_id, app_id, app, app_categories, private,
-    with_tools, context_bucket,
-    sum(request), sum(prompt), sum(completion), sum(reasoning), sum(cached), sum(cost),
-    sum(byok), sum(byok_cost), toUnixTimestamp64Micro(now64(6))
+    USAGE_KEYS,
+    sum(request), sum(prompt), sum(completion), sum(reasoning), sum(cached), sum(bad), sum(cost), sum(provider_cost), sum(byok),
+    sum(byok_cost), sum(byok_fees), toUnixTimestamp64Micro(now64(6))
 FROM
 (
     SELECT
-        org_id, toStartOfBucket(started_at) AS bucket, workspace_id, member_id, key_id, model, provider, endpoint_id,
-        app_id, app, app_categories, private, tool_calls > 0 AS with_tools,
-        toUInt8(multiIf(prompt_tokens <= 1000, 0, prompt_tokens <= 10000, 1, prompt_tokens <= 100000, 2,
-            prompt_tokens <= 1000000, 3, 4)) AS context_bucket,
+        org_id, toStartOfBucket(started_at) AS bucket, workspace_id, member_id, key_id, model, requested_model, provider,
+        endpoint_id, app_id, app, status, finish_reason, service_tier, CONTEXT_BUCKET AS context_bucket,
         toUInt64(1) AS request, toUInt64(prompt_tokens) AS prompt, toUInt64(completion_tokens) AS completion,
-        toUInt64(reasoning_tokens) AS reasoning, toUInt64(cached_tokens) AS cached, cost_nano_usd AS cost,
-        toUInt64(is_byok) AS byok, if(is_byok, provider_cost_nano_usd, 0) AS byok_cost
+        toUInt64(reasoning_tokens) AS reasoning, toUInt64(cached_tokens) AS cached,
+        BAD_TOOL_ANSWER AS bad, cost_nano_usd AS cost, provider_cost_nano_usd AS provider_cost,
+        toUInt64(is_byok) AS byok, if(is_byok, provider_cost_nano_usd, 0) AS byok_cost,
+        if(is_byok, cost_nano_usd, 0) AS byok_fees
     FROM usage_events FINAL
     WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
       AND started_at < fromUnixTimestamp64Milli({last:Int64} * 1000, 'UTC')
       AND has({buckets:Array(UInt32)}, toUnixTimestamp(toStartOfBucket(started_at)))
     UNION ALL
-    SELECT
-        org_id, bucket, workspace_id, member_id, key_id, model, provider, endpoint_id, app_id, app, app_categories, private,
-        with_tools, context_bucket, 0, 0, 0, 0, 0, 0, 0, 0
+    SELECT USAGE_KEYS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
     FROM usage_buckets FINAL
     WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({last:Int64}, 'UTC')
       AND has({buckets:Array(UInt32)}, toUnixTimestamp(bucket))
 )
 GROUP BY
-    org_id, bucket, workspace_id, member_id, key_id, model, provider, endpoint_id, app_id, app, app_categories, private,
-    with_tools, context_bucket
+    USAGE_KEYS
+"""
+
+# Public traffic: answered by an endpoint, and not private.
+_PUBLIC: Final = """
+    FROM usage_events FINAL
+    WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
+      AND started_at < fromUnixTimestamp64Milli({last:Int64} * 1000, 'UTC')
+      AND has({buckets:Array(UInt32)}, toUnixTimestamp(toStartOfDay(started_at)))
+      AND NOT private AND endpoint_id != ''
+"""
+_BEFORE: Final = """
+    WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({last:Int64}, 'UTC')
+      AND has({buckets:Array(UInt32)}, toUnixTimestamp(bucket))
+"""
+_MODEL_DAYS: Final = """
+INSERT INTO model_days (bucket, model, provider, with_tools, context_bucket, requests, tokens, version)
+SELECT
+    bucket, model, provider, with_tools, context_bucket, sum(request), sum(token), toUnixTimestamp64Micro(now64(6))
+FROM
+(
+    SELECT
+        toStartOfDay(started_at) AS bucket, model, provider, tool_calls > 0 AS with_tools,
+        CONTEXT_BUCKET AS context_bucket,
+        toUInt64(1) AS request, toUInt64(prompt_tokens) + completion_tokens AS token
+    PUBLIC_TRAFFIC
+    UNION ALL
+    SELECT bucket, model, provider, with_tools, context_bucket, 0, 0
+    FROM model_days FINAL
+    WHERE_BEFORE
+)
+GROUP BY bucket, model, provider, with_tools, context_bucket
+"""
+_CATEGORY_DAYS: Final = """
+INSERT INTO category_days (bucket, app_categories, model, requests, tokens, version)
+SELECT bucket, app_categories, model, sum(request), sum(token), toUnixTimestamp64Micro(now64(6))
+FROM
+(
+    SELECT
+        toStartOfDay(started_at) AS bucket, app_categories, model, toUInt64(1) AS request,
+        toUInt64(prompt_tokens) + completion_tokens AS token
+    PUBLIC_TRAFFIC
+      AND notEmpty(app_categories)
+    UNION ALL
+    SELECT bucket, app_categories, model, 0, 0
+    FROM category_days FINAL
+    WHERE_BEFORE
+)
+GROUP BY bucket, app_categories, model
+"""
+# Of the titles that an application gave itself on a day the last one; none is at no time.
+_APP_DAYS: Final = """
+INSERT INTO app_days (bucket, app_id, app, app_categories, title, titled_at, requests, tokens, version)
+SELECT
+    bucket, app_id, app, app_categories, argMax(app_title, named_at), max(named_at), sum(request), sum(token),
+    toUnixTimestamp64Micro(now64(6))
+FROM
+(
+    SELECT
+        toStartOfDay(started_at) AS bucket, app_id, app, app_categories, app_title,
+        if(app_title = '', toDateTime64(0, 3, 'UTC'), started_at) AS named_at,
+        toUInt64(1) AS request, toUInt64(prompt_tokens) + completion_tokens AS token
+    PUBLIC_TRAFFIC
+      AND app != ''
+    UNION ALL
+    SELECT bucket, app_id, app, app_categories, '', toDateTime64(0, 3, 'UTC'), 0, 0
+    FROM app_days FINAL
+    WHERE_BEFORE
+)
+GROUP BY bucket, app_id, app, app_categories
 """
 
 # A call counts against its endpoint by its status (401, 402, 404, 5xx), and without one, or with 200, by having failed or
@@ -126,9 +196,31 @@ _BUCKET_OF: Final = {
 TOUCHED: Final = {rollup: _TOUCHED.replace("toStartOfBucket", function) for rollup, function in _BUCKET_OF.items()}
 """By rollup: the buckets that have news. Parameters: since, oldest, until, closed_from, closed_to, in Unix seconds."""
 
-REBUILD: Final = {
-    Rollup.ENDPOINT_MINUTES: _ENDPOINT_MINUTES.replace("toStartOfBucket", "toStartOfMinute"),
-    Rollup.USAGE_HOURS: _USAGE.replace("toStartOfBucket", "toStartOfHour").replace("usage_buckets", "usage_hours"),
-    Rollup.USAGE_DAYS: _USAGE.replace("toStartOfBucket", "toStartOfDay").replace("usage_buckets", "usage_days"),
+_PARTS: Final = {
+    "USAGE_KEYS": _USAGE_KEYS,
+    "USAGE_SUMS": _USAGE_SUMS,
+    "PUBLIC_TRAFFIC": _PUBLIC,
+    "WHERE_BEFORE": _BEFORE,
+    "CONTEXT_BUCKET": CONTEXT_BUCKET,
+    "BAD_TOOL_ANSWER": BAD_TOOL_ANSWER,
 }
-"""By rollup: adds buckets up anew. Parameters: buckets, and the first and last second that they span."""
+
+
+def _whole(statement: str, function: str = "", table: str = "") -> str:
+    """Put in what statements have in common, and what a bucket is."""
+    for name, part in _PARTS.items():
+        statement = statement.replace(name, part)
+    return statement.replace("toStartOfBucket", function).replace("usage_buckets", table)
+
+
+REBUILD: Final = {
+    Rollup.ENDPOINT_MINUTES: (_whole(_ENDPOINT_MINUTES, "toStartOfMinute"),),
+    Rollup.USAGE_HOURS: (_whole(_USAGE, "toStartOfHour", "usage_hours"),),
+    Rollup.USAGE_DAYS: (
+        _whole(_USAGE, "toStartOfDay", "usage_days"),
+        _whole(_MODEL_DAYS),
+        _whole(_CATEGORY_DAYS),
+        _whole(_APP_DAYS),
+    ),
+}
+"""By rollup: add buckets up anew. Parameters: buckets, and the first and last second that they span."""

@@ -104,7 +104,10 @@ class InsightServicer(stubs.InsightServiceServicer):
             holder = _HOLDERS.get(request.holder)
             if holder is None:
                 raise InvalidQuestionError("holder", "must be authors or providers")
-            rows = await self._insight.market_shares(_filter(request.filter), holder, _period(request.period))
+            traffic = _filter(request.filter)
+            if traffic.categories:
+                raise InvalidQuestionError("categories", "cannot be asked for with shares")
+            rows = await self._insight.market_shares(traffic, holder, _period(request.period))
             return messages.GetMarketSharesResponse(rows=[messages.MarketShare(**row._asdict()) for row in rows])
 
     async def GetSessionCosts(  # noqa: N802 - named by the wire

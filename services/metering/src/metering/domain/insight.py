@@ -55,7 +55,8 @@ class TrafficFilter:
         with_tools: only answers with calls of tools.
 
     Raises:
-        InvalidQuestionError: the period is empty, too long or not of whole days, or there are too many conditions.
+        InvalidQuestionError: the period is empty, too long or not of whole days, or there are too many conditions, or those
+            that do not go together: categories stand alone, as traffic is added up for them by itself.
     """
 
     start: UnixSeconds
@@ -71,6 +72,13 @@ class TrafficFilter:
             raise InvalidQuestionError("categories", f"has more than {MAX_CATEGORIES}")
         if self.models is not None and len(self.models) > MAX_MODELS:
             raise InvalidQuestionError("models", f"has more than {MAX_MODELS}")
+        if self.categories and self.has_models:
+            raise InvalidQuestionError("categories", "cannot be combined with models, context_bucket or with_tools")
+
+    @property
+    def has_models(self) -> bool:
+        """Whether there is a condition that only traffic of models can be held to."""
+        return self.models is not None or self.context_bucket is not None or self.with_tools
 
 
 class ModelTraffic(NamedTuple):
@@ -141,7 +149,11 @@ class ProviderDay(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RankingQuestion:
-    """A ranking by tokens or requests, or by how much they grew."""
+    """A ranking by tokens or requests, or by how much they grew.
+
+    Raises:
+        InvalidQuestionError: applications are ranked under a condition of models.
+    """
 
     traffic: TrafficFilter
     kind: RankedKind
@@ -149,6 +161,10 @@ class RankingQuestion:
     by_requests: bool
     limit: int
     offset: int
+
+    def __post_init__(self) -> None:
+        if self.kind is RankedKind.APP and self.traffic.has_models:
+            raise InvalidQuestionError("kind", "of applications can be combined with categories only")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,10 @@ SETTLING: Final = timedelta(seconds=60)
 
 
 class Rollup(Enum):
-    """A table of sums; the value is its name in the store."""
+    """Sums by one length of time; the value is the name of their table in the store.
+
+    Those by day include what everybody did by model, category and application, which are tables of their own.
+    """
 
     ENDPOINT_MINUTES = "endpoint_minutes"
     USAGE_HOURS = "usage_hours"
@@ -39,8 +42,8 @@ class RollupRule:
 
 RULES: Final = {
     Rollup.ENDPOINT_MINUTES: RollupRule(60, closed_only=False, at_once=240),
-    Rollup.USAGE_HOURS: RollupRule(3_600, closed_only=True, at_once=24),
-    Rollup.USAGE_DAYS: RollupRule(86_400, closed_only=True, at_once=7),
+    Rollup.USAGE_HOURS: RollupRule(3_600, closed_only=True, at_once=8),
+    Rollup.USAGE_DAYS: RollupRule(86_400, closed_only=True, at_once=1),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -61,8 +61,12 @@ def ours(events: Events = EVENTS, start: datetime = START, end: datetime = END) 
 class Asked:
     """The service, its store, and the means to fill it."""
 
-    def __init__(self, log: UsageLog, rollups: Rollups, stub: AnalyticsServiceStub) -> None:
+    def __init__(
+        self, log: UsageLog, rollups: Rollups, stub: AnalyticsServiceStub, empty: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Take what was made; `empty` takes the rows out of a table, to see who reads it."""
         self.log = log
+        self.empty = empty
         self.rollups = rollups
         self.stub = stub
 

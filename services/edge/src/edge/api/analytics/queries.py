@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
 from contracts import analytics
+from contracts.errors import ErrorReason
 from edge.api.analytics.activity import usd
 from edge.api.analytics.answers import AnalyticsMeta, AnalyticsResult
+from edge.api.analytics.names import UsageNames
 from edge.api.analytics.query_body import AnalyticsQuery, query_of, request_of
 from edge.api.http.answer import Data
 from edge.api.http.bodies import JsonBodies
+from edge.api.http.errors import HttpError
 from edge.api.http.exchange import Exchange
 from edge.api.http.operations import Operation
 from edge.api.http.routes import Access, Route
 from edge.domain.errors import NotFoundError, RefusedError
 from edge.insight_ports import Analytics
-from edge.ports import KeyFilter, KeyRegistry
+from edge.ports import KeyRegistry
 from servicekit.clock import Clock
 from turnpike.metering.v1 import analytics_service_pb2 as messages
 
@@ -28,8 +32,6 @@ _encode = msgspec.json.Encoder().encode
 _DATE: Final = "date"
 _KEY: Final = "api_key_id"
 _HASH_LENGTH: Final = 64
-# Names of keys are looked up in so many pages of a hundred; of more keys some have their ids for names.
-_MAX_PAGES: Final = 10
 
 _META: Final = Operation(
     id="getAnalyticsMeta",
@@ -47,24 +49,28 @@ _QUERY: Final = Operation(
     ),
     body=AnalyticsQuery,
     answer=Data[AnalyticsResult],
-    errors=(504,),
+    errors=(408,),
 )
 
 
 class AnalyticsQueries:
     """Serves counts of an organisation's usage."""
 
-    def __init__(self, store: Analytics, registry: KeyRegistry, bodies: JsonBodies, clock: Clock) -> None:
+    def __init__(
+        self, store: Analytics, registry: KeyRegistry, names: UsageNames, bodies: JsonBodies, clock: Clock
+    ) -> None:
         """Make the handler.
 
         Args:
             store: counts.
-            registry: knows the keys by their hashes, and their names.
+            registry: knows the keys by their hashes.
+            names: knows the names of keys and workspaces.
             bodies: reads requests.
             clock: says what now is, and how long an answer took.
         """
         self._store = store
         self._registry = registry
+        self._names = names
         self._bodies = bodies
         self._clock = clock
         self._meta = _encode({"data": _meta()})
@@ -86,6 +92,7 @@ class AnalyticsQueries:
         Raises:
             InvalidInputError: the body is not valid.
             RefusedError: a name is unknown or a limit is exceeded; the member is named.
+            HttpError: 408, the question takes too long.
             DependencyError: nobody could say.
         """
         query = query_of(await self._bodies.read(exchange.request))
@@ -93,8 +100,8 @@ class AnalyticsQueries:
         began = self._clock.monotonic()
         request = request_of(query, org_id, self._clock.now())
         warnings = [text for condition in request.filters for text in await self._resolve(condition, org_id)]
-        answer = await self._store.analytics(request)
-        names = await self._names(org_id) if _KEY in answer.columns else {}
+        answer = await self._count(request)
+        names = await self._names.of(exchange, frozenset(answer.columns))
         rows = [_row(answer.columns, row, query.granularity, names) for row in answer.rows]
         result: dict[str, Any] = {
             "data": rows,
@@ -107,6 +114,15 @@ class AnalyticsQueries:
         if warnings:
             result["warnings"] = warnings
         return exchange.json(_encode({"data": result}))
+
+    async def _count(self, request: messages.QueryAnalyticsRequest) -> messages.QueryAnalyticsResponse:
+        try:
+            return await self._store.analytics(request)
+        except RefusedError as error:
+            if error.reason is not ErrorReason.TIMEOUT:
+                raise
+            # OpenRouter's word for a question that takes too long: the caller can make it smaller.
+            raise HttpError(HTTPStatus.REQUEST_TIMEOUT, error.message, "timeout") from error
 
     async def _resolve(self, condition: messages.AnalyticsFilter, org_id: str) -> list[str]:
         """Put the ids of keys where their hashes are; say which hashes are of no key."""
@@ -126,26 +142,17 @@ class AnalyticsQueries:
         condition.values.extend(values)
         return warnings
 
-    async def _names(self, org_id: str) -> Mapping[str, str]:
-        names: dict[str, str] = {}
-        for page in range(_MAX_PAGES):
-            listed = await self._registry.list(org_id, len(names), KeyFilter(include_disabled=True))
-            names.update((key.key_id, key.name) for key in listed.keys)
-            if not listed.keys or len(names) >= listed.total_count or page == _MAX_PAGES - 1:
-                break
-        return names
-
 
 def _row(
-    columns: Sequence[str], row: messages.AnalyticsRow, granularity: str | None, names: Mapping[str, str]
+    columns: Sequence[str], row: messages.AnalyticsRow, granularity: str | None, names: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for column, cell in zip(columns, row.values, strict=True):
         if column == _DATE:
             moment = datetime.fromtimestamp(cell.unix_seconds, UTC)
             found[f"date__{granularity}"] = moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        elif column == _KEY:
-            found[column] = names.get(cell.text) or cell.text or None
+        elif column in names:
+            found[column] = names[column].get(cell.text) or cell.text or None
         else:
             found[column] = _value(cell)
     return found

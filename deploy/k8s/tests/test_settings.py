@@ -27,8 +27,13 @@ MOST_COMPONENTS = 16
 AFTER_DRAIN = timedelta(seconds=5)
 
 
+# A role of a service is a workload of its own, out of the service's image.
+MODULES = {"broadcast": "metering.broadcast"}
+
+
 def settings_type(service: str) -> type[ServiceSettings]:
-    found: type[ServiceSettings] = importlib.import_module(f"{service.replace('-', '_')}.settings").Settings
+    module = MODULES.get(service, service.replace("-", "_"))
+    found: type[ServiceSettings] = importlib.import_module(f"{module}.settings").Settings
     return found
 
 
@@ -65,6 +70,7 @@ READERS = {
     ("router", "router"): {"provider-credentials", "byok-keks"},
     ("health-prober", "health-prober"): {"provider-credentials"},
     ("metering", "metering"): {"metering-store"},
+    ("broadcast", "broadcast"): {"byok-keks"},
     ("metering", "migrate"): {"metering-store"},
     ("accounts", "accounts"): {
         "accounts-store", "api-key-pepper", "byok-keks", "generation-contents", "accounts-payments", "accounts-oidc",

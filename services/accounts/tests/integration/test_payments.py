@@ -55,7 +55,7 @@ async def test_what_is_paid_is_credit_and_a_fee_of_five_percent(
     assert sum(message.key == str(org.org_id) for message in await drain()) >= 1, "edges are told"
 
 
-async def test_nothing_is_credited_before_the_provider_says_so(shop: Shop, identity: Identity) -> None:
+async def test_s44_nothing_is_credited_before_the_provider_says_so(shop: Shop, identity: Identity) -> None:
     org = await identity.create_org("Buyer")
     await shop.payments.buy(str(org.org_id), 10 * USD, "k", YES, NO, keep_method=False)
     assert (await identity.org(str(org.org_id))).balance == 0

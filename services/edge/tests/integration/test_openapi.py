@@ -34,6 +34,29 @@ async def test_every_operation_says_what_it_is(edge: EdgeStack) -> None:
     assert len(set(ids)) == len(ids)
 
 
+async def test_s40_every_page_of_a_list_is_bounded(edge: EdgeStack) -> None:
+    document = (await edge.call("GET", "/openapi.json")).document
+    bounds = {
+        (path, parameter["name"]): parameter["schema"].get("maximum")
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "query" and parameter["name"] in ("limit", "offset")
+    }
+    assert len(bounds) > 20
+    for (path, name), most in bounds.items():
+        assert most is not None, (path, name)
+        assert most <= (1_000 if name == "limit" else 10**9), (path, name)
+
+
+async def test_s41_no_operation_tries_out_or_runs_what_a_caller_sends(edge: EdgeStack) -> None:
+    document = (await edge.call("GET", "/openapi.json")).document
+    for path in document["paths"]:
+        assert not {"test", "eval", "exec", "run", "execute", "render", "proxy", "plugin", "plugins", "debug"} & set(
+            path.split("/")
+        )
+
+
 async def test_what_validates_a_request_is_what_describes_it(edge: EdgeStack) -> None:
     document = (await edge.call("GET", "/openapi.json")).document
     create = document["paths"]["/chat/completions"]["post"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 # What needs the whole of Turnpike as processes: one stack for all of it.
-WHOLE_SYSTEM = ("tests/e2e/", "tests/clients/")
+WHOLE_SYSTEM = ("tests/e2e/", "tests/clients/", "tests/contract/")
 ALLOWED_SKIPS = ROOT / "tools" / "checks" / "allowed_skips.txt"
 
 # Two folders share the one stack, so it cannot belong to either. A copy of this file in another tree has none.

@@ -16,7 +16,7 @@ from turnpike.accounts.v1 import payment_service_pb2_grpc as stubs
 
 SIGNATURE = "t=1,v1=good"
 _CREATED_S = 1_790_000_000
-_LEAST = 5 * 10**9
+_LEAST, _MOST = 5 * 10**9, 25_000 * 10**9
 
 
 class MemoryCreditSales:
@@ -33,7 +33,7 @@ class MemoryCreditSales:
     async def buy(self, new: NewPurchase) -> messages.CreatePurchaseResponse:
         """Start a purchase, once for an idempotency key."""
         self._check_up()
-        if new.credit_nano < _LEAST:
+        if not _LEAST <= new.credit_nano <= _MOST:
             message = "credit_nano_usd must be between 5 and 25000 dollars"
             raise RefusedError(ErrorReason.INVALID_REQUEST, message, {"param": "credit_nano_usd"})
         key = (new.org_id, new.idempotency_key)

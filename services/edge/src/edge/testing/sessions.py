@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any, Final
 from uuid import uuid4
 
@@ -37,9 +39,9 @@ class SessionServicer(stubs.SessionServiceServicer):
         self._codes: dict[str, messages.CreateAuthCodeRequest] = {}
         self._passwords: dict[str, str] = {}
 
-    def open(self, org_id: str) -> str:
-        """Open a session of an owner of an organisation. Returns its token."""
-        member = self.organizations.join(org_id)
+    def open(self, org_id: str, email: str = "ada@example.com") -> str:
+        """Open a session of a new owner of an organisation. Returns its token."""
+        member = self.organizations.join(org_id, email)
         session = messages.Session(
             session_id=str(uuid4()),
             user=member.user,
@@ -133,10 +135,10 @@ class SessionServicer(stubs.SessionServiceServicer):
             return response
 
     async def ExchangeAuthCode(self, request: Any, context: Context) -> messages.ExchangeAuthCodeResponse:  # noqa: N802 - named by the wire
-        """Exchange a code, whatever its verifier."""
+        """Exchange a code, once, for whoever has the verifier."""
         async with aborting(context):
             code = self._codes.pop(request.code_digest, None)
-            if code is None:
+            if code is None or not _fits(code, request.code_verifier):
                 raise RefusedError(ErrorReason.PERMISSION_DENIED, "invalid code or code_verifier")
             secret, _ = self.organizations.accounts.add_key(code.org_id, name=code.key_label)
             return messages.ExchangeAuthCodeResponse(secret=secret, user_id=code.user_id)
@@ -157,3 +159,10 @@ class SessionServicer(stubs.SessionServiceServicer):
         if session is None:
             raise NotFoundError("no such session")
         return session
+
+
+def _fits(code: messages.CreateAuthCodeRequest, verifier: str) -> bool:
+    if code.code_challenge_method == "S256":
+        digest = hashlib.sha256(verifier.encode()).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == code.code_challenge
+    return code.code_challenge == verifier

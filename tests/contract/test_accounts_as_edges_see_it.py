@@ -19,7 +19,7 @@ from turnpike.accounts.v1.session_service_pb2_grpc import SessionServiceStub
 from turnpike.accounts.v1.workspace_service_pb2_grpc import WorkspaceServiceStub
 
 USD = 10**9
-CHALLENGE = "c" * 43
+NOBODY = "5f0c8a52-6f8f-4d0e-9d5c-0c7b7a3b9e11"
 Refused = Callable[[Any], Awaitable[tuple[str, str]]]
 
 
@@ -65,7 +65,7 @@ async def test_the_last_owner_stays_one(accounts: Accounts, owner: Owner, refuse
     assert await refused(stub.RemoveMember(members.RemoveMemberRequest(**named))) == ("permission_denied", "")
 
 
-@pytest.mark.parametrize("user_id", [str(uuid4()), "nobody"])
+@pytest.mark.parametrize("user_id", [NOBODY, "nobody"])
 async def test_a_member_that_is_none_is_not_found_or_a_wrong_id(
     accounts: Accounts, owner: Owner, refused: Refused, user_id: str
 ) -> None:
@@ -308,7 +308,7 @@ async def test_a_verifier_must_fit_and_a_wrong_one_uses_the_code_up(
     ("members_of", "param"),
     [
         ({"code_challenge": "short"}, "code_challenge"), ({"code_challenge_method": "S256"}, "code_challenge"),
-        ({"workspace_id": str(uuid4())}, "workspace_id"), ({"key_label": "a\nb"}, "key_label"),
+        ({"workspace_id": NOBODY}, "workspace_id"), ({"key_label": "a\nb"}, "key_label"),
     ],
 )  # fmt: skip
 async def test_a_wrong_member_of_a_code_is_named(

@@ -32,6 +32,7 @@ IN_THE_CLEAR = {
     "name: of a key": f"{_TABLES}|{_KEYS_NEWS}",
     "name: of a person": _TABLES,
     "name: of a provider key": _TABLES,
+    "name: of a destination": _TABLES,
     # An edge must have the expressions to look for them.
     "name: of a guardrail": rf"{_TABLES}|topic turnpike\.guardrails\.v1|file edge/.*",
     "name: a pattern of a guardrail": rf"{_TABLES}|topic turnpike\.guardrails\.v1|file edge/.*",

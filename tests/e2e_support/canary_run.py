@@ -72,6 +72,7 @@ class CanaryRun:
         await self._openid()
         await self._applications(key)
         await self._own_provider_key(manage)
+        await self._destinations(manage)
         await self._guardrail(manage, (key, opted_in))
         await self._preset(key)
         await self._payments(manage)
@@ -227,6 +228,36 @@ class CanaryRun:
             return bool(answer["usage"].get("is_byok"))
 
         await wait_until_async(used, "the customer's key was not used")
+
+    async def _destinations(self, manage: str) -> None:
+        """Usage is broadcast to places whose addresses and keys are secrets, none of which answers."""
+        text = self.canaries.text
+        for kind, config in (
+            (
+                "webhook",
+                {
+                    "url": f"https://hooks.invalid/{text('the address of a webhook')}",
+                    "headers": {"X-Token": text("a header of a webhook")},
+                },
+            ),
+            (
+                "otel-collector",
+                {"endpoint": "https://otel.invalid", "headers": {"Authorization": text("a header of a collector")}},
+            ),
+            (
+                "s3",
+                {
+                    "bucketName": "bucket",
+                    "accessKeyId": text("the id of a key of a bucket"),
+                    "secretAccessKey": text("a key of a bucket"),
+                    "endpoint": "https://s3.invalid",
+                },
+            ),
+        ):
+            body = {"type": kind, "name": text("name: of a destination"), "config": config}
+            made = await self._good("POST", "/observability/destinations", body, manage, secret=True)
+            if shown := made["data"]["config"].get("signingSecret"):
+                self.canaries.given("the secret that signs a webhook", shown.removeprefix("whsec_"))
 
     async def _guardrail(self, manage: str, keys: tuple[str, ...]) -> None:
         pattern = {"pattern": f"{REDACTED}-[a-z0-9]+", "action": "redact", "label": "LABEL"}

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from e2e_support.stack import ROOT, Stack
 
 Surfaces = dict[str, bytes]
-SERVICES = ("edge", "router", "accounts", "metering", "health-prober")
+SERVICES = ("edge", "router", "accounts", "metering", "health-prober", "broadcast")
 # Where the stack keeps its secrets and those of its user: closed to others, see docs/local-stack.md.
 _SAFES = frozenset({"secrets", "provider-keys", "credentials.json", "run.json"})
 

@@ -31,7 +31,7 @@ _KEYS_NEWS = r"topic turnpike\.keys\.v1|file edge/.*"
 _BROADCAST = r"file broadcast/.*"
 IN_THE_CLEAR = {
     # People read them in lists, and edges name keys in answers of their owners.
-    "name: of a key": f"{_TABLES}|{_KEYS_NEWS}",
+    "name: of a key": f"{_TABLES}|{_KEYS_NEWS}|{_BROADCAST}",
     "name: of a person": _TABLES,
     "name: of a provider key": _TABLES,
     "name: of a destination": rf"{_TABLES}|{_BROADCAST}",

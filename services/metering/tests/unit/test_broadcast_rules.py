@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from contracts.broadcast import DestinationType, FilterGroup, FilterLogic, FilterRule, FilterRules
 from metering.broadcast.adapters.expressions import found_in
-from metering.broadcast.adapters.object_store import object_name, object_url
+from metering.broadcast.adapters.object_store import object_name, object_url, signed_headers
 from metering.broadcast.adapters.senders import traces_url
 from metering.broadcast.domain.backoff import pause_s
 from metering.broadcast.domain.deliveries import Batch, Verdict, WaitingEvent, outcome_of
@@ -154,6 +159,23 @@ def test_an_object_is_at_amazon_or_where_the_endpoint_says(endpoint: str, bucket
 )
 def test_traces_go_to_the_standard_path(endpoint: str, url: str) -> None:
     assert traces_url(endpoint) == url
+
+
+@pytest.mark.parametrize("token", [None, "session-token-0123456789"])
+def test_s23_an_object_is_signed_as_botocore_does_and_nothing_is_logged(
+    token: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    credentials = Credentials("AKIA0123456789", "canary-secret", token)
+    url, body = "https://usage.s3.eu-west-1.amazonaws.com/a%20b/c", b"lines"
+    headers = {"Content-Type": "application/x-ndjson", "x-amz-meta-team": "a"}
+    theirs = AWSRequest("PUT", url, data=body, headers=headers)
+    S3SigV4Auth(credentials, "s3", "eu-west-1").add_auth(theirs)
+    now = datetime.strptime(theirs.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    caplog.set_level(logging.DEBUG)
+    caplog.clear()
+    ours = signed_headers(credentials, "eu-west-1", url, body, headers, now)
+    assert ours["Authorization"] == theirs.headers["Authorization"]
+    assert caplog.text == ""
 
 
 def test_a_failed_generation_is_an_error_and_amounts_are_exact(new_event: EventFactory) -> None:

@@ -63,7 +63,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             senders={
                 DestinationType.OTEL_COLLECTOR: OtlpSender(exchanges),
                 DestinationType.WEBHOOK: WebhookSender(exchanges, clock),
-                DestinationType.S3: ObjectStoreSender(exchanges),
+                DestinationType.S3: ObjectStoreSender(exchanges, clock),
             },
             contents=AccountsContents(to_accounts, timeout),
             names=names,

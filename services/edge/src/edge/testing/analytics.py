@@ -30,16 +30,19 @@ class MemoryAnalytics:
         chunks: of every exported file.
         down: whether every call fails.
         too_heavy: whether every count takes too long.
+        asked: for activity, in order.
     """
 
     def __init__(self) -> None:
         self.chunks = [b"generation_id,model\n", b"gen-1,acme/one\n"]
         self.down = False
         self.too_heavy = False
+        self.asked: list[messages.QueryActivityRequest] = []
 
     async def activity(self, request: messages.QueryActivityRequest) -> messages.QueryActivityResponse:
         """Return one row, with what it is split by."""
         self._check_up()
+        self.asked.append(request)
         split = set(request.splits)
         row = messages.ActivityRow(
             date=request.start.ToDatetime(UTC).strftime("%Y-%m-%d"),

@@ -19,7 +19,7 @@ from edge.api.http.operations import Operation
 from edge.api.http.queries import read_query
 from edge.api.http.routes import Access, Route
 from edge.catalog import CatalogMirror
-from edge.domain.errors import InvalidInputError
+from edge.domain.errors import InvalidInputError, NotFoundError, WrongRoleError
 from edge.insight_ports import Analytics
 from edge.ports import KeyRegistry
 from servicekit.clock import Clock
@@ -101,7 +101,7 @@ class Activity:
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""
         return (
-            Route("GET", "/activity", Access.MANAGEMENT_KEY, self.get, _GET),
+            Route("GET", "/activity", Access.USAGE, self.get, _GET),
             Route("GET", "/activity/export", Access.MANAGEMENT_KEY, self.export, _EXPORT),
         )
 
@@ -110,22 +110,28 @@ class Activity:
 
         Raises:
             InvalidInputError: the day is not one of the last 30 completed ones.
-            NotFoundError: there is no such key in the organisation.
+            NotFoundError: there is no such key in the organisation, or the caller sees only keys of their own.
+            WrongRoleError: it is another member's, and the caller sees only what their own keys used.
             DependencyError: nobody could say.
         """
         query = read_query(exchange.request, ActivityQuery)
-        org_id = exchange.principal.org.org_id
+        org_id, only = exchange.principal.org.org_id, exchange.principal.sees_keys_of
+        if only and query.user_id not in (None, only):
+            raise WrongRoleError
         days = self._days(query.date)
         key_id = ""
         if query.api_key_hash is not None:
-            key_id = (await self._registry.get(org_id, query.api_key_hash)).key.key_id
+            key = (await self._registry.get(org_id, query.api_key_hash)).key
+            if only not in ("", key.creator_user_id):
+                raise NotFoundError("Key not found")
+            key_id = key.key_id
         answer = await self._analytics.activity(
             messages.QueryActivityRequest(
                 org_id=org_id,
                 start=midnight(days.first),
                 end=midnight(days.last + timedelta(days=1)),
                 key_id=key_id,
-                member_id=query.user_id or "",
+                member_id=only or query.user_id or "",
                 workspace_id=query.workspace_id or "",
                 splits=[] if query.group_by is None else [_SPLITS[query.group_by]],
             )

@@ -33,6 +33,7 @@ class Access(Enum):
     INFERENCE_KEY = "inference key"
     MANAGEMENT_KEY = "management key, or an administrator"
     OWN_KEYS = "management key, an administrator, or a developer for keys of their own"
+    USAGE = "management key, or any member; a developer what keys of their own used"
     MONEY = "management key, an administrator, or whoever looks after the money"
     ORGANIZATION = "management key, or any member"
     AUTHORIZE = "inference key, an administrator, or a developer"
@@ -61,6 +62,7 @@ PERMISSIONS: Final[Mapping[Access, Permission | None]] = MappingProxyType(
         Access.INFERENCE_KEY: Permission(_INFERENCE),
         Access.MANAGEMENT_KEY: Permission(_MANAGEMENT, _ADMINISTRATORS),
         Access.OWN_KEYS: Permission(_MANAGEMENT, _ADMINISTRATORS | {Role.DEVELOPER}),
+        Access.USAGE: Permission(_MANAGEMENT, frozenset(Role)),
         Access.MONEY: Permission(_MANAGEMENT, _ADMINISTRATORS | {Role.BILLING}),
         Access.ORGANIZATION: Permission(_MANAGEMENT, frozenset(Role)),
         Access.AUTHORIZE: Permission(_INFERENCE, _ADMINISTRATORS | {Role.DEVELOPER}),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import subprocess
 from datetime import UTC, datetime
 
 import aiohttp
 import asyncpg
 
-from e2e_support.stack import Stack, wait_until_async
+from e2e_support.stack import ROOT, Stack, turnpike, wait_until_async
+from localstack.payments.__main__ import signature
+from localstack.secret_files import webhook_secret_file
+from localstack.state import StateDir
 
 USD = 10**9
 
@@ -54,3 +60,60 @@ async def test_s43_a_webhook_that_nobody_signed_is_refused(stack: Stack) -> None
     async with aiohttp.ClientSession() as http:
         async with http.post(url, json={"id": "evt"}, headers={"Stripe-Signature": "t=1,v1=00"}) as answer:
             assert answer.status == 400, await answer.text()
+
+
+async def test_b13_a_dispute_that_was_won_is_given_back_once_by_the_command_and_by_the_webhook(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.run['management_key']}", "Idempotency-Key": "e2e-dispute"}
+    body = {"amount": 5, "success_url": "http://127.0.0.1/yes", "cancel_url": "http://127.0.0.1/no"}
+    secret = webhook_secret_file(StateDir.at(stack.state_dir).secrets).read_text(encoding="utf-8").strip()
+    webhooks = stack.base_url.removesuffix("/api/v1") + "/webhooks/payments"
+    async with aiohttp.ClientSession() as http:
+
+        async def credit() -> float:
+            async with http.get(f"{stack.base_url}/credits", headers=headers) as answer:
+                return float((await answer.json())["data"]["total_credits"])
+
+        async def is_paid() -> bool:
+            return await credit() == before + 5
+
+        async def say(kind: str, **about: object) -> None:
+            event = {"id": f"evt_{kind}", "type": kind, "data": {"object": {"id": "dp_1", "currency": "usd", **about}}}
+            said = json.dumps(event).encode()
+            signed = {"Stripe-Signature": signature(said, secret), "Content-Type": "application/json"}
+            async with http.post(webhooks, data=said, headers=signed) as answer:
+                assert answer.status == 200, await answer.text()
+
+        before = await credit()
+        async with http.post(f"{stack.base_url}/credits/purchases", json=body, headers=headers) as answer:
+            bought = await answer.json()
+            assert answer.status == 201, bought
+        async with http.post(bought["checkout_url"], allow_redirects=False) as paid:
+            assert paid.status == 303
+        await wait_until_async(is_paid, "the credit did not arrive")
+        database = await asyncpg.connect(stack.run["postgres_dsn"])
+        try:
+            await database.execute("SELECT set_config('turnpike.org_id', '*', false)")
+            row = await database.fetchrow(
+                "SELECT org_id, payment_ref FROM purchases WHERE purchase_id = CAST($1 AS uuid)", bought["data"]["id"]
+            )
+        finally:
+            await database.close()
+        about = {"payment_intent": row["payment_ref"], "amount": 525}
+        await say("charge.dispute.created", **about)
+        assert await credit() == before
+        command = [
+            turnpike(), "disputes", "won", bought["data"]["id"], "--org", str(row["org_id"]), "--state-dir",
+            str(stack.state_dir), "--reason", "a letter",
+        ]  # fmt: skip
+        for _ in range(2):
+            ended = await asyncio.to_thread(
+                subprocess.run, command, capture_output=True, text=True, timeout=60, cwd=ROOT
+            )
+            assert (ended.returncode, "$0.00 disputed" in ended.stdout) == (0, True), ended.stderr
+            assert await is_paid()
+        await say("charge.dispute.closed", status="won", **about)
+        assert await is_paid()
+        unknown = await asyncio.to_thread(
+            subprocess.run, [*command[:3], str(row["org_id"]), *command[4:]], capture_output=True, text=True, timeout=60
+        )
+        assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)

@@ -92,6 +92,7 @@ from edge.generations import Generations, unix_ms
 from edge.journal.journaled_router import JournaledRouter
 from edge.journal.prices import MirroredPrices
 from edge.journal.unended import Unended
+from edge.late_costs import LateCosts
 from edge.operations import Operations
 from edge.ports import KeyRegistry
 from edge.preset_cache import PresetCache
@@ -127,6 +128,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             runtime.meter,
             random,
             cover=settings.leases.cover,
+            least=settings.leases.least_cents * money.NANO_PER_USD // 100,
             patience=settings.accounts.timeout,
         )
         directory = KafkaKeyDirectory(
@@ -155,19 +157,24 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         byok_fee = ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD)
         rates = RateLimits(settings.limits.edges)
         rules, admission = RequestRules(directory, rates), Admission(wallets, directory)
+        usage_records = GrpcGenerationRecords(to_metering, settings.metering.timeout)
+        late_costs = LateCosts(usage_records, clock)
         generations = Generations(
             router,
             mirror,
             admission,
             rules,
+            late_costs,
             clock=clock,
             random=random,
             default_output_tokens=settings.credit.default_output_tokens,
             byok_fee=byok_fee,
         )
-        operations = Operations(router, mirror, admission, rules, clock=clock, random=random, byok_fee=byok_fee)
+        operations = Operations(
+            router, mirror, admission, rules, late_costs, clock=clock, random=random, byok_fee=byok_fee
+        )
         records = Records(
-            GrpcGenerationRecords(to_metering, settings.metering.timeout),
+            usage_records,
             clock,
             patience=settings.metering.patience,
             longest_generation=settings.router.deadline,
@@ -257,7 +264,18 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         server = HttpServer(gateway, settings.http, clock, runtime.meter)
         server.on_abandon(watch.abandon_all)
         yield Service(
-            [server, watch, content_log, wallets, presets, mirror, endpoint_stats.table, *journal, *directory.tables]
+            [
+                server,
+                watch,
+                content_log,
+                late_costs,
+                wallets,
+                presets,
+                mirror,
+                endpoint_stats.table,
+                *journal,
+                *directory.tables,
+            ]
         )
 
 

@@ -20,6 +20,7 @@ from edge.domain.prompt_size import estimate_prompt_tokens
 from edge.domain.quote import quote_of
 from edge.domain.rate_limits import Claim, LimitSet, Reservation
 from edge.domain.wallet import Ticket
+from edge.late_costs import LateCosts
 from edge.ports import CompletionCall, CompletionRouter
 from edge.request_rules import RequestRules, Ruled
 from servicekit.clock import Clock
@@ -181,6 +182,7 @@ class Generations:
         catalog: CatalogMirror,
         admission: Admission,
         rules: RequestRules,
+        late_costs: LateCosts,
         *,
         clock: Clock,
         random: Random,
@@ -194,6 +196,7 @@ class Generations:
             catalog: says what a request may cost.
             admission: sets credit aside.
             rules: of keys and guardrails.
+            late_costs: finds out what generations cost whose end is not seen here.
             clock: dates the generations.
             random: names them; need not be secret.
             default_output_tokens: stands in for a limit that a caller does not set.
@@ -203,6 +206,7 @@ class Generations:
         self._catalog = catalog
         self._admission = admission
         self._rules = rules
+        self._late_costs = late_costs
         self._clock = clock
         self._random = random
         self._default_output_tokens = default_output_tokens
@@ -287,8 +291,8 @@ class Generations:
             else:
                 reserved.close()
                 # Without an outcome the caller went away, or the router did: what was generated is billed, and the edge
-                # does not know how much. After an outcome this changes nothing.
-                ticket.charge_estimate()
+                # does not know how much yet. After an outcome this changes nothing.
+                self._late_costs.expect(principal.org.org_id, generation_id, ticket)
 
     @staticmethod
     def _settle(ticket: Ticket, reserved: Reservation, outcome: completion_pb2.Outcome) -> None:

@@ -20,6 +20,7 @@ from edge.domain.principal import Principal
 from edge.domain.quote import quote_of
 from edge.domain.rate_limits import Claim, LimitSet, Reservation
 from edge.generations import Application, caller_of, failure_of, unix_ms
+from edge.late_costs import LateCosts
 from edge.ports import CompletionRouter
 from edge.request_rules import RequestRules, Ruled
 from servicekit.clock import Clock
@@ -50,6 +51,7 @@ class Operations:
         catalog: CatalogMirror,
         admission: Admission,
         rules: RequestRules,
+        late_costs: LateCosts,
         *,
         clock: Clock,
         random: Random,
@@ -62,6 +64,7 @@ class Operations:
             catalog: says what a request may cost.
             admission: sets credit aside.
             rules: of keys and guardrails.
+            late_costs: finds out what generations cost whose end is not seen here.
             clock: dates them.
             random: names them; need not be secret.
             byok_fee: what is charged where an organisation's own provider key pays.
@@ -70,6 +73,7 @@ class Operations:
         self._catalog = catalog
         self._admission = admission
         self._rules = rules
+        self._late_costs = late_costs
         self._byok_fee = byok_fee
         self._clock = clock
         self._random = random
@@ -140,8 +144,8 @@ class Operations:
             raise
         finally:
             reserved.close()
-            # When the caller or the router went away, the edge does not know what it cost. Otherwise this changes nothing.
-            ticket.charge_estimate()
+            # When the caller or the router went away, the edge does not know yet what it cost. Otherwise this changes nothing.
+            self._late_costs.expect(principal.org.org_id, generation_id, ticket)
         failure = failure_of(answer.outcome)
         if failure is not None:
             raise failure

@@ -168,6 +168,9 @@ class LeaseSettings(Section):
     cover: Duration = Field(
         default=parse_duration("15m"), description="how long a lease should last at the present rate of spending"
     )
+    least_cents: int = Field(
+        default=10, ge=0, description="hundredths of a dollar that are borrowed at least, where there is plenty"
+    )
 
 
 class LimitSettings(Section):

@@ -82,7 +82,15 @@ class Wallets(Component):
     name = "wallets"
 
     def __init__(
-        self, lender: LeaseLender, clock: Clock, meter: Meter, random: Random, *, cover: timedelta, patience: timedelta
+        self,
+        lender: LeaseLender,
+        clock: Clock,
+        meter: Meter,
+        random: Random,
+        *,
+        cover: timedelta,
+        patience: timedelta,
+        least: int = 0,
     ) -> None:
         """Make it without any wallet.
 
@@ -93,12 +101,14 @@ class Wallets(Component):
             random: names leases; need not be secret.
             cover: how long a lease should last at the rate at which its wallet spends.
             patience: of a request that has to wait for a lease.
+            least: what a wallet borrows at least, in nano-dollars, where there is plenty.
         """
         self._lender = lender
         self._clock = clock
         self._calls = _CALLS.create(meter)
         self._random = random
         self._cover_s = cover.total_seconds()
+        self._least = least
         self._patience_s = patience.total_seconds()
         self._entries: OrderedDict[WalletScope, _Entry] = OrderedDict()
         # One at most for each wallet, and leases of wallets that made room for others.
@@ -186,7 +196,7 @@ class Wallets(Component):
         if entry is not None:
             self._entries.move_to_end(scope)
             return entry
-        entry = _Entry(Wallet(scope, now, cover_s=self._cover_s, on_close=self._closed))
+        entry = _Entry(Wallet(scope, now, cover_s=self._cover_s, least=self._least, on_close=self._closed))
         self._entries[scope] = entry
         if len(self._entries) > _MAX_WALLETS:
             self._make_room()

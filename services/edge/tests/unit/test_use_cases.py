@@ -32,6 +32,7 @@ from edge.domain.prompt_size import estimate_prompt_tokens
 from edge.domain.rate_limits import RateLimits
 from edge.domain.slugs import without_routing_suffixes, without_variants
 from edge.generations import Application, Generation, Generations, failure_of
+from edge.late_costs import LateCosts
 from edge.records import Records
 from edge.request_rules import RequestRules
 from edge.testing.accounts import USD, MemoryAccounts, known_key, known_org
@@ -69,12 +70,15 @@ class Bench:
             cover=timedelta(minutes=15),
             patience=timedelta(seconds=3),
         )
+        self.records = MemoryGenerationRecords()
+        self.late_costs = LateCosts(self.records, self.clock)
         self.mirror = CatalogMirror(self.router, self.clock, Random(1), timedelta(seconds=2))
         self.generations = Generations(
             self.router,
             self.mirror,
             Admission(self.wallets, MemoryKeyDirectory()),
             RequestRules(MemoryKeyDirectory(), RateLimits()),
+            self.late_costs,
             clock=self.clock,
             random=Random(1),
             default_output_tokens=1_000,
@@ -82,6 +86,7 @@ class Bench:
 
     async def spent(self) -> int:
         """What the edge says that was spent, once it has given back everything else."""
+        await self.late_costs.stop(timedelta(seconds=1))
         await self.wallets.stop(timedelta(seconds=1))
         assert self.leases.held(self.org.org_id) == 0
         return self.balance - self.org.balance_nano_usd
@@ -107,7 +112,7 @@ async def open_bench() -> AsyncIterator[OpenBench]:
 
         async def make(script: Script | None = None, balance: int = 10 * USD, *, active: bool = True) -> Bench:
             bench = Bench(script, balance, active=active)
-            await stack.enter_async_context(running(bench.wallets))
+            await stack.enter_async_context(running(bench.late_costs, bench.wallets))
             return bench
 
         yield make
@@ -206,6 +211,34 @@ async def test_a_caller_that_goes_away_counts_as_its_hold(open_bench: OpenBench)
     async with bench.generations.begin(bench.principal, request(), Application()) as generation:
         await generation.read()
     assert bench.router.calls[0].cancelled
+    assert await bench.spent() == bench.router.requests[0].caller.hold_nano_usd
+
+
+async def test_what_a_caller_that_went_away_owes_is_found_out(open_bench: OpenBench) -> None:
+    bench = await open_bench()
+    async with bench.generations.begin(bench.principal, request(), Application()) as generation:
+        await generation.read()
+    assert bench.wallets.in_flight() == 1
+    await bench.clock.advance(1)
+    assert bench.wallets.in_flight() == 1
+    name, org_id = generation.generation_id, bench.org.org_id
+    bench.records.events[name] = usage_event_pb2.UsageEvent(generation_id=name, org_id=org_id, cost_nano_usd=777)
+    bench.records.down = True
+    await bench.clock.advance(2)
+    bench.records.down = False
+    assert bench.wallets.in_flight() == 1
+    await bench.clock.advance(5)
+    assert bench.wallets.in_flight() == 0
+    assert await bench.spent() == 777
+
+
+async def test_what_is_never_found_out_counts_as_the_hold(open_bench: OpenBench) -> None:
+    bench = await open_bench()
+    async with bench.generations.begin(bench.principal, request(), Application()) as generation:
+        await generation.read()
+    await bench.clock.advance(120)
+    assert bench.wallets.in_flight() == 0
+    assert bench.records.asked == 6
     assert await bench.spent() == bench.router.requests[0].caller.hold_nano_usd
 
 

@@ -98,6 +98,11 @@ class Ticket:
         """The lease that it is taken from; empty for a request that costs nothing."""
         return self._lease.lease_id if self._lease is not None else ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the generation has not ended yet, as far as credit goes."""
+        return self._open
+
     def charge(self, cost: int) -> None:
         """The generation ended and cost this much, in nano-dollars."""
         self._close(cost)
@@ -158,6 +163,7 @@ class Wallet:
     __slots__ = (
         "_asked_at",
         "_cover_s",
+        "_least",
         "_low_mark",
         "_made",
         "_on_close",
@@ -172,7 +178,13 @@ class Wallet:
     )
 
     def __init__(
-        self, scope: WalletScope, now: float, *, cover_s: float, on_close: Callable[[Wallet], None] | None = None
+        self,
+        scope: WalletScope,
+        now: float,
+        *,
+        cover_s: float,
+        least: int = 0,
+        on_close: Callable[[Wallet], None] | None = None,
     ) -> None:
         """Make an empty one.
 
@@ -180,6 +192,7 @@ class Wallet:
             scope: whose spending it pays for.
             now: seconds.
             cover_s: how long a lease should last at the present rate of spending.
+            least: what is borrowed at least, in nano-dollars, where there is plenty.
             on_close: is told of a lease of which something should go back.
         """
         self.scope = scope
@@ -187,6 +200,7 @@ class Wallet:
         self.used_at = now
         self.waiting: dict[object, int] = {}
         self._cover_s = cover_s
+        self._least = least
         self._on_close = on_close
         # A lease that was asked for and of which nothing is known yet: asked for again under the same id.
         self._made: Lease | None = None
@@ -265,7 +279,7 @@ class Wallet:
         lease = self.lease
         needed = min(self.waiting.values(), default=0)
         waiting = sum(self.waiting.values())
-        target = max(self._target(now), waiting)
+        target = max(self._target(now), waiting, self._least)
         if lease is None:
             if self._made is None:
                 self._made = Lease(lease_id())

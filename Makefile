@@ -37,7 +37,7 @@ kafka-down: ## stop it; its data stay (ARGS="--wipe" deletes them)
 
 ##@ Develop
 
-.PHONY: setup format test-unit test-kafka e2e bench bench-admission bench-settlement bench-ingest protos docs locks clean
+.PHONY: setup format test-unit test-kafka e2e bench bench-admission bench-flushed bench-settlement bench-ingest protos docs locks clean
 setup: ## create or update .venv from the hashed locks
 	@tools/build/setup.sh dev
 
@@ -61,6 +61,9 @@ bench: ## measure CPU per request, added latency and memory (ARGS="--requests 50
 
 bench-admission: ## measure what admitting a request costs an edge that holds a lease
 	@cd bench && ../$(python) -m turnpike_bench.admission
+
+bench-flushed: ## load an edge, take everything from it that it knows, and watch it recover (ARGS="--keys 200")
+	@cd bench && ../$(python) -m turnpike_bench.flushed $(ARGS)
 
 bench-settlement: ## measure what settling a usage event costs (ARGS="--events 100000 --batch 2000")
 	@cd bench && ../$(python) -m turnpike_bench.settlement $(ARGS)

@@ -19,7 +19,7 @@ from edge.adapters.lease_client import GrpcLeaseLender
 from edge.domain.errors import DependencyError
 from edge.domain.wallet import MARGIN_S, Statement, Ticket, WalletScope
 from edge.lease_ports import Grant
-from edge.wallets import Exhausted, Wallets
+from edge.wallets import ExhaustedError, Wallets
 from lending_support.bank import DOLLAR, Bank
 from servicekit.clock import Clock, SystemClock
 from servicekit.testing import ManualClock, running
@@ -114,7 +114,7 @@ class Spending:
         """One request from its admission to its usage event; says whether it was admitted."""
         try:
             ticket = await wallets.take(self.scope, HOLD)
-        except Exhausted:
+        except ExhaustedError:
             self.refused.append(self.credit - self.held - self.on_its_way)
             return False
         self.held += HOLD

@@ -21,7 +21,7 @@ from edge.domain.quote import Quote
 from edge.domain.wallet import Ticket, WalletScope
 from edge.guardrails.rules import described_budget
 from edge.ports import GuardrailDirectory
-from edge.wallets import Exhausted, Wallets
+from edge.wallets import ExhaustedError, Wallets
 
 # Where an answer has no limit, a hold may be this part of the balance: the longest answers are paid for in advance by those who have
 # plenty, and many requests at the same time fit into every balance.
@@ -96,7 +96,7 @@ class Admission:
         for _ in range(_ROUNDS):
             try:
                 return Admitted(await self._wallets.take(scope, offered.hold.amount), offered.limit)
-            except Exhausted as exhausted:
+            except ExhaustedError as exhausted:
                 last, shorter = exhausted, quote.within(exhausted.available)
                 if shorter is None or shorter.hold.amount >= offered.hold.amount:
                     break

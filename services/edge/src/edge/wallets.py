@@ -40,8 +40,8 @@ _BACKGROUND: Final = 32
 _RELEASES: Final = 16
 
 
-class Exhausted(Exception):  # noqa: N818 - an answer to `Wallets.take`, which its caller turns into an error
-    """There is not enough to lend.
+class ExhaustedError(Exception):
+    """There is not enough to lend. Whoever asked says so to the caller, in the words that fit what refused.
 
     Attributes:
         refusal: of accounts.
@@ -127,7 +127,7 @@ class Wallets(Component):
             amount: nano-dollars, more than 0.
 
         Raises:
-            Exhausted: there is not so much.
+            ExhaustedError: there is not so much.
             DependencyError: accounts does not answer, and nothing that is lent covers it.
         """
         now = self._clock.monotonic()
@@ -167,7 +167,7 @@ class Wallets(Component):
             if task is not None:
                 task.cancel()
         for entry in self._due:
-            self._end_flight(entry, _Answer(entry.asked, error=DependencyError(_DEPENDENCY)))
+            self._end_flight(entry, entry.flight, _unanswered(entry))
         self._due.clear()
         # What was asked for already may still be lent.
         for flight in [entry.flight for entry in self._entries.values() if entry.flight is not None]:
@@ -239,7 +239,7 @@ class Wallets(Component):
                 if answer.refusal is not None and answer.number > before:
                     refusals += 1
                     if refusals >= _REFUSALS:
-                        raise Exhausted(answer.refusal, wallet.remaining + max(answer.refusal.available, 0))
+                        raise ExhaustedError(answer.refusal, wallet.remaining + max(answer.refusal.available, 0))
                 if now - arrived_at > self._patience_s or self._stopping.is_set():
                     raise DependencyError(_DEPENDENCY)
         finally:
@@ -264,26 +264,30 @@ class Wallets(Component):
         # Giving back does not wait.
         pause = entry.paced_until - self._clock.monotonic() if entry.wallet.waiting else 0.0
         task = tasks.create_task(self._fly(entry, pause))
+        flight = entry.flight
+        # Also of one that was cancelled before it began.
+        task.add_done_callback(lambda _: self._end_flight(entry, flight, _unanswered(entry)))
         if pause > 0:
             # A stop need not wait for these.
             self._pausing.add(task)
 
     async def _fly(self, entry: _Entry, pause: float) -> None:
-        answer = _Answer(entry.asked, error=DependencyError(_DEPENDENCY))
+        flight, answer = entry.flight, _unanswered(entry)
         try:
             if pause > 0:
                 await self._clock.sleep(pause)
                 self._pausing.discard(asyncio.current_task())
             answer = await self._ask(entry)
         finally:
-            self._end_flight(entry, answer)
+            self._end_flight(entry, flight, answer)
         self._closed(entry.wallet)
 
     @staticmethod
-    def _end_flight(entry: _Entry, answer: _Answer) -> None:
-        flight, entry.flight = entry.flight, None
-        if flight is not None and not flight.done():
-            flight.set_result(answer)
+    def _end_flight(entry: _Entry, flight: asyncio.Future[_Answer] | None, answer: _Answer) -> None:
+        if flight is None or flight.done():
+            return
+        entry.flight = None
+        flight.set_result(answer)
 
     async def _ask(self, entry: _Entry) -> _Answer:
         wallet = entry.wallet
@@ -364,3 +368,7 @@ class Wallets(Component):
 
     def _count(self, result: str) -> None:
         self._calls.add(1, {"edge.lease.result": result})
+
+
+def _unanswered(entry: _Entry) -> _Answer:
+    return _Answer(entry.asked, error=DependencyError(_DEPENDENCY))

@@ -37,6 +37,12 @@ async def url_of(process: EdgeProcess) -> str:
     return f"http://127.0.0.1:{started['port']}"
 
 
+def record_org(served: Neighbours) -> str:
+    """The organisation of the caller."""
+    (org_id,) = served.accounts.orgs
+    return org_id
+
+
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
@@ -47,8 +53,12 @@ async def test_a_process_serves_and_stops(tmp_path: Path, broker: BrokerProcess,
         url = await url_of(process)
         async with http.post(url + PATH, json=chat_body(), headers=bearer(key)) as response:
             assert response.status == 200
+        lent = served.leases.held(record_org(served))
+        assert lent > 0
         process.terminate()
         assert await process.wait() == 0
+    # What it had borrowed is nobody's any more.
+    assert served.leases.held(record_org(served)) == 0
     (finished,) = process.events("request.finished")
     assert finished["status"] == 200
     assert finished["model"] == "acme/one"
@@ -140,14 +150,24 @@ async def test_a6_a_start_without_broker_and_accounts_uses_the_snapshot(tmp_path
             assert await first.wait() == 0
         broker.kill()
         (tmp_path / "edge.log").unlink()
-        served.accounts.down = True
+        served.accounts.down = served.leases.down = True
         async with (
             edge_process(tmp_path, broker.bootstrap, served.targets) as second,
             aiohttp.ClientSession() as http,
         ):
             url = await url_of(second)
-            async with http.post(url + PATH, json=chat_body(), headers=bearer(key)) as response:
+            async with http.get(url + "/api/v1/models/user", headers=bearer(key)) as response:
                 assert response.status == 200
+            # The key is known; of credit nothing is lent to this process, which says nothing about the credit.
+            async with http.post(url + PATH, json=chat_body(), headers=bearer(key)) as response:
+                assert response.status == 503
+            served.leases.down = False
+            async with asyncio.timeout(30):
+                while True:
+                    async with http.post(url + PATH, json=chat_body(), headers=bearer(key)) as response:
+                        if response.status == 200:
+                            break
+                    await asyncio.sleep(0.1)
             second.terminate()
             assert await second.wait() == 0
     for kept in (tmp_path / "state").rglob("*"):

@@ -15,7 +15,7 @@ from edge.domain.exhaustion import RefusalReason, SpendingAccount
 from edge.domain.wallet import MARGIN_S, Ticket, WalletScope
 from edge.testing.accounts import USD, MemoryAccounts, known_org
 from edge.testing.leases import MemoryLeases
-from edge.wallets import Exhausted, Wallets
+from edge.wallets import ExhaustedError, Wallets
 from servicekit.testing import ManualClock, running
 from turnpike.accounts.v1 import records_pb2
 
@@ -147,7 +147,7 @@ async def test_what_other_edges_give_back_meanwhile_is_not_refused(small_purse: 
 
 async def test_a_refusal_says_what_refused_and_what_is_left(small_purse: Purse) -> None:
     outcome = await small_purse.outcome(small_purse.take(USD + 1))
-    assert isinstance(outcome, Exhausted)
+    assert isinstance(outcome, ExhaustedError)
     assert (outcome.refusal.reason, outcome.refusal.account) == (RefusalReason.EXHAUSTED, SpendingAccount.CREDIT)
     assert outcome.available == USD
 
@@ -156,7 +156,7 @@ async def test_an_organisation_without_credit_costs_ten_questions_a_second_at_mo
     for _ in range(5):
         async with asyncio.TaskGroup() as tasks:
             waiting = [tasks.create_task(small_purse.outcome(small_purse.take(2 * USD))) for _ in range(20)]
-        assert all(isinstance(task.result(), Exhausted) for task in waiting)
+        assert all(isinstance(task.result(), ExhaustedError) for task in waiting)
     assert len(small_purse.leases.calls) <= small_purse.clock.monotonic() / 0.1 + 1
 
 
@@ -165,7 +165,7 @@ async def test_a_key_with_a_limit_has_a_wallet_of_its_own(purse: Purse) -> None:
     scope = WalletScope(purse.org.org_id, key.key_id)
     await purse.take(USD)
     outcome = await purse.outcome(purse.wallets.take(scope, USD + 1))
-    assert isinstance(outcome, Exhausted)
+    assert isinstance(outcome, ExhaustedError)
     assert (outcome.refusal.account, outcome.refusal.limit) == (SpendingAccount.KEY, USD)
     assert isinstance(await purse.outcome(purse.wallets.take(scope, USD)), Ticket)
 
@@ -262,3 +262,23 @@ async def test_an_end_without_accounts_is_an_end_all_the_same() -> None:
     async with running(purse.wallets):
         await purse.take(1_000)
         purse.leases.down = True
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+async def test_an_end_does_not_wait_for_a_question_that_is_held_back(steps: int) -> None:
+    purse = Purse(USD)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        async with running(purse.wallets):
+            assert isinstance(await purse.outcome(purse.take(2 * USD)), ExhaustedError)
+            waiting = tasks.create_task(settled(purse.take(2 * USD)))
+            # Before the next question may be put; with no step not even the task of it has begun.
+            for _ in range(1 + steps):
+                await asyncio.sleep(0)
+        assert isinstance(await waiting, DependencyError)
+
+
+async def settled(work: Awaitable[Ticket]) -> Ticket | Exception:
+    try:
+        return await work
+    except Exception as error:
+        return error

@@ -121,11 +121,13 @@ async def test_a_workspace_that_has_spent_its_budget_is_refused_by_name(call: Ca
     chat = {"model": SMOLLM2, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
     for _ in range(300):
         answer = await call("POST", "/chat/completions", chat, token=made.document["key"])
-        if answer.status == 403:
+        # 402 where what is left covers nothing that could come, 403 where it is spent.
+        if answer.status in (402, 403):
             break
         assert answer.status == 200, answer
         await asyncio.sleep(0.1)
-    assert answer.document["error"]["message"].startswith("Workspace lifetime budget of $0.00")
+    assert "budget" in answer.document["error"]["message"]
+    assert "orkspace" in answer.document["error"]["message"]
     # Other workspaces go on, and so does this one without budgets.
     assert (await call("POST", "/chat/completions", chat, token=tenant.key)).status == 200
     for interval in ("daily", "lifetime", "lifetime"):

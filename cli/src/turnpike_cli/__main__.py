@@ -18,6 +18,7 @@ from turnpike_cli.explain import explain
 from turnpike_cli.keys import keys
 from turnpike_cli.login import login, logout, whoami
 from turnpike_cli.organization import audit, members, orgs, workspaces
+from turnpike_cli.reconcile import reconcile
 from turnpike_cli.simulate import simulate
 from turnpike_cli.stack import stack, up
 from turnpike_cli.status import status
@@ -54,6 +55,7 @@ for command in (
     status,
     explain,
     catalog,
+    reconcile,
     simulate,
 ):
     turnpike.add_command(command)

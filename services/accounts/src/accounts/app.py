@@ -31,6 +31,7 @@ from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.outbox import PostgresOutbox
 from accounts.adapters.postgres.payment_store import PostgresPaymentStore
 from accounts.adapters.postgres.preset_store import PostgresPresetStore
+from accounts.adapters.postgres.reconciliation_store import PostgresReconciliationStore
 from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
 from accounts.adapters.postgres.sign_in_store import PostgresSignInStore
@@ -51,6 +52,7 @@ from accounts.api import (
     org_service,
     payment_service,
     preset_service,
+    reconciliation_service,
     session_service,
     workspace_service,
 )
@@ -92,6 +94,7 @@ from turnpike.accounts.v1.member_service_pb2_grpc import add_MemberServiceServic
 from turnpike.accounts.v1.org_service_pb2_grpc import add_OrgServiceServicer_to_server
 from turnpike.accounts.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
 from turnpike.accounts.v1.preset_service_pb2_grpc import add_PresetServiceServicer_to_server
+from turnpike.accounts.v1.reconciliation_service_pb2_grpc import add_ReconciliationServiceServicer_to_server
 from turnpike.accounts.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from turnpike.accounts.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
 
@@ -222,6 +225,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         statements = PostgresStatementStore(store)
         add_PaymentServiceServicer_to_server(payment_service.PaymentServicer(payments, top_ups, statements), server)
         add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
+        books = reconciliation_service.ReconciliationServicer(PostgresReconciliationStore(store))
+        add_ReconciliationServiceServicer_to_server(books, server)
         byok = byok_of(settings, store, clock)
         add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
         destinations = destinations_of(settings, store, clock)
@@ -233,7 +238,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
                 preset_service, guardrail_service, byok_service, payment_service, content_service, lease_service,
-                destination_service,
+                destination_service, reconciliation_service,
             )
         ]  # fmt: skip
         check_reaches(names)

@@ -26,7 +26,7 @@ INSTALLATION_TABLES = {
 # not known yet.
 CROSS_TENANT_MODULES = {
     "auth_code_store", "byok_store", "content_store", "database", "destination_store", "key_store", "lease_store", "member_store", "outbox", "payment_store",
-    "session_store", "settlement_store", "sign_in_store", "top_up_store",
+    "reconciliation_store", "session_store", "settlement_store", "sign_in_store", "top_up_store",
 }  # fmt: skip
 _TABLES = """
 SELECT relname, relrowsecurity, relforcerowsecurity,

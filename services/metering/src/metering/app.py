@@ -14,15 +14,19 @@ from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_endpoint_stats import ClickHouseEndpointStats
 from metering.adapters.clickhouse_export import ClickHouseUsageExport
 from metering.adapters.clickhouse_insight import ClickHouseInsight
+from metering.adapters.clickhouse_reconciliation import ClickHouseReconciliation
 from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.adapters.dead_letters import KafkaDeadLetters
 from metering.adapters.endpoint_stats_topic import KafkaEndpointStatsTopic
+from metering.adapters.ledger_client import GrpcLedger
 from metering.api.analytics_service import SERVICE_NAME as ANALYTICS_SERVICE_NAME
 from metering.api.analytics_service import AnalyticsServicer
 from metering.api.insight_service import SERVICE_NAME as INSIGHT_SERVICE_NAME
 from metering.api.insight_service import InsightServicer
 from metering.api.metering_service import SERVICE_NAME, MeteringServicer
+from metering.api.reconciliation_service import SERVICE_NAME as RECONCILIATION_SERVICE_NAME
+from metering.api.reconciliation_service import ReconciliationServicer
 from metering.domain.fuse import FuseLimits
 from metering.endpoint_stats_feed import EndpointStatsFeed
 from metering.failpoints import POINTS
@@ -30,16 +34,19 @@ from metering.ingest import Ingest, IngestLimits
 from metering.ingest_telemetry import IngestTelemetry
 from metering.queries import UsageQueries
 from metering.recent import RecentEvents
+from metering.reconciler import Reconciler, Schedule
 from metering.rollups import Rollups
-from metering.settings import ClickHouseSettings, Settings
+from metering.settings import ClickHouseSettings, ReconcileSettings, Settings
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
+from servicekit.grpc_client import open_channel
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordConsumer, RecordSink, TopicPartition
 from servicekit.lifecycle import Runtime, Service
 from turnpike.metering.v1.analytics_service_pb2_grpc import add_AnalyticsServiceServicer_to_server
 from turnpike.metering.v1.insight_service_pb2_grpc import add_InsightServiceServicer_to_server
 from turnpike.metering.v1.metering_service_pb2_grpc import add_MeteringServiceServicer_to_server
+from turnpike.metering.v1.reconciliation_service_pb2_grpc import add_ReconciliationServiceServicer_to_server
 
 GROUP: Final = "turnpike-metering"
 # Records can be read as soon as they are handed over, so what is there is handed over at once; more at a time than this
@@ -103,11 +110,41 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         is_in_charge=is_in_charge,
     )
 
+    reconciliation = ClickHouseReconciliation(log.calls)
+
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_MeteringServiceServicer_to_server(servicer, server)
+        add_ReconciliationServiceServicer_to_server(ReconciliationServicer(reconciliation), server)
         add_InsightServiceServicer_to_server(insight, server)
         add_AnalyticsServiceServicer_to_server(analytics, server)
-        return [SERVICE_NAME, INSIGHT_SERVICE_NAME, ANALYTICS_SERVICE_NAME]
+        return [SERVICE_NAME, INSIGHT_SERVICE_NAME, ANALYTICS_SERVICE_NAME, RECONCILIATION_SERVICE_NAME]
 
     runtime.readiness.add("store", lambda: log.is_ready)
-    yield Service([GrpcServer(settings.grpc, runtime, register), consumer, ingest, feed, rollups, sink, log])
+    async with _ledger(settings.reconcile, runtime) as ledger:
+        reconcilers = (
+            []
+            if ledger is None
+            else [
+                Reconciler(
+                    reconciliation,
+                    ledger,
+                    clock,
+                    runtime.meter,
+                    Schedule(settings.reconcile.interval, settings.reconcile.period, settings.reconcile.settling),
+                    is_in_charge=is_in_charge,
+                )
+            ]
+        )
+        yield Service(
+            [GrpcServer(settings.grpc, runtime, register), consumer, ingest, feed, rollups, *reconcilers, sink, log]
+        )
+
+
+@asynccontextmanager
+async def _ledger(settings: ReconcileSettings, runtime: Runtime) -> AsyncIterator[GrpcLedger | None]:
+    """The ledger to compare with, where its owner is named."""
+    if not settings.accounts:
+        yield None
+        return
+    async with open_channel(settings.accounts, runtime) as channel:
+        yield GrpcLedger(channel)

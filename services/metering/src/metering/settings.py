@@ -78,6 +78,17 @@ class RollupSettings(Section):
     )
 
 
+class ReconcileSettings(Section):
+    """The comparison with the ledger. Without the first there is none."""
+
+    accounts: str = Field(default="", description="owner of the ledger: host:port, or dns:///host:port for several")
+    interval: Duration = Field(default=parse_duration("1h"), description="between two comparisons")
+    period: Duration = Field(default=parse_duration("48h"), description="how far back each of them looks")
+    settling: Duration = Field(
+        default=parse_duration("15m"), description="after the end of an hour, until it counts as closed"
+    )
+
+
 class Settings(ServiceSettings):
     """Settings of metering: `METERING_<FIELD>` and `METERING_<SECTION>_<FIELD>`."""
 
@@ -90,6 +101,7 @@ class Settings(ServiceSettings):
     fuse: FuseSettings = FuseSettings()
     recent: RecentSettings = RecentSettings()
     rollup: RollupSettings = RollupSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")
 
     @field_validator("failpoints")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 
+from router.failpoints import POINTS
 from router.testing.catalogs import Offer
 from router.testing.router_process import environment, router_process
 from router.testing.scripted_provider import ScriptedProvider
@@ -72,6 +73,30 @@ async def test_kill_9_loses_no_generation_that_a_caller_saw_end(tmp_path: Path, 
                 await eventually(lambda: len(finished) >= 200)
                 process.signal(signal.SIGKILL)
         assert len(finished) >= 200
+        async with router_process(tmp_path, broker.bootstrap) as (_, router):
+            finished.add((await router.complete()).generation_id)
+            reader = UsageReader(broker.bootstrap)
+            await reader.read_until(*finished, seconds=30)
+    for generation_id in finished:
+        assert len({event.SerializeToString() for event in reader.events[generation_id]}) == 1
+
+
+async def test_b04_a_router_killed_at_every_failpoint_loses_no_generation_that_a_caller_saw_end(
+    tmp_path: Path, broker: BrokerProcess
+) -> None:
+    """Each process but the last is killed at a point of its own, and publishes what those before it left."""
+    finished: set[str] = set()
+    async with ScriptedProvider(speak(["Hi", " there"])) as provider:
+        write_files(tmp_path, [Offer("a", url=provider.url)])
+        for point in POINTS:
+            words = {"ROUTER_FAILPOINTS": f"{point}:2"}
+            async with router_process(tmp_path, broker.bootstrap, **words) as (process, router):
+                with suppress(grpc.aio.AioRpcError):
+                    while True:
+                        done = await router.complete(stream=True)
+                        if done.responses and done.responses[-1].HasField("outcome"):
+                            finished.add(done.generation_id)
+                assert await process.end() == -signal.SIGKILL, point
         async with router_process(tmp_path, broker.bootstrap) as (_, router):
             finished.add((await router.complete()).generation_id)
             reader = UsageReader(broker.bootstrap)

@@ -285,7 +285,10 @@ class Installation:
                 "SPOOL_DIR": str(self.state.broadcast),
                 "SENDING_PRIVATE_NETWORKS": "true",
             },
-            "metering": {"CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}"},
+            "metering": {
+                "CLICKHOUSE_DSN": f"chdb://{self.state.clickhouse}",
+                "RECONCILE_ACCOUNTS": self.ports.address("accounts"),
+            },
             "router": {
                 "CATALOG_PATHS": catalog,
                 "PROVIDERS_SECRETS": keys,

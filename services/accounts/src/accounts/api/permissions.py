@@ -43,6 +43,8 @@ CALLS: Final[Mapping[str, Reach]] = MappingProxyType(
         "MemberService/FoundOrg": Reach.PERSON,
         "OrgService/CreateOrg": Reach.INSTALLATION,
         "PaymentService/HandlePaymentWebhook": Reach.BEARER,
+        "ReconciliationService/ListLedgerUsage": Reach.INSTALLATION,
+        "ReconciliationService/SumLedgerUsage": Reach.INSTALLATION,
         "SessionService/BeginOidc": Reach.ANYBODY,
         "SessionService/ChangePassword": Reach.BEARER,
         "SessionService/EndSession": Reach.BEARER,

@@ -11,6 +11,7 @@ MeteringError
 ├── DeadLettersUnavailableError    an invalid event could not be set aside: the same again later may work
 ├── OffsetsWentBackError           the topic begins again: the service stops and reads its progress again
 ├── TooManyInvalidEventsError      the fuse blew: the service stops, the records stay where they are
+├── LedgerUnavailableError         the owner of the ledger does not answer: compared again later
 ├── NotReadingError                the topic is not being read, so that nobody can say what does not exist
 ├── GenerationNotFoundError        no such generation in this organisation
 └── InvalidQuestionError           the question itself is wrong; the message names the field
@@ -77,3 +78,7 @@ class InvalidQuestionError(MeteringError):
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field} {rule}")
         self.field = field
+
+
+class LedgerUnavailableError(MeteringError):
+    """The owner of the ledger does not answer, or not to the end."""

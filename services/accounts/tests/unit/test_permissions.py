@@ -20,6 +20,7 @@ from turnpike.accounts.v1 import (
     member_service_pb2,
     org_service_pb2,
     payment_service_pb2,
+    reconciliation_service_pb2,
     session_service_pb2,
 )
 
@@ -56,6 +57,7 @@ def test_s10_what_is_said_is_said_of_calls_that_there_are() -> None:
         member_service_pb2,
         org_service_pb2,
         payment_service_pb2,
+        reconciliation_service_pb2,
         session_service_pb2,
     )
     there = {

@@ -89,6 +89,10 @@ async def test_a_router_that_breaks_off_is_stated_at_once_and_the_caller_pays_no
     owed = (event.usage.prompt_tokens * PROMPT_PICO + 5 * COMPLETION_PICO) // 1_000
     assert (event.cost_nano_usd, event.provider_cost_nano_usd) == (0, owed)
     assert event.key_id == edge.key_record.key_id
+    (asked,) = edge.around.router.requests
+    assert event.started_at.ToMilliseconds() == asked.caller.started_unix_ms, (
+        "filed under the start that the router was told"
+    )
 
 
 async def test_a_stream_that_merely_ends_is_stated_too(edge: EdgeStack, broker: BrokerProcess) -> None:

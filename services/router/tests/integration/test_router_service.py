@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -338,3 +339,20 @@ async def test_a_caller_that_asks_learns_how_it_was_routed(broker: BrokerProcess
     assert [attempt.provider for attempt in route.failed_attempts][:1] == ["a"]
     assert route.provider == "b"
     assert not silent.route.HasField("metadata")
+
+
+async def test_a_generation_is_filed_under_the_start_that_its_edge_has_said(
+    tmp_path: Path, broker: BrokerProcess
+) -> None:
+    async with ScriptedProvider(speak(["Hi"])) as provider:
+        async with router_stack(tmp_path, broker.bootstrap, Offer("a", url=provider.url)) as router:
+            reader = UsageReader(broker.bootstrap)
+            now_ms = int(datetime.now(UTC).timestamp() * 1_000)
+            for skew_ms in (-300_000, 300_000):  # B11: the clock of the edge may be wrong by five minutes
+                request = router.request()
+                request.caller.started_unix_ms = now_ms + skew_ms
+                assert [response async for response in router.stub.Complete(request, timeout=20)]
+                await reader.read_until(request.generation_id)
+                (event,) = reader.events[request.generation_id]
+                assert event.started_at.ToMilliseconds() == now_ms + skew_ms
+                assert event.ended_at.ToMilliseconds() >= now_ms + skew_ms

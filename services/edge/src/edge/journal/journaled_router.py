@@ -231,6 +231,7 @@ class JournaledRouter:
             model = _asked(request_json).model
         except msgspec.MsgspecError:
             model = ""
+        started_ms = caller.started_unix_ms = self._now_ms()
         return Opening(
             generation_id=generation_id,
             org_id=caller.org_id,
@@ -240,7 +241,7 @@ class JournaledRouter:
             lease_id=caller.lease_id,
             model=model,
             hold=caller.hold_nano_usd,
-            started_ms=self._now_ms(),
+            started_ms=started_ms,
             operation=operation,
             byok_fee_ppm=caller.byok_fee_ppm,
         )

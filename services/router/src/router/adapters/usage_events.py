@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,6 +20,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usage_event_pb2.UsageEvent:
     """Make the usage event of a record."""
+    # The edge's start, where there is one: what the edge may state of the same generation is filed under it too.
+    started = (
+        record.started_at if not record.caller.started_ms else _EPOCH + timedelta(milliseconds=record.caller.started_ms)
+    )
     event = usage_event_pb2.UsageEvent(
         event_id=usage_event_id(record.generation_id),
         rank=usage_event_pb2.USAGE_RANK_ROUTER_FINAL,
@@ -29,8 +33,8 @@ def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usag
         requested_model=record.requested_model,
         status=STATUSES[record.status],
         streamed=record.streamed,
-        started_at=_timestamp(record.started_at),
-        ended_at=_timestamp(record.ended_at),
+        started_at=_timestamp(started),
+        ended_at=_timestamp(max(record.ended_at, started)),  # clocks differ
         attempts=[attempt_to_proto(attempt) for attempt in record.attempts],
         router_instance=instance,
         region=region,

@@ -68,6 +68,7 @@ def caller_from_proto(caller: completion_pb2.Caller) -> Caller:
         lease_id=caller.lease_id,
         hold=NanoUsd(caller.hold_nano_usd),
         max_output_tokens=caller.max_output_tokens,
+        started_ms=caller.started_unix_ms,
     )
 
 

@@ -57,6 +57,8 @@ class Caller:
     hold: NanoUsd = field(default=NanoUsd(0))
     """What is set aside for the request."""
     max_output_tokens: int = 0
+    started_ms: int = 0
+    """When the generation started by the clock of the edge, in Unix milliseconds; 0 when nobody has said it."""
     """Most tokens of one choice that the hold pays for, where the request sets no limit; 0 for no such bound."""
 
 

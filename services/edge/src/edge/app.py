@@ -225,7 +225,12 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             Guardrails(guardrails, bodies),
             GuardrailAssignments(guardrails, bodies),
             ErrorReference(),
-            CreditSales(GrpcCreditSales(to_accounts, settings.accounts.timeout), bodies, random),
+            CreditSales(
+                GrpcCreditSales(to_accounts, settings.accounts.timeout),
+                GrpcAnalytics(to_metering, settings.metering.query_timeout),
+                bodies,
+                random,
+            ),
         )
         plane = GrpcControlPlane(to_accounts, settings.accounts.timeout)
         tokens = SessionTokens(plane, settings.keys.pepper.get_secret_value().encode(), secure=settings.sessions.secure)

@@ -23,6 +23,12 @@ class Analytics(Protocol):
         """Metrics by dimensions and time."""
         ...
 
+    async def ended_usage(
+        self, request: analytics_service_pb2.QueryEndedUsageRequest
+    ) -> analytics_service_pb2.QueryEndedUsageResponse:
+        """What generations cost that ended in a period, by model."""
+        ...
+
     def export(self, request: analytics_service_pb2.ExportUsageRequest) -> AsyncIterator[bytes]:
         """A file of usage events, in pieces."""
         ...

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from contracts.errors import ErrorReason
 from edge.adapters.analytics_client import GrpcAnalytics, GrpcInsight
 from edge.domain.errors import DependencyError, RefusedError
 from edge.insight_ports import Analytics, Insight
@@ -58,6 +59,20 @@ async def test_activity_is_split_by_what_is_asked_for(store: Analytics) -> None:
     split = [usage.ACTIVITY_SPLIT_KEY, usage.ACTIVITY_SPLIT_APP]
     (row,) = (await store.activity(usage.QueryActivityRequest(**PERIOD, splits=split))).rows
     assert (row.key_id, row.app, row.member_id, row.workspace_id) == ("key-1", "https://app.example", "", "")
+
+
+async def test_what_ended_in_a_period_comes_as_it_is(store: Analytics, memory_analytics: MemoryAnalytics) -> None:
+    memory_analytics.ended = [usage.EndedUsage(model="acme/one", generations=2, cost_nano_usd=2**60)]
+    answer = await store.ended_usage(usage.QueryEndedUsageRequest(**PERIOD))
+    assert list(answer.rows) == memory_analytics.ended
+    late = Timestamp(seconds=START + 33 * DAY_S)
+    with pytest.raises(RefusedError) as refusal:
+        await store.ended_usage(usage.QueryEndedUsageRequest(org_id="org-1", start=FROM, end=late))
+    assert refusal.value.metadata["param"] == "end"
+    memory_analytics.too_heavy = True
+    with pytest.raises(RefusedError) as refusal:
+        await store.ended_usage(usage.QueryEndedUsageRequest(**PERIOD))
+    assert refusal.value.reason is ErrorReason.TIMEOUT
 
 
 async def test_metrics_come_with_their_columns(store: Analytics) -> None:

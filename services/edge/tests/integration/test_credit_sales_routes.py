@@ -11,6 +11,7 @@ import pytest
 from edge.testing.payments import SIGNATURE
 from edge.testing.stack import EdgeStack, OpenEdge
 from turnpike.accounts.v1 import payment_service_pb2 as messages
+from turnpike.metering.v1.analytics_service_pb2 import EndedUsage
 
 USD = 10**9
 BODY = {"amount": 20, "success_url": "https://a.example/yes", "cancel_url": "https://a.example/no"}
@@ -122,6 +123,43 @@ async def test_a_statement_in_each_form(edge: EdgeStack) -> None:
     page = await edge.call("GET", f"{path}?format=html", key=key)
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "10.999999997" in page.body.decode()
+
+
+async def test_b10_a_statement_says_what_the_usage_events_say_to_the_nano_dollar(edge: EdgeStack) -> None:
+    edge.around.sales.statements[edge.org.org_id, "2026-12"] = statement()
+    path, key = "/credits/statements/2026-12", edge.management_key
+    edge.around.analytics.ended = [EndedUsage(model="acme/one", generations=2, cost_nano_usd=3)]
+    document = (await edge.call("GET", path, key=key)).document["data"]["reconciliation"]
+    assert document == {
+        "ledger_cost": 3e-09, "analytics_cost": 3e-09, "difference": 0, "ledger_generations": 2, "analytics_generations": 2,
+        "models": [],
+    }  # fmt: skip
+    edge.around.analytics.ended = [
+        EndedUsage(model="acme/one", generations=2, cost_nano_usd=2),
+        EndedUsage(model="acme/two", generations=1, cost_nano_usd=5),
+    ]
+    document = (await edge.call("GET", path, key=key)).document["data"]["reconciliation"]
+    assert (document["ledger_cost"], document["analytics_cost"], document["difference"]) == (3e-09, 7e-09, 4e-09)
+    assert [(each["model"], each["ledger_cost"], each["analytics_cost"]) for each in document["models"]] == [
+        ("acme/one", 3e-09, 2e-09), ("acme/two", 0, 5e-09),
+    ]  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO((await edge.call("GET", f"{path}?format=csv", key=key)).body.decode())))
+    assert [(row["item"], row["count"], row["usd"]) for row in rows if row["section"] == "reconciliation"] == [
+        ("ledger", "2", "0.000000003"), ("usage events", "3", "0.000000007"), ("difference", "1", "0.000000004"),
+    ]  # fmt: skip
+    assert "0.000000004" in (await edge.call("GET", f"{path}?format=html", key=key)).body.decode()
+
+
+@pytest.mark.parametrize("fault", ["down", "too_heavy"])
+async def test_a_statement_does_without_usage_events_that_cannot_be_asked(edge: EdgeStack, fault: str) -> None:
+    edge.around.sales.statements[edge.org.org_id, "2026-09"] = statement()
+    setattr(edge.around.analytics, fault, True)
+    path, key = "/credits/statements/2026-09", edge.management_key
+    answer = await edge.call("GET", path, key=key)
+    setattr(edge.around.analytics, fault, False)
+    assert answer.status == 200
+    assert answer.document["data"]["reconciliation"] is None
+    assert answer.document["data"]["closing_balance"] == 10.999999997
 
 
 async def test_what_others_chose_cannot_run_on_the_page_or_in_a_spreadsheet(edge: EdgeStack) -> None:

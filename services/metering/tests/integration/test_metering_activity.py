@@ -6,7 +6,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Awaitable, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -93,6 +93,26 @@ async def test_activity_of_one_key_member_workspace_or_day(asked: Asked) -> None
     request = messages.QueryActivityRequest(org_id=ORG, start=at(day), end=at(day + timedelta(days=1)))
     some = ours(start=day, end=day + timedelta(days=1))
     assert activity_rows(await asked.stub.QueryActivity(request)) == activity_recount(some, [])
+
+
+async def test_b10_what_ended_in_a_period_is_what_a_recount_gives(asked: Asked) -> None:
+    await asked.insert(EVENTS[:2_000])
+    await asked.insert(EVENTS[1_500:], batch=1)
+    # Some began before it, and some of those that began in it ended after.
+    start, end = START + timedelta(seconds=1), END - timedelta(days=2)
+    sums: dict[str, list[int]] = defaultdict(lambda: [0] * 4)
+    for event in EVENTS:
+        if event.org_id == ORG and start <= event.ended_at.ToDatetime(UTC) < end:
+            usage = event.usage
+            measures = (1, usage.prompt_tokens, usage.completion_tokens, event.cost_nano_usd)
+            sums[event.model] = [before + more for before, more in zip(sums[event.model], measures, strict=True)]
+    wanted = sorted(((model, *counts) for model, counts in sums.items()), key=lambda row: (-row[4], row[0]))
+    request = messages.QueryEndedUsageRequest(org_id=ORG, start=at(start), end=at(end))
+    rows = (await asked.stub.QueryEndedUsage(request)).rows
+    got = [(row.model, row.generations, row.prompt_tokens, row.completion_tokens, row.cost_nano_usd) for row in rows]
+    assert got == wanted
+    long = messages.QueryEndedUsageRequest(org_id=ORG, start=at(END - timedelta(days=33)), end=at(END))
+    assert await refused(asked.stub.QueryEndedUsage(long)) == "end"
 
 
 async def test_questions_about_activity_that_break_a_rule_are_refused_by_name(asked: Asked) -> None:

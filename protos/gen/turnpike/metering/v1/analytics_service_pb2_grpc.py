@@ -45,6 +45,11 @@ class AnalyticsServiceStub:
                 request_serializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryAnalyticsRequest.SerializeToString,
                 response_deserializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryAnalyticsResponse.FromString,
                 _registered_method=True)
+        self.QueryEndedUsage = channel.unary_unary(
+                '/turnpike.metering.v1.AnalyticsService/QueryEndedUsage',
+                request_serializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryEndedUsageRequest.SerializeToString,
+                response_deserializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryEndedUsageResponse.FromString,
+                _registered_method=True)
         self.ExportUsage = channel.unary_stream(
                 '/turnpike.metering.v1.AnalyticsService/ExportUsage',
                 request_serializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.ExportUsageRequest.SerializeToString,
@@ -71,6 +76,13 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QueryEndedUsage(self, request, context):
+        """Returns what the generations that ended in a period cost, by model: what the ledger's statement of it says, counted apart.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportUsage(self, request, context):
         """Returns the usage events of a period as a file, in pieces.
         """
@@ -90,6 +102,11 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.QueryAnalytics,
                     request_deserializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryAnalyticsRequest.FromString,
                     response_serializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryAnalyticsResponse.SerializeToString,
+            ),
+            'QueryEndedUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryEndedUsage,
+                    request_deserializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryEndedUsageRequest.FromString,
+                    response_serializer=turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryEndedUsageResponse.SerializeToString,
             ),
             'ExportUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportUsage,
@@ -152,6 +169,33 @@ class AnalyticsService:
             '/turnpike.metering.v1.AnalyticsService/QueryAnalytics',
             turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryAnalyticsRequest.SerializeToString,
             turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryAnalyticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryEndedUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.metering.v1.AnalyticsService/QueryEndedUsage',
+            turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryEndedUsageRequest.SerializeToString,
+            turnpike_dot_metering_dot_v1_dot_analytics__service__pb2.QueryEndedUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

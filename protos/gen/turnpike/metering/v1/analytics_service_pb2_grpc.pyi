@@ -22,6 +22,8 @@ class AnalyticsServiceStub:
     """
     QueryAnalytics: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.QueryAnalyticsRequest, _analytics_service_pb2.QueryAnalyticsResponse]
     """Returns metrics by dimensions and time. Names are those of `contracts.analytics`."""
+    QueryEndedUsage: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.QueryEndedUsageRequest, _analytics_service_pb2.QueryEndedUsageResponse]
+    """Returns what the generations that ended in a period cost, by model: what the ledger's statement of it says, counted apart."""
     ExportUsage: _aio.UnaryStreamMultiCallable[_analytics_service_pb2.ExportUsageRequest, _analytics_service_pb2.ExportUsageResponse]
     """Returns the usage events of a period as a file, in pieces."""
 
@@ -45,6 +47,14 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_analytics_service_pb2.QueryAnalyticsRequest, _abc.Awaitable[_analytics_service_pb2.QueryAnalyticsResponse]],
     ) -> _abc.Awaitable[_analytics_service_pb2.QueryAnalyticsResponse]:
         """Returns metrics by dimensions and time. Names are those of `contracts.analytics`."""
+
+    @_abc_1.abstractmethod
+    def QueryEndedUsage(
+        self,
+        request: _analytics_service_pb2.QueryEndedUsageRequest,
+        context: _aio.ServicerContext[_analytics_service_pb2.QueryEndedUsageRequest, _abc.Awaitable[_analytics_service_pb2.QueryEndedUsageResponse]],
+    ) -> _abc.Awaitable[_analytics_service_pb2.QueryEndedUsageResponse]:
+        """Returns what the generations that ended in a period cost, by model: what the ledger's statement of it says, counted apart."""
 
     @_abc_1.abstractmethod
     def ExportUsage(

@@ -40,6 +40,12 @@ class GrpcAnalytics:
         """Metrics by dimensions and time."""
         return await _call(self._stub.QueryAnalytics, request, self._timeout_s)
 
+    async def ended_usage(
+        self, request: analytics_service_pb2.QueryEndedUsageRequest
+    ) -> analytics_service_pb2.QueryEndedUsageResponse:
+        """What generations cost that ended in a period, by model."""
+        return await _call(self._stub.QueryEndedUsage, request, self._timeout_s)
+
     async def export(self, request: analytics_service_pb2.ExportUsageRequest) -> AsyncIterator[bytes]:
         """A file of usage events, in pieces."""
         try:

@@ -21,6 +21,7 @@ from turnpike.metering.v1 import analytics_service_pb2_grpc as stubs
 Context = grpc.aio.ServicerContext[Any, Any]
 _DATE: Final = "date"
 _APP: Final = "app"
+_MOST_ENDED_S: Final = 32 * 86_400
 
 
 class MemoryAnalytics:
@@ -31,6 +32,7 @@ class MemoryAnalytics:
         down: whether every call fails.
         too_heavy: whether every count takes too long.
         asked: for activity, in order.
+        ended: what ended in whatever period is asked about.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,7 @@ class MemoryAnalytics:
         self.down = False
         self.too_heavy = False
         self.asked: list[messages.QueryActivityRequest] = []
+        self.ended: list[messages.EndedUsage] = []
 
     async def activity(self, request: messages.QueryActivityRequest) -> messages.QueryActivityResponse:
         """Return one row, with what it is split by."""
@@ -94,6 +97,15 @@ class MemoryAnalytics:
             row.values.append(_value(analytics.METRICS[name]))
         return answer
 
+    async def ended_usage(self, request: messages.QueryEndedUsageRequest) -> messages.QueryEndedUsageResponse:
+        """Return what ended."""
+        self._check_up()
+        if self.too_heavy:
+            raise RefusedError(ErrorReason.TIMEOUT, "The question takes too long: ask for a shorter period")
+        if request.end.seconds - request.start.seconds > _MOST_ENDED_S:
+            raise wrong("end", "is too long after start")
+        return messages.QueryEndedUsageResponse(rows=self.ended)
+
     async def export(self, request: messages.ExportUsageRequest) -> AsyncIterator[bytes]:
         """Return the same file in whatever form."""
         self._check_up()
@@ -122,6 +134,11 @@ class AnalyticsServicer(stubs.AnalyticsServiceServicer):
         """Return metrics by dimensions and time."""
         async with aborting(context):
             return await self._store.analytics(request)
+
+    async def QueryEndedUsage(self, request: Any, context: Context) -> messages.QueryEndedUsageResponse:  # noqa: N802 - named by the wire
+        """Return what ended in a period."""
+        async with aborting(context):
+            return await self._store.ended_usage(request)
 
     async def ExportUsage(self, request: Any, context: Context) -> AsyncIterator[messages.ExportUsageResponse]:  # noqa: N802 - named by the wire
         """Return a file in pieces."""

@@ -8,9 +8,10 @@ from typing import Final
 
 from metering.adapters.analytics_statement import statement_of
 from metering.adapters.clickhouse_calls import ClickHouseCalls
-from metering.domain.analytics import Activity, ActivityQuestion, AnalyticsAnswer, AnalyticsQuestion, Split
+from metering.domain.analytics import Activity, ActivityQuestion, AnalyticsAnswer, AnalyticsQuestion, EndedUsage, Split
 from metering.domain.errors import InvalidQuestionError
 from metering.domain.rollups import Rollup
+from metering.domain.usage import UnixMs
 
 _MAX_ROWS: Final = 10_000
 _SETTINGS: Final = {"do_not_merge_across_partitions_select_final": 1, "use_skip_indexes_if_final": 1}
@@ -53,6 +54,21 @@ ORDER BY date DESC, cost DESC, model, endpoint_id, workspace, key, member, appli
 LIMIT {limit:UInt32}
 """
 
+# By when they ended, as the ledger books them, and by when they started only to read little: none takes a week.
+_ENDED: Final = """
+SELECT
+    toString(model) AS of_model, toInt64(count()), toInt64(sum(toInt128(prompt_tokens))), toInt64(sum(toInt128(completion_tokens))),
+    toInt64(sum(toInt128(cost_nano_usd))) AS cost
+FROM usage_events FINAL
+WHERE org_id = {org_id:String}
+  AND started_at >= fromUnixTimestamp64Milli({start:Int64} - 604800000, 'UTC')
+  AND started_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+  AND ended_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+  AND ended_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+GROUP BY of_model
+ORDER BY cost DESC, of_model
+"""
+
 
 class ClickHouseAnalytics:
     """The Analytics on ClickHouse."""
@@ -80,6 +96,12 @@ class ClickHouseAnalytics:
         if len(rows) > _MAX_ROWS:
             raise InvalidQuestionError("date", f"is needed, because the answer has more than {_MAX_ROWS} rows")
         return [Activity(*row) for row in rows]
+
+    async def ended_usage(self, org_id: str, start: UnixMs, end: UnixMs) -> Sequence[EndedUsage]:
+        """Add up, by model, what generations cost that ended in a period."""
+        parameters = {"org_id": org_id, "start": start, "end": end}
+        rows = await self._calls.ask(lambda client: client.query(_ENDED, parameters, settings=_SETTINGS).result_rows)
+        return [EndedUsage(*row) for row in rows]
 
     async def analytics(self, question: AnalyticsQuestion) -> AnalyticsAnswer:
         """Add metrics up."""

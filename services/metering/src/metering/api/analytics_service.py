@@ -42,6 +42,7 @@ _FORMATS: Final = {
 _CHUNK: Final = 256 * 1024
 _DAY_MS: Final = 86_400_000
 _MAX_DAYS: Final = 366
+_MAX_ENDED_DAYS: Final = 32
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -84,6 +85,17 @@ class AnalyticsServicer(stubs.AnalyticsServiceServicer):
             )
             return _answer_to_proto(await self._store.analytics(question))
 
+    async def QueryEndedUsage(  # noqa: N802 - named by the wire
+        self, request: messages.QueryEndedUsageRequest, context: _Context
+    ) -> messages.QueryEndedUsageResponse:
+        """Return what generations cost that ended in a period."""
+        async with aborting(context):
+            start, end = _period(request)
+            if end - start > _MAX_ENDED_DAYS * _DAY_MS:
+                raise InvalidQuestionError("end", f"is more than {_MAX_ENDED_DAYS} days after start")
+            rows = await self._store.ended_usage(request.org_id, start, end)
+            return messages.QueryEndedUsageResponse(rows=[messages.EndedUsage(**row._asdict()) for row in rows])
+
     async def ExportUsage(  # noqa: N802 - named by the wire
         self, request: messages.ExportUsageRequest, context: _Context
     ) -> AsyncIterator[messages.ExportUsageResponse]:
@@ -101,7 +113,10 @@ class AnalyticsServicer(stubs.AnalyticsServiceServicer):
 
 
 def _period(
-    request: messages.QueryActivityRequest | messages.QueryAnalyticsRequest | messages.ExportUsageRequest,
+    request: messages.QueryActivityRequest
+    | messages.QueryAnalyticsRequest
+    | messages.ExportUsageRequest
+    | messages.QueryEndedUsageRequest,
 ) -> tuple[UnixMs, UnixMs]:
     if not request.org_id:
         raise InvalidQuestionError("org_id", "is empty")

@@ -107,8 +107,22 @@ class AnalyticsAnswer:
     truncated: bool
 
 
+class EndedUsage(NamedTuple):
+    """What generations of one model cost; the model is empty for what no endpoint answered."""
+
+    model: str
+    generations: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_nano_usd: int
+
+
 class Analytics(Protocol):
     """Answers about one organisation. Every method may raise UsageLogError."""
+
+    async def ended_usage(self, org_id: str, start: UnixMs, end: UnixMs) -> Sequence[EndedUsage]:
+        """Add up, by model, what generations cost that ended in a period: largest cost first."""
+        ...
 
     async def activity(self, question: ActivityQuestion) -> Sequence[Activity]:
         """Add usage up by day and endpoint, latest day first.

@@ -65,8 +65,36 @@ class ModelUsage(Answer, frozen=True, kw_only=True):
     cost: float
 
 
+class ModelDifference(Answer, frozen=True, kw_only=True):
+    """A model of which ledger and analytics do not say the same. Amounts are dollars."""
+
+    model: str
+    ledger_cost: float
+    analytics_cost: float
+    ledger_generations: int
+    analytics_generations: int
+
+
+class Reconciliation(Answer, frozen=True, kw_only=True):
+    """Usage of the month out of the ledger and counted a second time out of the usage events. Amounts are dollars.
+
+    `difference` is what analytics counts beyond the ledger, 0 to the nano-dollar where they agree; the ledger is what was
+    charged. `models` are those that differ.
+    """
+
+    ledger_cost: float
+    analytics_cost: float
+    difference: float
+    ledger_generations: int
+    analytics_generations: int
+    models: list[ModelDifference]
+
+
 class Statement(Answer, frozen=True, kw_only=True):
-    """A month. The opening balance and the movements add up to the closing balance, exactly."""
+    """A month. The opening balance and the movements add up to the closing balance, exactly.
+
+    `reconciliation` is null while the usage events cannot be asked.
+    """
 
     month: str
     organization: str
@@ -75,6 +103,7 @@ class Statement(Answer, frozen=True, kw_only=True):
     movements: list[Movement]
     usage: list[ModelUsage]
     purchases: list[Purchase]
+    reconciliation: Reconciliation | None
 
 
 class Received(Answer, frozen=True, kw_only=True):

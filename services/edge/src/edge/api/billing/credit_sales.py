@@ -13,6 +13,7 @@ from aiohttp import web
 
 from edge.api.billing import operations
 from edge.api.billing.operations import CSV, HTML, PurchasesQuery, StatementQuery
+from edge.api.billing.reconciliation import reconciled
 from edge.api.billing.rows import notice_row, purchase_row, statement_row, top_up_row
 from edge.api.billing.statement_pages import statement_csv, statement_html
 from edge.api.http.bodies import JsonBodies
@@ -21,6 +22,7 @@ from edge.api.http.queries import read_query
 from edge.api.http.routes import ROOT, Access, Route
 from edge.api.management.members import read_members
 from edge.domain.errors import InvalidInputError, NotFoundError
+from edge.insight_ports import Analytics
 from edge.payment_ports import CreditSales as Sales
 from edge.payment_ports import NewPurchase
 from turnpike.accounts.v1 import payment_service_pb2
@@ -38,15 +40,17 @@ _PAGE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ance
 class CreditSales:
     """Serves what has to do with buying credit."""
 
-    def __init__(self, sales: Sales, bodies: JsonBodies, random: Random) -> None:
+    def __init__(self, sales: Sales, analytics: Analytics, bodies: JsonBodies, random: Random) -> None:
         """Make the handler.
 
         Args:
             sales: sells.
+            analytics: counts what statements say a second time.
             bodies: reads requests.
             random: names purchases that the caller does not name; need not be secret.
         """
         self._sales = sales
+        self._analytics = analytics
         self._bodies = bodies
         self._random = random
 
@@ -122,11 +126,14 @@ class CreditSales:
         if not _is_month(month):
             raise NotFoundError("There is no such month")
         found = await self._sales.statement(_org_id(exchange), month)
+        counted = await reconciled(self._analytics, _org_id(exchange), month, found)
         if form == "csv":
-            return _text(exchange, statement_csv(found, month), CSV, f'attachment; filename="statement-{month}.csv"')
+            return _text(
+                exchange, statement_csv(found, month, counted), CSV, f'attachment; filename="statement-{month}.csv"'
+            )
         if form == "html":
-            return _text(exchange, statement_html(found, month), HTML, "inline")
-        return exchange.json(_encode({"data": statement_row(found, month)}))
+            return _text(exchange, statement_html(found, month, counted), HTML, "inline")
+        return exchange.json(_encode({"data": statement_row(found, month, counted)}))
 
     async def webhook(self, exchange: Exchange) -> web.StreamResponse:
         """Hand on what the payment provider says; whoever signs it is checked where the secret is.

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from contracts import money
+from edge.api.billing.reconciliation import Reconciliation
 from edge.api.http.timestamps import timestamp_json
 from turnpike.accounts.v1 import payment_service_pb2
 
@@ -60,7 +61,9 @@ def notice_row(notice: payment_service_pb2.Notice) -> dict[str, Any]:
     }
 
 
-def statement_row(statement: payment_service_pb2.GetStatementResponse, month: str) -> dict[str, Any]:
+def statement_row(
+    statement: payment_service_pb2.GetStatementResponse, month: str, reconciliation: Reconciliation | None
+) -> dict[str, Any]:
     """Describe a statement."""
     return {
         "month": month,
@@ -82,4 +85,25 @@ def statement_row(statement: payment_service_pb2.GetStatementResponse, month: st
             for each in statement.usage
         ],
         "purchases": [purchase_row(each) for each in statement.purchases],
+        "reconciliation": None if reconciliation is None else _reconciliation_row(reconciliation),
+    }
+
+
+def _reconciliation_row(found: Reconciliation) -> dict[str, Any]:
+    return {
+        "ledger_cost": usd(found.ledger_nano),
+        "analytics_cost": usd(found.counted_nano),
+        "difference": usd(found.difference_nano),
+        "ledger_generations": found.ledger_generations,
+        "analytics_generations": found.counted_generations,
+        "models": [
+            {
+                "model": each.model,
+                "ledger_cost": usd(each.ledger_nano),
+                "analytics_cost": usd(each.counted_nano),
+                "ledger_generations": each.ledger_generations,
+                "analytics_generations": each.counted_generations,
+            }
+            for each in found.differences
+        ],
     }

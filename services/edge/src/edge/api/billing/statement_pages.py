@@ -9,6 +9,7 @@ from typing import Final
 from jinja2 import Environment
 
 from contracts import money
+from edge.api.billing.reconciliation import Reconciliation
 from turnpike.accounts.v1 import payment_service_pb2
 
 # A spreadsheet takes a cell that starts with one of these for a formula, and names of organisations are theirs to choose.
@@ -67,17 +68,32 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 </tbody>
 </table>
 {% endif %}
+{% if counted %}
+<table>
+<caption>The same usage, counted again out of the usage events</caption>
+<thead><tr><th scope="col">Counted by</th><th scope="col" class="n">Generations</th><th scope="col" class="n">Cost</th></tr></thead>
+<tbody>
+<tr><td>Ledger, which was charged</td><td class="n">{{ counted.ledger_generations }}</td><td class="n">{{ usd(counted.ledger_nano) }}</td></tr>
+<tr><td>Usage events</td><td class="n">{{ counted.counted_generations }}</td><td class="n">{{ usd(counted.counted_nano) }}</td></tr>
+<tr><th scope="row">Difference</th><td></td><td class="n">{{ usd(counted.difference_nano) }}</td></tr>
+</tbody>
+</table>
+{% endif %}
 </body>
 </html>
 """)
 
 
-def statement_html(statement: payment_service_pb2.GetStatementResponse, month: str) -> bytes:
+def statement_html(
+    statement: payment_service_pb2.GetStatementResponse, month: str, counted: Reconciliation | None
+) -> bytes:
     """Write a statement as a page. Everything that others chose is escaped."""
-    return _PAGE.render(statement=statement, month=month, usd=money.usd_text).encode()
+    return _PAGE.render(statement=statement, month=month, counted=counted, usd=money.usd_text).encode()
 
 
-def statement_csv(statement: payment_service_pb2.GetStatementResponse, month: str) -> bytes:
+def statement_csv(
+    statement: payment_service_pb2.GetStatementResponse, month: str, counted: Reconciliation | None
+) -> bytes:
     """Write a statement as rows of one table: section, what, count, dollars."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\r\n")
@@ -92,6 +108,13 @@ def statement_csv(statement: payment_service_pb2.GetStatementResponse, month: st
         rows.writerow(["invoice", purchase.invoice_number, "", money.usd_text(paid)])
     for usage in statement.usage:
         rows.writerow(["usage", _cell(usage.model), usage.generations, money.usd_text(usage.cost_nano_usd)])
+    if counted is not None:
+        for item, count, nano in (
+            ("ledger", counted.ledger_generations, counted.ledger_nano),
+            ("usage events", counted.counted_generations, counted.counted_nano),
+            ("difference", counted.counted_generations - counted.ledger_generations, counted.difference_nano),
+        ):
+            rows.writerow(["reconciliation", item, count, money.usd_text(nano)])
     return text.getvalue().encode()
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from metering.domain.errors import UsageLogError
-from metering.domain.rollups import RULES, SETTLING, Rollup, RollupProgress, RollupStore, UnixSeconds
+from metering.domain.rollups import RULES, SETTLING, Rollup, RollupProgress, RollupStore, UnixSeconds, in_statements
 from servicekit.clock import Clock
 from servicekit.lifecycle import Component
 from servicekit.logs import get_logger
@@ -76,10 +76,12 @@ class Rollups(Component):
         buckets = await self._store.touched(
             rollup, UnixSeconds(before.seen_until - _SETTLING_S), (before.closed_until, over), over
         )
-        for at in range(0, len(buckets), rule.at_once):
+        done = 0
+        for some in in_statements(buckets, rule):
             if self._stopping.is_set():
-                return at
-            await self._store.rebuild(rollup, buckets[at : at + rule.at_once])
+                return done
+            await self._store.rebuild(rollup, some)
+            done += len(some)
         closed_until = over if rule.closed_only else UnixSeconds(now - now % rule.seconds)
         await self._store.advance(rollup, RollupProgress(now, closed_until))
         return len(buckets)

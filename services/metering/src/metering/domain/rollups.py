@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from itertools import groupby
 from typing import Final, NamedTuple, NewType, Protocol
 
 UnixSeconds = NewType("UnixSeconds", int)
 
 # An insert is dated by the store before it can be read. Longer than any insert takes.
 SETTLING: Final = timedelta(seconds=60)
+
+
+_DAY_S: Final = 86_400
 
 
 class Rollup(Enum):
@@ -45,6 +49,17 @@ RULES: Final = {
     Rollup.USAGE_HOURS: RollupRule(3_600, closed_only=True, at_once=8),
     Rollup.USAGE_DAYS: RollupRule(86_400, closed_only=True, at_once=1),
 }
+
+
+def in_statements(buckets: Sequence[UnixSeconds], rule: RollupRule) -> Iterator[Sequence[UnixSeconds]]:
+    """Cut buckets, in order, into what is added up at once: of one day, since the store reads from the first to the last.
+
+    Otherwise one event that comes late would have everything read that came since.
+    """
+    for _, of_day in groupby(buckets, key=lambda bucket: bucket // _DAY_S):
+        day = list(of_day)
+        for at in range(0, len(day), rule.at_once):
+            yield day[at : at + rule.at_once]
 
 
 class RollupProgress(NamedTuple):

@@ -106,7 +106,8 @@ async def test_b10_what_ended_in_a_period_is_what_a_recount_gives(asked: Asked) 
             usage = event.usage
             measures = (1, usage.prompt_tokens, usage.completion_tokens, event.cost_nano_usd)
             sums[event.model] = [before + more for before, more in zip(sums[event.model], measures, strict=True)]
-    wanted = sorted(((model, *counts) for model, counts in sums.items()), key=lambda row: (-row[4], row[0]))
+    by_cost = sorted(sums.items(), key=lambda item: (-item[1][3], item[0]))
+    wanted = [(model, *counts) for model, counts in by_cost]
     request = messages.QueryEndedUsageRequest(org_id=ORG, start=at(start), end=at(end))
     rows = (await asked.stub.QueryEndedUsage(request)).rows
     got = [(row.model, row.generations, row.prompt_tokens, row.completion_tokens, row.cost_nano_usd) for row in rows]

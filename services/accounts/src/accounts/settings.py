@@ -126,7 +126,7 @@ class ContentsSettings(Section):
 class SettlementSettings(Section):
     """How usage events are gathered before a transaction."""
 
-    batch: int = Field(default=2_000, ge=1, le=10_000, description="usage events in one transaction")
+    batch: int = Field(default=5_000, ge=1, le=10_000, description="usage events in one transaction")
     wait: Duration = Field(default=parse_duration("100ms"), description="how long to wait for a record")
 
 

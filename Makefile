@@ -86,6 +86,10 @@ docs: ## write what docs/ says of settings, signals and topics from the code
 	@$(python) tools/build/telemetry.py
 	@$(python) tools/build/asyncapi.py
 
+.PHONY: bench-leases
+bench-leases: ## measure what lending credit to edges costs (ARGS="--grants 20000")
+	@cd bench && ../$(python) -m turnpike_bench.leases $(ARGS)
+
 locks: ## recompute locks/*.txt
 	@tools/build/lock.sh
 

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from contracts.catalog import parse_catalog
-from turnpike_bench import cancellation, choice, settlement, system
+from turnpike_bench import cancellation, choice, leases, settlement, system
 from turnpike_bench.__main__ import LOADS
 from turnpike_bench.figures import AddedLatency, Results, Throughput, percentile
 from turnpike_bench.load import chat_call, run_load
@@ -135,3 +135,11 @@ def test_settlement_is_measured_on_events_that_are_settled() -> None:
     assert cost.accounts_us > 0
     assert cost.per_core == pytest.approx(1e6 / cost.accounts_us)
     assert f"{cost.accounts_us:.1f}" in settlement.table([cost])
+
+
+def test_lending_is_measured_on_grants_that_are_held() -> None:
+    with running_postgres() as server:
+        costs = leases.run(server, 60)
+    assert [(cost.edges, cost.grants) for cost in costs] == [(50, 60)] * 3
+    assert all(cost.per_s > 0 and 1 <= cost.together <= 60 for cost in costs)
+    assert f"{costs[0].accounts_us:.1f}" in leases.table(costs)

@@ -89,7 +89,7 @@ class Leases(Component):
             if ask.limit.interval is RateInterval.NONE:
                 raise InvalidFieldError("limit.interval", "must be a minute or a day")
             if ask.limit.owner is not LimitOwner.ORG and ask.key_id is None:
-                raise InvalidFieldError("key_id", "is required for a limit of a key or a member")
+                raise InvalidFieldError("key_id", "is required for a limit of a key, a member or a workspace")
             checked_text("limit.model", ask.limit.model, 0, 200)
         return await self._submit(ask)
 

@@ -18,6 +18,7 @@ from accounts.domain.accounts import ApiKey, KeyKind
 from accounts.domain.errors import NotFoundError
 from accounts.domain.key_settings import KeySettings
 from accounts.domain.leases import Account, AccountKind, Borrower, Grant, LeaseResource, LimitName, LimitOwner
+from accounts.domain.org_limits import OrgLimit
 from accounts.identity import Identity
 from accounts.settlement import Settlement
 from accounts.testing.leases import TERMS, BorrowingEdge, check_leases, held_accounts
@@ -297,3 +298,26 @@ async def test_windows_of_guardrails_and_members_and_models_are_accounts_of_thei
     for missing in (LimitName(LimitOwner.KEY, MINUTE), LimitName(LimitOwner.KEY, RateInterval.DAY, default)):
         with pytest.raises(NotFoundError, match="no such limit"):
             await edge.acquire(1, key_id=one.key_id, resource=REQUESTS, limit=missing)
+
+
+async def test_windows_of_the_organisation_and_of_a_workspace_are_shared_by_their_keys(
+    edge: BorrowingEdge, org_id: UUID, identity: Identity
+) -> None:
+    limits = [
+        OrgLimit(None, RateLimit(LimitedQuantity.TOKENS, MINUTE, 1_000)),
+        OrgLimit(org_id, RateLimit(LimitedQuantity.TOKENS, MINUTE, 600)),
+    ]
+    await identity.set_rate_limits(str(org_id), limits)
+    one, two = await new_key(identity, org_id), await new_key(identity, org_id)
+    edge.now = NOON
+    tokens, everybody, workspace = (
+        LeaseResource.TOKENS,
+        LimitName(LimitOwner.ORG, MINUTE),
+        LimitName(LimitOwner.WORKSPACE, MINUTE),
+    )
+    await edge.acquire(900, resource=tokens, limit=everybody)
+    account = refused((await edge.acquire(101, resource=tokens, limit=everybody))[1])
+    assert (account.kind, account.subject, account.available) == (AccountKind.ORG, str(org_id), 100)
+    await edge.acquire(500, key_id=one.key_id, resource=tokens, limit=workspace)
+    account = refused((await edge.acquire(101, key_id=two.key_id, resource=tokens, limit=workspace))[1])
+    assert (account.kind, account.subject, account.limit) == (AccountKind.WORKSPACE, str(org_id), 600)

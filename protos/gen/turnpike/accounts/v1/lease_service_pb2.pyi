@@ -61,6 +61,8 @@ class _LimitOwnerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LimitOwner
     """The key's; with a `guardrail_id`, what the guardrail allows each key."""
     LIMIT_OWNER_MEMBER: _LimitOwner.ValueType  # 3
     """What the guardrail allows each member: that of the one who made the key."""
+    LIMIT_OWNER_WORKSPACE: _LimitOwner.ValueType  # 4
+    """The organisation's for the workspace of the key."""
 
 class LimitOwner(_LimitOwner, metaclass=_LimitOwnerEnumTypeWrapper):
     """Whose limit a rate limit is."""
@@ -73,6 +75,8 @@ LIMIT_OWNER_KEY: LimitOwner.ValueType  # 2
 """The key's; with a `guardrail_id`, what the guardrail allows each key."""
 LIMIT_OWNER_MEMBER: LimitOwner.ValueType  # 3
 """What the guardrail allows each member: that of the one who made the key."""
+LIMIT_OWNER_WORKSPACE: LimitOwner.ValueType  # 4
+"""The organisation's for the workspace of the key."""
 Global___LimitOwner: _TypeAlias = LimitOwner  # noqa: Y015
 
 class _LeaseRefusalReason:
@@ -116,7 +120,7 @@ class _LeaseAccountKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Leas
     LEASE_ACCOUNT_KIND_KEY: _LeaseAccountKind.ValueType  # 2
     """The limit of the key, or its rate limit."""
     LEASE_ACCOUNT_KIND_WORKSPACE: _LeaseAccountKind.ValueType  # 3
-    """A budget of the workspace of the key."""
+    """A budget of the workspace of the key, or its rate limit."""
     LEASE_ACCOUNT_KIND_GUARDRAIL_KEY: _LeaseAccountKind.ValueType  # 4
     """What a guardrail allows each key."""
     LEASE_ACCOUNT_KIND_GUARDRAIL_MEMBER: _LeaseAccountKind.ValueType  # 5
@@ -132,7 +136,7 @@ LEASE_ACCOUNT_KIND_ORG: LeaseAccountKind.ValueType  # 1
 LEASE_ACCOUNT_KIND_KEY: LeaseAccountKind.ValueType  # 2
 """The limit of the key, or its rate limit."""
 LEASE_ACCOUNT_KIND_WORKSPACE: LeaseAccountKind.ValueType  # 3
-"""A budget of the workspace of the key."""
+"""A budget of the workspace of the key, or its rate limit."""
 LEASE_ACCOUNT_KIND_GUARDRAIL_KEY: LeaseAccountKind.ValueType  # 4
 """What a guardrail allows each key."""
 LEASE_ACCOUNT_KIND_GUARDRAIL_MEMBER: LeaseAccountKind.ValueType  # 5
@@ -224,7 +228,7 @@ class AcquireLeaseRequest(_message.Message):
     key_id: _builtins.str
     """The key that it is for. Empty for all keys that nothing but the organisation's credit binds. With a key, the lease holds on
     the organisation's credit and on everything that bounds what the key may spend: its limit, budgets of its workspace, and
-    budgets of guardrails for it and for its member. Required for limits of a key or a member.
+    budgets of guardrails for it and for its member. Required for limits of a key, a member or a workspace.
     """
     resource: Global___LeaseResource.ValueType
     """What is to be lent."""

@@ -113,7 +113,7 @@ def _limit(limit: messages.LeaseLimit) -> LimitName:
     try:
         owner = LimitOwner(limit.owner)
     except ValueError:
-        raise InvalidFieldError("limit.owner", "must be an organisation, a key or a member") from None
+        raise InvalidFieldError("limit.owner", "must be an organisation, a workspace, a key or a member") from None
     guardrail_id = str(checked_id("limit.guardrail_id", limit.guardrail_id)) if limit.guardrail_id else ""
     return LimitName(owner, _INTERVALS.get(limit.interval, RateInterval.NONE), guardrail_id, limit.model)
 

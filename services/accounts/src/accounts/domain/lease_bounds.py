@@ -65,6 +65,8 @@ def _window_kind(owner: LimitOwner, guardrail_id: str) -> AccountKind:
             return AccountKind.GUARDRAIL_KEY if guardrail_id else AccountKind.KEY
         case LimitOwner.MEMBER:
             return AccountKind.GUARDRAIL_MEMBER
+        case LimitOwner.WORKSPACE:
+            return AccountKind.WORKSPACE
 
 
 def guardrail_ids(keys: Collection[ApiKey]) -> set[str]:
@@ -80,11 +82,10 @@ class CreditBounds:
     """The Bounds of one organisation.
 
     Attributes:
-        org: with what it has and what its workspaces spent.
+        org: with what it has, what its workspaces spent, and its rate limits.
         keys: those that are asked for, deleted ones too, with what they spent.
         deleted: of these.
         guardrails: those that bind them, by id.
-        rate_limits: of the organisation.
         now: the moment.
     """
 
@@ -92,7 +93,6 @@ class CreditBounds:
     keys: Mapping[UUID, ApiKey]
     deleted: Collection[UUID]
     guardrails: Mapping[str, Guardrail]
-    rate_limits: Sequence[RateLimit]
     now: datetime
 
     def of(self, ask: Acquire) -> Sequence[Account]:
@@ -220,16 +220,22 @@ class CreditBounds:
     def _limits(self, key_id: UUID | None, name: LimitName) -> tuple[Sequence[RateLimit], str]:
         """The limits of an owner, and its id."""
         if name.owner is LimitOwner.ORG:
-            return self.rate_limits, str(self.org.org_id)
+            return self._shared_limits(None), str(self.org.org_id)
         if key_id is None:
             raise NotFoundError("no such key")
         key = self._key(key_id)
+        if name.owner is LimitOwner.WORKSPACE:
+            workspace_id = key.workspace_id or key.org_id
+            return self._shared_limits(workspace_id), str(workspace_id)
         if name.owner is LimitOwner.KEY and not name.guardrail_id:
             return key.settings.rate_limits, str(key_id)
         for owner, guardrail in self._bound(key):
             if (owner, guardrail.guardrail_id) == (name.owner, name.guardrail_id):
                 return guardrail.policy.rate_limits, _subject(owner, key)
         raise NotFoundError("no such limit")
+
+    def _shared_limits(self, workspace_id: UUID | None) -> Sequence[RateLimit]:
+        return [each.limit for each in self.org.rate_limits if each.workspace_id == workspace_id]
 
     def _key(self, key_id: UUID) -> ApiKey:
         key = self.keys.get(key_id)

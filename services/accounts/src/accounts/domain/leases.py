@@ -50,6 +50,7 @@ class LimitOwner(IntEnum):
     ORG = 1
     KEY = 2
     MEMBER = 3
+    WORKSPACE = 4
 
 
 class AccountKind(IntEnum):

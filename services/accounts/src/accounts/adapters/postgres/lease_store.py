@@ -15,12 +15,10 @@ from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.lease_rows import account_columns, lease_columns, lease_from_row
 from accounts.adapters.postgres.rows import guardrail_from_row, org_from_row
-from accounts.domain.accounts import Org
 from accounts.domain.errors import NotFoundError
 from accounts.domain.lease_book import LeaseBook, Outcome
 from accounts.domain.lease_bounds import CreditBounds, guardrail_ids, kept_account
 from accounts.domain.leases import Account, Acquire, Ask, Lease, LeaseTerms
-from contracts.rate_limits import RateLimit
 
 _MOST_DUE: Final = 1_000
 # An edge asks again for a lease whose answer it lost within seconds.
@@ -124,7 +122,7 @@ class PostgresLeaseStore:
     ) -> CreditBounds:
         org = org_from_row((await connection.execute(sql.ORG, {"org_id": org_id})).one())
         if not key_ids:
-            return CreditBounds(org, {}, (), {}, _shared_limits(org), now)
+            return CreditBounds(org, {}, (), {}, now)
         rows = (await connection.execute(sql.KEYS, {"org_id": org_id, "key_ids": list(key_ids)})).all()
         keys = await keys_from_rows(connection, rows, now.date())
         values = {"org_id": org_id, "guardrail_ids": list(guardrail_ids(keys))}
@@ -134,7 +132,6 @@ class PostgresLeaseStore:
             {key.key_id: key for key in keys},
             {row.key_id for row in rows if row.deleted_at is not None},
             {guardrail.guardrail_id: guardrail for guardrail in guardrails},
-            _shared_limits(org),
             now,
         )
 
@@ -171,7 +168,3 @@ def _bounding(bounds: CreditBounds, asks: Sequence[Ask], leases: Sequence[Lease]
                 yield from bounds.of(ask)
     for lease in leases:
         yield from bounds.of_lease(lease)
-
-
-def _shared_limits(org: Org) -> tuple[RateLimit, ...]:
-    return tuple(each.limit for each in org.rate_limits if each.workspace_id is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -24,6 +25,10 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 CHALLENGE = "c" * 43
 
 
+class GoneError(Exception):
+    """The page that was asked is going away."""
+
+
 class Tab:
     """A tab of Chromium, over its DevTools protocol."""
 
@@ -41,7 +46,8 @@ class Tab:
             if message.get("method") == "Log.entryAdded" and message["params"]["entry"]["source"] == "security":
                 self.complaints.append(message["params"]["entry"]["text"])
             if message.get("id") == self._number:
-                assert "error" not in message, message
+                if "error" in message:
+                    raise GoneError(message["error"])
                 return message["result"]
 
     async def run(self, script: str) -> Any:
@@ -50,11 +56,12 @@ class Tab:
         return found["result"].get("value")
 
     async def until(self, script: str) -> None:
-        """Wait until an expression is true; a page that is just going away counts as not yet."""
-        async with asyncio.timeout(30):
+        """Wait until a page is there as a whole and an expression is true; one that is just going away is not yet the next."""
+        async with asyncio.timeout(60):
             while True:
-                if await self.run(script):
-                    return
+                with contextlib.suppress(GoneError):
+                    if await self.run(f"document.readyState == 'complete' && ({script})"):
+                        return
                 await asyncio.sleep(0.05)
 
     async def open(self, url: str) -> None:

@@ -38,6 +38,7 @@ kafka-down: ## stop it; its data stay (ARGS="--wipe" deletes them)
 ##@ Develop
 
 .PHONY: setup format test-unit test-kafka e2e bench bench-admission bench-flushed bench-settlement bench-ingest protos docs locks clean
+.PHONY: test-long
 setup: ## create or update .venv from the hashed locks
 	@tools/build/setup.sh dev
 
@@ -52,6 +53,10 @@ test-unit: ## run the tests that need no whole system
 test-kafka: setup ## run the tests that speak to a broker on real Kafka, one for each test (ARGS="-k ingest")
 	@tools/kafka/fetch.sh
 	@$(pytest) --kafka real $(ARGS)
+
+test-long: setup ## kill members, broker and store while 1,000,000 events come, on real Kafka (ARGS="--events 50000"); not in CI
+	@tools/kafka/fetch.sh
+	@cd bench && ../$(python) -m turnpike_bench.ingest.chaos $(ARGS)
 
 e2e: ## run the tests of the whole system only
 	@$(bin)/pytest tests/e2e tests/clients $(ARGS)
@@ -72,9 +77,11 @@ bench-settlement: ## measure what settling a usage event costs (ARGS="--events 1
 bench-usage: ## time every page's question over many usage events (ARGS="--path /a/folder --events 100000000")
 	@cd bench && ../$(python) -m turnpike_bench.usage $(ARGS)
 
-bench-ingest: ## measure what a usage event costs metering on real Kafka (needs Java 17; ARGS="--events 100000")
+bench-ingest: ## measure ingest on real Kafka: cost of an event, freshness, an outage of the store (needs Java 17)
 	@tools/kafka/fetch.sh
 	@cd bench && ../$(python) -m turnpike_bench.ingest.cost $(ARGS)
+	@cd bench && ../$(python) -m turnpike_bench.ingest.freshness
+	@cd bench && ../$(python) -m turnpike_bench.ingest.outage
 
 protos: ## generate protos/gen from protos/turnpike
 	@$(bin)/buf format -w

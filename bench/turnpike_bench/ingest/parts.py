@@ -172,6 +172,9 @@ def start_store_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "metering.testing.clickhouse_http", str(folder), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    if not process.stdout.readline():
-        raise RuntimeError("the store did not start")
+    with process.stdout as said:
+        if not said.readline():
+            process.kill()
+            process.wait()
+            raise RuntimeError("the store did not start")
     return process

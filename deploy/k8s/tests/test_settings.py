@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from servicekit.admin import AdminServer
+from servicekit.liveness import Liveness
 from servicekit.readiness import Readiness
 from servicekit.settings import AdminSettings, ServiceSettings, TelemetrySettings, environment_names, load, secret_names
 from servicekit.telemetry import Telemetry
@@ -144,7 +145,7 @@ def test_drain_waits_until_readiness_is_noticed(
 @pytest.fixture
 async def admin_url() -> AsyncIterator[str]:
     telemetry = Telemetry("test", "test-0", TelemetrySettings())
-    server = AdminServer(AdminSettings(), Readiness(), telemetry)
+    server = AdminServer(AdminSettings(), Readiness(), Liveness(), telemetry)
     await server.start()
     yield f"http://127.0.0.1:{server.port}"
     await server.stop()

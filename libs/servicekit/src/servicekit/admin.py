@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from servicekit.lifecycle import Readiness
+from servicekit.liveness import Liveness
 from servicekit.logs import get_logger
 from servicekit.settings import AdminSettings
 from servicekit.telemetry import Telemetry
@@ -15,9 +16,10 @@ _log = get_logger(__name__)
 class AdminServer:
     """`/healthz/live`, `/healthz/ready` and `/metrics` on a port of its own. It stays up during the drain."""
 
-    def __init__(self, settings: AdminSettings, readiness: Readiness, telemetry: Telemetry) -> None:
+    def __init__(self, settings: AdminSettings, readiness: Readiness, liveness: Liveness, telemetry: Telemetry) -> None:
         self._settings = settings
         self._readiness = readiness
+        self._liveness = liveness
         self._telemetry = telemetry
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -52,8 +54,10 @@ class AdminServer:
             await runner.cleanup()
 
     async def _live(self, _: web.Request) -> web.Response:
-        # That this runs at all shows that the event loop makes progress, and nothing else makes a restart useful.
-        return web.json_response({"live": True})
+        # That this runs at all shows that the event loop makes progress; the checks are about other loops.
+        results = self._liveness.results()
+        live = all(results.values())
+        return web.json_response({"live": live, "checks": results}, status=200 if live else 503)
 
     async def _ready(self, _: web.Request) -> web.Response:
         results = self._readiness.results()

@@ -22,6 +22,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from servicekit.clock import Clock, SystemClock
 from servicekit.interruption import Interruption, raise_if_ours
+from servicekit.liveness import Liveness
 from servicekit.logs import get_logger
 from servicekit.readiness import Phase, Readiness
 from servicekit.settings import DrainSettings
@@ -79,6 +80,7 @@ class Runtime:
     tracer: Tracer = field(default_factory=NoOpTracer)
     meter: Meter = field(default_factory=lambda: NoOpMeter("servicekit"))
     readiness: Readiness = field(default_factory=Readiness)
+    liveness: Liveness = field(default_factory=Liveness)
 
 
 class _Stage:

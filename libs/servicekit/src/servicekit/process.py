@@ -58,7 +58,7 @@ def run(service: str, settings_type: type[S], wire: Wire[S]) -> NoReturn:
 async def _serve(service: str, settings: S, wire: Wire[S]) -> int:
     telemetry = Telemetry(service, settings.instance, settings.telemetry)
     runtime = Runtime(service=service, settings=settings, tracer=telemetry.tracer, meter=telemetry.meter)
-    admin = AdminServer(settings.admin, runtime.readiness, telemetry)
+    admin = AdminServer(settings.admin, runtime.readiness, runtime.liveness, telemetry)
     try:
         await admin.start()
     except OSError as error:

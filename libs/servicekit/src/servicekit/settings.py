@@ -154,6 +154,10 @@ class KafkaSettings(Section):
     )
     max_poll_interval: Duration = Field(default=parse_duration("5m"), description="in which a consumer must ask again")
     stall_timeout: Duration = Field(default=parse_duration("15s"), description="without progress until a new consumer")
+    stuck_timeout: Duration = Field(
+        default=parse_duration("5m"),
+        description="without progress, with records to read and a cluster that answers, until liveness fails",
+    )
 
 
 class ServiceSettings(BaseSettings):

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from servicekit.admin import AdminServer
+from servicekit.liveness import Liveness
 from servicekit.metrics import CounterSpec, GaugeSpec, HistogramSpec
 from servicekit.readiness import Phase, Readiness
 from servicekit.settings import AdminSettings, TelemetrySettings
@@ -30,8 +31,8 @@ class Admin:
 
 
 @asynccontextmanager
-async def serving(readiness: Readiness, telemetry: Telemetry) -> AsyncIterator[Admin]:
-    server = AdminServer(AdminSettings(), readiness, telemetry)
+async def serving(readiness: Readiness, telemetry: Telemetry, liveness: Liveness | None = None) -> AsyncIterator[Admin]:
+    server = AdminServer(AdminSettings(), readiness, liveness or Liveness(), telemetry)
     assert server.port == 0
     await server.start()
     async with aiohttp.ClientSession() as session:
@@ -68,13 +69,24 @@ async def test_ready_only_while_running_and_when_every_check_passes(telemetry: T
         assert (await admin.json("/healthz/ready"))[0] == 503
 
 
-async def test_liveness_depends_on_nothing(telemetry: Telemetry) -> None:
+async def test_liveness_depends_on_its_own_checks_and_on_nothing_that_readiness_asks(telemetry: Telemetry) -> None:
     readiness = Readiness()
     readiness.add("store", lambda: bool(1 / 0))
     async with serving(readiness, telemetry) as admin:
         for phase in Phase:
             readiness.enter(phase)
-            assert await admin.json("/healthz/live") == (200, {"live": True})
+            assert await admin.json("/healthz/live") == (200, {"live": True, "checks": {}})
+
+
+async def test_a_check_that_fails_makes_liveness_fail(telemetry: Telemetry) -> None:
+    liveness, progress = Liveness(), True
+    liveness.add("consumer", lambda: progress)
+    with pytest.raises(ValueError, match="consumer"):
+        liveness.add("consumer", lambda: True)
+    async with serving(Readiness(), telemetry, liveness) as admin:
+        assert await admin.json("/healthz/live") == (200, {"live": True, "checks": {"consumer": True}})
+        progress = False
+        assert await admin.json("/healthz/live") == (503, {"live": False, "checks": {"consumer": False}})
 
 
 async def test_metrics_are_prometheus_text(telemetry: Telemetry) -> None:
@@ -97,7 +109,7 @@ async def test_metrics_are_prometheus_text(telemetry: Telemetry) -> None:
 
 async def test_a_taken_port_is_an_error_and_stop_cleans_up_after_it(telemetry: Telemetry) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = AdminServer(AdminSettings(port=taken.getsockname()[1]), Readiness(), telemetry)
+        server = AdminServer(AdminSettings(port=taken.getsockname()[1]), Readiness(), Liveness(), telemetry)
         with pytest.raises(OSError, match="in use"):
             await server.start()
         await server.stop()

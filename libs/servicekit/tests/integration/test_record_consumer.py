@@ -236,6 +236,24 @@ async def test_an_error_that_the_handler_does_not_expect_fails_the_service_and_s
     assert numbers(ledger) == [0, 1, 2, 3, 4]
 
 
+async def test_a_handler_that_hangs_makes_liveness_fail_and_one_that_refuses_does_not(
+    kafka: KafkaSettings, eventually: Eventually
+) -> None:
+    kafka = kafka.model_copy(update={"stuck_timeout": timedelta(seconds=6)})
+    await produce(kafka, range(3))
+    refusing, hanging = Ledger(), Ledger()
+    refusing.refusals = 10**6
+    async with running(reading := consumer(kafka, refusing)):
+        await eventually(lambda: refusing.attempts >= 5)
+        assert reading.is_live
+    hanging.gate.clear()
+    async with running(reading := consumer(kafka, hanging)):
+        await eventually(lambda: not reading.is_live)
+        assert reading.lag > 0
+        hanging.gate.set()
+        await eventually(lambda: reading.is_live)
+
+
 async def test_a_cluster_that_was_replaced_is_read_from_its_start_under_its_own_id(
     broker: BrokerProcess, kafka: KafkaSettings, eventually: Eventually
 ) -> None:

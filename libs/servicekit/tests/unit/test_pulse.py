@@ -89,3 +89,15 @@ async def test_the_lag_is_what_is_between_the_positions_and_the_ends() -> None:
     assert subject.pulse.lag({SALES: 4}) == 6
     assert subject.pulse.lag({SALES: 15}) == 0
     assert subject.pulse.lag({}) == 0
+
+
+@pytest.mark.parametrize(("position", "answers", "expected"), [(10, True, True), (0, True, False), (10, False, False)])
+async def test_a_cluster_that_says_that_there_is_nothing_to_read_is_progress(
+    position: int, answers: bool, expected: bool
+) -> None:
+    noted = list[bool]()
+    log = Log(10)
+    log.answers = answers
+    pulse = Pulse(log, SETTINGS, Interruption(), lambda: noted.append(True))
+    await pulse.beat({SALES: position}, busy=True)
+    assert bool(noted) is expected

@@ -245,6 +245,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         return names
 
     runtime.readiness.add("postgres", lambda: store.is_ready)
+    runtime.liveness.add("consumer", lambda: consumer.is_live)
     async with _http(settings.oidc) as http:
         sessions = Sessions(
             PostgresSessionStore(store),

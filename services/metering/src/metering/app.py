@@ -39,6 +39,7 @@ from metering.rollups import Rollups
 from metering.settings import ClickHouseSettings, ReconcileSettings, Settings
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
+from servicekit.garbage import collect_rarely
 from servicekit.grpc_client import open_channel
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordConsumer, RecordSink, TopicPartition
@@ -119,7 +120,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_AnalyticsServiceServicer_to_server(analytics, server)
         return [SERVICE_NAME, INSIGHT_SERVICE_NAME, ANALYTICS_SERVICE_NAME, RECONCILIATION_SERVICE_NAME]
 
+    collect_rarely()
     runtime.readiness.add("store", lambda: log.is_ready)
+    runtime.liveness.add("consumer", lambda: consumer.is_live)
     async with _ledger(settings.reconcile, runtime) as ledger:
         reconcilers = (
             []

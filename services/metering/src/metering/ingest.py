@@ -126,7 +126,8 @@ class Ingest(Component):
             raise RetryLaterError("too many usage events are waiting for the store")
         received = []
         for at in range(0, len(records), _SLICE):
-            received += [self._receive(record) for record in records[at : at + _SLICE]]
+            now = self._now()
+            received += [self._receive(record, now) for record in records[at : at + _SLICE]]
             await self._clock.sleep(0)
         if self._fuse.blown is not None:
             raise TooManyInvalidEventsError(self._fuse.blown)
@@ -238,7 +239,7 @@ class Ingest(Component):
         for partition in partitions:
             self._backlogs.pop(partition, None)
 
-    def _receive(self, record: Record) -> Received:
+    def _receive(self, record: Record, now: UnixMs) -> Received:
         traceparent = sampled_traceparent(record.headers.get("traceparent"))
         try:
             event = usage_event_from_bytes(record.value)
@@ -253,10 +254,10 @@ class Ingest(Component):
                 headers=tuple(record.headers.items()),
                 reason=str(error),
             )
-            return Received(record.offset, self._now(), letter=letter, traceparent=traceparent)
+            return Received(record.offset, now, letter=letter, traceparent=traceparent)
         self._fuse.good()
         self._recent.put(event.generation_id, RecentEvent(event.org_id, event.rank, record.value or b""))
-        return Received(record.offset, self._now(), row=usage_row_from_proto(event), traceparent=traceparent)
+        return Received(record.offset, now, row=usage_row_from_proto(event), traceparent=traceparent)
 
     def _age(self) -> float:
         oldest = [backlog.oldest for backlog in list(self._backlogs.values()) if backlog.oldest is not None]

@@ -144,6 +144,8 @@ class ClusterState:
         self.view: ClusterView | None = None
         self.reachable: bool | None = None
         """Whether the last question was answered; None before the first."""
+        self.reachable_since: float | None = None
+        """On the monotonic clock; None while it is not reachable."""
 
     async def watch(self) -> None:
         """Ask again and again. Runs until cancelled."""
@@ -190,6 +192,8 @@ class ClusterState:
     def _set(self, view: ClusterView | None, *, reachable: bool) -> None:
         if view == self.view and reachable == self.reachable:
             return
+        if reachable is not self.reachable:
+            self.reachable_since = self._clock.monotonic() if reachable else None
         self.view, self.reachable = view, reachable
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -15,6 +15,7 @@ from servicekit.kafka.cluster import ClusterState, ClusterView
 from servicekit.kafka.records import RecordHandler, TopicPartition
 from servicekit.kafka.session import ConsumerSession
 from servicekit.lifecycle import Component
+from servicekit.liveness import Progress
 from servicekit.logs import get_logger
 from servicekit.metrics import GaugeSpec
 from servicekit.settings import KafkaSettings
@@ -68,6 +69,7 @@ class RecordConsumer(Component):
         self._running = False
         self._session: ConsumerSession | None = None
         self._handled = 0
+        self._progress = Progress(settings.stuck_timeout.total_seconds(), clock.monotonic)
         meter = meter or NoOpMeter("servicekit")
         attributes = {"messaging.consumer.group.name": group}
         _LAG.create(meter, lambda: [(self.lag, attributes)])
@@ -88,6 +90,15 @@ class RecordConsumer(Component):
         """The partitions that are being read now."""
         return self._session.assignment if self._session else frozenset()
 
+    @property
+    def is_live(self) -> bool:
+        """False when there are records and a cluster that answers, and for too long nothing was handed over.
+
+        A session that stalls is made anew long before, so this says that making it anew does not help. A handler that asks
+        for the same records later is no fault of ours, nor is a cluster that is away: a restart would change neither.
+        """
+        return not (self._running and self._progress.is_stuck(self._state.reachable_since))
+
     async def run(self) -> None:
         """Read until stopped; wait for a cluster as long as there is none.
 
@@ -95,6 +106,7 @@ class RecordConsumer(Component):
             Exception: what the handler raises, `RetryLaterError` excepted.
         """
         self._running = True
+        self._progress.note()
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(self._state.watch())
@@ -137,6 +149,7 @@ class RecordConsumer(Component):
             max_wait=self._max_wait,
             view=view,
             end=end,
+            on_progress=self._progress.note,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import aiokafka
@@ -20,9 +20,16 @@ _ANSWER_SECONDS: Final = 5.0
 class Pulse:
     """Ends a consumer that does not answer, does not get its partitions, or does not get records that are there."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, settings: KafkaSettings, end: Interruption) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        settings: KafkaSettings,
+        end: Interruption,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
         self._consumer = consumer
         self._end = end
+        self._on_progress = on_progress
         self._stall = settings.stall_timeout.total_seconds()
         # A group may wait for members that died, up to their session's end.
         self._longest_pause = self._stall + settings.session_timeout.total_seconds()
@@ -42,8 +49,9 @@ class Pulse:
         self._answered = self._progressed = self._now()
 
     def note_progress(self) -> None:
-        """Records came, or are being handled."""
+        """Records came, or the handler took or refused them."""
         self._progressed = self._now()
+        self._on_progress()
 
     def lag(self, positions: Mapping[TopicPartition, int]) -> int:
         """Records between the positions and the ends, as of the last beat."""
@@ -67,6 +75,8 @@ class Pulse:
             self._answered = now
         elif now - self._answered > self._stall:
             self._end.happen("no answer")
+        if answered and not self.lag(positions):
+            self._on_progress()
         if busy or not self.lag(positions):
             self._progressed = now
         elif now - self._progressed > self._stall:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ _JOIN_SLACK: Final = timedelta(seconds=5)
 _IDLE_MS: Final = 200
 _LEAVE_SECONDS: Final = 2.0
 _COMMIT_SECONDS: Final = 3.0
+_POSITION_SECONDS: Final = 0.5  # it is known at once, or not until a fetch
 _BACKOFF: Final = (0.1, 5.0)
 """First and longest pause before the same records are handed over again, in seconds."""
 _DOUBLINGS: Final = 10  # far enough to reach the longest pause
@@ -54,6 +55,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         max_wait: float,
         view: ClusterView,
         end: Interruption,
+        on_progress: Callable[[], None],
     ) -> None:
         self._settings, self._clock = settings, clock
         self._topics, self._group, self._handler = tuple(topics), group, handler
@@ -73,12 +75,14 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             isolation_level="read_committed",
             **client_options(settings) | {"request_timeout_ms": _join_timeout_ms(settings)},
         )
-        self._pulse = Pulse(self._consumer, settings, end)
+        self._pulse = Pulse(self._consumer, settings, end, on_progress)
         # Counts assignments; what was fetched under an older one is dropped.
         self._epoch = 0
         self._assigned = asyncio.Event()
         self._positioned_epoch = -1
         self._next: dict[TopicPartition, int] = {}
+        self._reached: dict[TopicPartition, int] = {}
+        self._undelivered: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
         self._handling = asyncio.Lock()
         self._revocation_error: Exception | None = None
@@ -88,7 +92,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     @property
     def lag(self) -> int:
         """Records that are in the log and not handled, as of the last look."""
-        return self._pulse.lag(self._next)
+        return self._pulse.lag(self._reached_or_next())
 
     @property
     def assignment(self) -> frozenset[TopicPartition]:
@@ -156,12 +160,14 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     async def _release(self) -> None:
         partitions = frozenset(self._next)
         self._next.clear()
+        self._reached.clear()
         self._committed.clear()
         if partitions:
             await self._handler.revoked(partitions)
 
     async def _loop(self) -> None:
         while not self._end.happened:
+            epoch = self._epoch
             try:
                 if self._positioned_epoch == self._epoch:
                     batches = await self._poll()
@@ -178,9 +184,12 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             except KafkaError as error:
                 self._end.happen(f"{type(error).__name__}: {error}")
                 return
+            self._undelivered = set(batches)
             for partition, records in batches.items():
-                if not await self._deliver(partition, records):
+                if not await self._deliver(epoch, partition, records):
                     break
+                self._undelivered.discard(partition)
+            self._undelivered.clear()
 
     async def _poll(self) -> dict[TopicPartition, list[Record]]:
         """Records by partition, at most `max_records` together; empty when there are none for a while."""
@@ -203,9 +212,9 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             self._pulse.note_progress()
         return batches if epoch == self._epoch else {}
 
-    async def _deliver(self, partition: TopicPartition, records: Sequence[Record]) -> bool:
-        """Hand over until taken; False if the session or the assignment ended before."""
-        epoch, attempt = self._epoch, 0
+    async def _deliver(self, epoch: int, partition: TopicPartition, records: Sequence[Record]) -> bool:
+        """Hand over until taken; False if the session or the assignment under which they were fetched ended before."""
+        attempt = 0
         if not await self._is_continuous(partition, records):
             return False
         while True:
@@ -248,6 +257,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                 break
             except RetryLaterError as error:
                 _log.warning("consumer.start_delayed", group=self._group, error=str(error))
+                self._pulse.note_progress()
             await self._end.guard(self._clock.sleep(pause_seconds(attempt)))
             if self._end.happened or epoch != self._epoch:
                 return
@@ -264,6 +274,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             except IllegalStateError:
                 return  # revoked meanwhile
             self._next[partition] = start
+            self._reached.pop(partition, None)
         if epoch == self._epoch:
             self._positioned_epoch = epoch
             self._pulse.resume()
@@ -297,12 +308,26 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         """Find stalls, and tell the group where we are, which only lag tools read."""
         while True:
             await asyncio.sleep(self._pulse.seconds)
-            await self._pulse.beat(self._next, busy=self._handling.locked())
+            await self._look_where_the_reader_is()
+            await self._pulse.beat(self._reached_or_next(), busy=self._handling.locked())
             await self._commit()
 
+    async def _look_where_the_reader_is(self) -> None:
+        """The reader goes past what nobody is given: markers of transactions, aborted records, what was compacted away."""
+        for partition in set(self._next) - self._undelivered:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_POSITION_SECONDS):
+                    position = await self._consumer.position(aiokafka.TopicPartition(*partition))
+                if partition in self._next and partition not in self._undelivered:
+                    self._reached[partition] = position
+
+    def _reached_or_next(self) -> dict[TopicPartition, int]:
+        return {partition: max(offset, self._reached.get(partition, 0)) for partition, offset in self._next.items()}
+
     async def _commit(self) -> None:
+        reached = self._reached_or_next()
         offsets = {
-            partition: offset for partition, offset in self._next.items() if self._committed.get(partition) != offset
+            partition: offset for partition, offset in reached.items() if self._committed.get(partition) != offset
         }
         if not offsets or self._positioned_epoch != self._epoch:
             return

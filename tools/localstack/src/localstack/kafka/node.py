@@ -82,7 +82,8 @@ class KafkaNode:
             jars: Kafka's and all that they need.
             port: of the brokers' listener on 127.0.0.1; 0 takes a free one. The controller's is chosen at each start.
             heap_mb: of the JVM, in MiB.
-            detached: whether it goes on when this process ends; otherwise it is killed with it, where Linux can do that.
+            detached: whether it goes on when this process ends; otherwise it is killed with it, where Linux can do that: with
+                the thread that started it, to be exact.
             properties: of the broker, over those that it has by itself.
         """
         self._folder = folder.resolve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 
@@ -19,6 +19,11 @@ from turnpike.accounts.v1 import lease_service_pb2, lease_service_pb2_grpc, reco
 
 _Answer = TypeVar("_Answer", lease_service_pb2.AcquireLeaseResponse, lease_service_pb2.RenewLeaseResponse)
 Context = grpc.aio.ServicerContext[Any, Any]
+_PERIODS: Final = {
+    SpendInterval.DAILY: "daily_nano_usd",
+    SpendInterval.WEEKLY: "weekly_nano_usd",
+    SpendInterval.MONTHLY: "monthly_nano_usd",
+}
 _SMALL_CREDIT = 5 * 10**9
 _EXHAUSTED = lease_service_pb2.LEASE_REFUSAL_REASON_EXHAUSTED
 _REASONS = {
@@ -123,6 +128,8 @@ class MemoryLeases:
         key = self._key(lease.scope)
         if key is not None:
             key.spent_nano_usd += new
+            for name in _PERIODS.values():
+                setattr(key.spend, name, getattr(key.spend, name) + new)
 
     def _lend(self, lease: MemoryLease, needed: int, wanted: int) -> Refusal | None:
         left = list(self._left(lease.scope))
@@ -142,7 +149,7 @@ class MemoryLeases:
             return
         lent = sum(lease.held for lease in self.leases.values() if lease.scope == scope)
         if key.HasField("limit_nano_usd"):
-            left, limit = key.limit_nano_usd - key.spent_nano_usd - lent, key.limit_nano_usd
+            left, limit = key.limit_nano_usd - _spent(key) - lent, key.limit_nano_usd
             interval = SpendInterval(key.limit_reset)
             yield Refusal(exhausted, SpendingAccount.KEY, left, lent, limit, interval)
         for budget in org.workspace_budgets:
@@ -200,6 +207,12 @@ class LeaseServicer(lease_service_pb2_grpc.LeaseServiceServicer):
         async with aborting(context):
             await self._leases.release(WalletScope(request.org_id), statement)
             return lease_service_pb2.ReleaseLeaseResponse()
+
+
+def _spent(key: records_pb2.KeyRecord) -> int:
+    """What counts against the limit of a key. The double knows no clock: its records are of today."""
+    period = _PERIODS.get(SpendInterval(key.limit_reset))
+    return key.spent_nano_usd if period is None else int(getattr(key.spend, period))
 
 
 def _told(answer: _Answer, grant: Grant | None) -> _Answer:

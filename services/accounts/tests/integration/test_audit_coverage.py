@@ -46,7 +46,7 @@ RPCS: Final[Mapping[str, MethodDescriptor]] = {
     for service in importlib.import_module(f"turnpike.accounts.v1.{module.name}").DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-READS: Final = ("Get", "List", "Resolve", "Verify")
+READS: Final = ("Get", "List", "Resolve", "Sum", "Verify")
 EXEMPT: Final = {
     "DestinationService/ReportDeliveries": "what became of records; a destination that is given up is audited where it is",
     "LeaseService": "credit and rate limits that edges borrow and give back; the ledger has what was spent of them",

@@ -16,7 +16,10 @@ import pytest
 from contracts import api_keys
 from turnpike_cli.testing import Ended, RunningStack, Turnpike
 
-PROCESSES = {"postgres", "broker", "sim", "payments", "accounts", "metering", "router", "health-prober", "edge"}
+PROCESSES = {
+    *("postgres", "broker", "sim", "payments"),
+    *("accounts", "metering", "broadcast", "router", "health-prober", "edge"),
+}
 
 
 def run_record(stack: RunningStack) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 # What needs the whole of Turnpike as processes: one stack for all of it.
 WHOLE_SYSTEM = ("tests/e2e/", "tests/clients/", "tests/contract/")
+# What starts no process and needs little but its own worker.
+PURE = ("libs/contracts/tests/", "libs/dialects/tests/", "protos/tests/", "tools/checks/tests/")
 ALLOWED_SKIPS = ROOT / "tools" / "checks" / "allowed_skips.txt"
 
 # Two folders share the one stack, so it cannot belong to either. A copy of this file in another tree has none.
@@ -92,14 +94,23 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the whole system last, after the random order is made."""
-    items.sort(key=lambda item: item.nodeid.startswith(WHOLE_SYSTEM))
+    """Put the tests of the whole system after all that start processes, and what starts none beside them, in the random order.
+
+    One worker has the whole system for minutes; meanwhile the others have what leaves it in peace.
+    """
+    items.sort(key=lambda item: _turn(item.nodeid))
+
+
+def _turn(nodeid: str) -> int:
+    if nodeid.startswith(WHOLE_SYSTEM):
+        return 1
+    return 2 if nodeid.startswith(PURE) or "/unit/" in nodeid else 0
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Give each worker one file at a time, and all tests of the whole system to the worker that is free first.
 
-    A stack of processes is heavy, so two of them with models never run at once, and it starts when little else is left to do.
+    A stack of processes is heavy, so two of them with models never run at once, and it starts when only light work is left to do.
     """
     from xdist.scheduler import LoadFileScheduling
 

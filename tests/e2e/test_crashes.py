@@ -102,7 +102,7 @@ async def test_killed_model_server_costs_no_request_that_had_no_token(
 
     async def one(number: int) -> Answer:
         async with limit:
-            return await ask(http, stack.base_url, SMOLLM2, stream=number % 2 == 0, max_tokens=24)
+            return await ask(http, stack.base_url, SMOLLM2, stream=number % 2 == 0, max_tokens=12)
 
     async with asyncio.TaskGroup() as group:
         requests = [group.create_task(one(number)) for number in range(200)]

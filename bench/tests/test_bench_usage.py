@@ -19,7 +19,7 @@ from servicekit.clock import SystemClock
 from turnpike_bench.usage import events, questions, run
 from turnpike_bench.usage.__main__ import load
 
-EVENTS = 20_000
+EVENTS, DAYS = 20_000, 32
 _DIGEST = "SELECT count(), groupBitXor(cityHash64(*)) FROM (SELECT * EXCEPT ingested_at FROM usage_events)"
 
 
@@ -38,7 +38,7 @@ async def log() -> AsyncIterator[ClickHouseUsageLog]:
 
 
 def usage(chunk: int = EVENTS) -> events.SyntheticUsage:
-    return events.SyntheticUsage(EVENTS, events.midnight(datetime.now(UTC)), chunk=chunk)
+    return events.SyntheticUsage(EVENTS, events.midnight(datetime.now(UTC)), days=DAYS, chunk=chunk)
 
 
 def _insert(made: events.SyntheticUsage, client: Client) -> list[int]:

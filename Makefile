@@ -23,7 +23,7 @@ run: ## start the whole of Turnpike on this machine; Ctrl-C stops it (ARGS="--po
 	@tools/build/setup.sh run
 	@exec $(bin)/turnpike up $(ARGS)
 
-test: setup ## run every test, the whole system as processes last (ARGS="-k price" is handed on)
+test: setup ## run every test, those of the whole system too (ARGS="-k price" is handed on)
 	@$(pytest) $(ARGS)
 
 .PHONY: kafka-up kafka-down

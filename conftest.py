@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent
 WHOLE_SYSTEM = ("tests/e2e/", "tests/clients/", "tests/contract/")
 # What starts no process and needs little but its own worker.
 PURE = ("libs/contracts/tests/", "libs/dialects/tests/", "protos/tests/", "tools/checks/tests/")
+BEFORE, SYSTEM, AFTER, LAST = range(4)
 ALLOWED_SKIPS = ROOT / "tools" / "checks" / "allowed_skips.txt"
 
 # Two folders share the one stack, so it cannot belong to either. A copy of this file in another tree has none.
@@ -94,23 +95,32 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the whole system after all that start processes, and what starts none beside them, in the random order.
+    """Put the tests of the whole system between those that start processes, and those that start none last.
 
-    One worker has the whole system for minutes; meanwhile the others have what leaves it in peace.
+    One worker has the whole system for minutes. It begins so late that it ends with the others, and the stack does not idle long.
+    Within each group the random order stays.
     """
-    items.sort(key=lambda item: _turn(item.nodeid))
+    files = list(dict.fromkeys(_file(item) for item in items if _turn(item, ()) == AFTER))
+    before = set(files[: len(files) * 2 // 3])
+    items.sort(key=lambda item: _turn(item, before))
 
 
-def _turn(nodeid: str) -> int:
-    if nodeid.startswith(WHOLE_SYSTEM):
-        return 1
-    return 2 if nodeid.startswith(PURE) or "/unit/" in nodeid else 0
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _turn(item: pytest.Item, before: Collection[str]) -> int:
+    if item.nodeid.startswith(WHOLE_SYSTEM):
+        return SYSTEM
+    if item.nodeid.startswith(PURE) or "/unit/" in item.nodeid:
+        return LAST
+    return BEFORE if _file(item) in before else AFTER
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Give each worker one file at a time, and all tests of the whole system to the worker that is free first.
 
-    A stack of processes is heavy, so two of them with models never run at once, and it starts when only light work is left to do.
+    A stack of processes is heavy, so two of them with models never run at once, and nothing else of that weight is beside it.
     """
     from xdist.scheduler import LoadFileScheduling
 

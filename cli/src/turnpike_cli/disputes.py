@@ -43,8 +43,7 @@ def won(purchase_id: str, org_id: str, reason: str, accounts: str | None, state_
     target = accounts or str(running_stack(state_dir).processes["accounts"]["grpc_target"])
     request = payment_service_pb2.WinDisputeRequest(org_id=org_id, purchase_id=purchase_id, reason=reason)
     with grpc.insecure_channel(target) as channel:
-        # The stubs are typed for the asynchronous channel only.
-        stub: Any = payment_service_pb2_grpc.PaymentServiceStub(channel)  # type: ignore[arg-type]  # see above
+        stub: Any = payment_service_pb2_grpc.PaymentServiceStub(channel)  # type: ignore[arg-type]  # stubs know asynchronous channels only
         try:
             answer: payment_service_pb2.WinDisputeResponse = stub.WinDispute(request, timeout=_TIMEOUT_S)
         except grpc.RpcError as error:

@@ -99,9 +99,8 @@ def reconcile(
     ledger_at = accounts or _local(state_dir, "accounts")
     usage_at = metering or _local(state_dir, "metering")
     with grpc.insecure_channel(ledger_at) as to_ledger, grpc.insecure_channel(usage_at) as to_usage:
-        # The stubs are typed for the asynchronous channel only.
-        ledger: Any = LedgerStub(to_ledger)  # type: ignore[arg-type]  # see above
-        usage: Any = UsageStub(to_usage)  # type: ignore[arg-type]  # see above
+        ledger: Any = LedgerStub(to_ledger)  # type: ignore[arg-type]  # stubs know asynchronous channels only
+        usage: Any = UsageStub(to_usage)  # type: ignore[arg-type]  # stubs know asynchronous channels only
         with _answering(f"accounts at {ledger_at}, or metering at {usage_at}"):
             found = _compare(ledger, usage, start, end)
             details = [_detail(ledger, usage, each) for each in found.differences[:_DETAILED]]

@@ -62,7 +62,7 @@ async def test_what_was_fetched_before_a_rebalance_is_fetched_again_and_not_hand
         await asyncio.sleep(0.2)  # in which nothing of what was fetched may come
         assert owner.strays == []
         await session.on_partitions_assigned(partitions)
-        while len(owner.taken) < RECORDS:  # noqa: ASYNC110 - the limit of time is above
+        while len(owner.taken) < RECORDS:  # noqa: ASYNC110 - the handler signals no end; asyncio.timeout bounds it
             await asyncio.sleep(0.01)
     assert sorted(owner.taken) == sorted(b"%d" % number for number in range(RECORDS))
     assert owner.strays == []

@@ -73,12 +73,12 @@ async def test_s15_nothing_is_sent_to_a_private_address_whatever_its_spelling(ho
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer)
     async with TestServer(app, host="127.0.0.1") as server:
-        options = {"timeout": timedelta(seconds=5), "connections": 2}
+        limit = timedelta(seconds=5)
         resolver = Names("127.0.0.1") if host == "a.example" else None
-        async with public_session(private=False, resolver=resolver, **options) as session:  # type: ignore[arg-type]  # as written
+        async with public_session(private=False, resolver=resolver, timeout=limit, connections=2) as session:
             with pytest.raises((aiohttp.ClientError, OSError)):
                 await session.get(f"http://{host}:{server.port}/never")
-        async with public_session(private=True, resolver=Names("127.0.0.1"), **options) as session:  # type: ignore[arg-type]  # as above
+        async with public_session(private=True, resolver=Names("127.0.0.1"), timeout=limit, connections=2) as session:
             async with session.get(f"http://a.example:{server.port}/let") as response:
                 assert response.status == 200
     assert asked == ["/let"]

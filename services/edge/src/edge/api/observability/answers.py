@@ -148,7 +148,7 @@ def _rules_row(rules: FilterRules) -> FilterRulesRow:
             FilterGroupRow(
                 logic=_LOGICS[group.logic],  # type: ignore[arg-type]  # the words are those of the type
                 rules=[
-                    FilterRuleRow(field=rule.field, operator=rule.operator, value=rule.value)  # type: ignore[arg-type]  # as above
+                    FilterRuleRow(field=rule.field, operator=rule.operator, value=rule.value)  # type: ignore[arg-type]  # likewise words of the type
                     for rule in group.rules
                 ],
             )

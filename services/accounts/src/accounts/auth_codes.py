@@ -81,15 +81,21 @@ class AuthCodes:
         if code is None:
             raise ForbiddenError("invalid code or code_verifier")
         code.check_verifier(verifier, method)
-        _, secret = await self._identity.create_key(
-            str(code.org_id),
-            code.key_label,
-            KeyKind.INFERENCE,
-            code.limit,
-            code.key_expires_at,
-            f"code-{code.code_id}",
-            KeySettings(limit_reset=code.limit_reset, creator_user_id=code.user_id),
-            workspace_id=str(code.workspace_id),
-            actor=actor,
-        )
+        try:
+            _, secret = await self._identity.create_key(
+                str(code.org_id),
+                code.key_label,
+                KeyKind.INFERENCE,
+                code.limit,
+                code.key_expires_at,
+                f"code-{code.code_id}",
+                KeySettings(limit_reset=code.limit_reset, creator_user_id=code.user_id),
+                workspace_id=str(code.workspace_id),
+                actor=actor,
+            )
+        except InvalidFieldError as error:
+            if error.field != "creator_user_id":
+                raise
+            # Who made the code has left meanwhile.
+            raise ForbiddenError("invalid code or code_verifier") from None
         return secret, code.user_id

@@ -154,10 +154,14 @@ async def _found_org(world: World, rpc: str, **members: Any) -> None:
     world.org_id = made.org.org_id
 
 
-async def _assign(world: World) -> str:
-    guardrail_id = await _guardrail(world)
-    await world.call("GuardrailService/AssignGuardrail", guardrail_id=guardrail_id, user_ids=["u-1"])
-    return guardrail_id
+async def _assign(world: World) -> dict[str, Any]:
+    named = {"guardrail_id": await _guardrail(world), "user_ids": [await world.user()]}
+    await world.call("GuardrailService/AssignGuardrail", **named)
+    return named
+
+
+async def _unassign(world: World) -> None:
+    await world.call("GuardrailService/UnassignGuardrail", **await _assign(world))
 
 
 async def _accept(world: World) -> None:
@@ -298,7 +302,7 @@ EXERCISES: Final[Mapping[str, tuple[str, Exercise]]] = {
     "GuardrailService/AssignGuardrail": ("guardrail.assigned", _assign),
     "GuardrailService/UnassignGuardrail": (
         "guardrail.unassigned",
-        lambda w: _call(w, "GuardrailService/UnassignGuardrail", guardrail_id=_assign(w), user_ids=["u-1"])),
+        _unassign),
     "ByokService/CreateByokKey": ("byok_key.created", _byok),
     "ByokService/UpdateByokKey": (
         "byok_key.changed",

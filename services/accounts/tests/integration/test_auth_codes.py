@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from random import Random
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from accounts.adapters.postgres.auth_code_store import PostgresAuthCodeStore
@@ -16,6 +17,7 @@ from accounts.domain.errors import ForbiddenError, InvalidFieldError
 from accounts.domain.people import OPERATOR
 from accounts.domain.sessions import challenge_of
 from accounts.identity import Identity
+from accounts.testing.people import new_member
 from contracts import api_keys
 from contracts.spend import SpendInterval
 from servicekit.testing import ManualClock
@@ -63,6 +65,21 @@ async def test_a_code_gives_one_key_to_whoever_started_the_flow(
     assert user_id == ""
     with pytest.raises(ForbiddenError):
         await codes.exchange(code, VERIFIER, method, OPERATOR)
+
+
+async def test_a_code_of_who_has_left_gives_no_key(
+    codes: AuthCodes, identity: Identity, database: Database, sql: asyncpg.Connection
+) -> None:
+    org_id = await new_org(identity)
+    user_id = await new_member(database, org_id)
+    made = [
+        (await codes.create(org_id, "", user_id, (VERIFIER, "plain"), "", None, SpendInterval.NEVER, None))[1]
+        for _ in range(2)
+    ]
+    assert (await codes.exchange(digest(made[0]), VERIFIER, "plain", OPERATOR))[1] == user_id
+    await sql.execute("DELETE FROM members WHERE user_id = $1", UUID(user_id))
+    with pytest.raises(ForbiddenError):
+        await codes.exchange(digest(made[1]), VERIFIER, "plain", OPERATOR)
 
 
 async def test_a_wrong_verifier_uses_the_code_up_and_codes_end(

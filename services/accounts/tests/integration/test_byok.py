@@ -29,6 +29,7 @@ from accounts.identity import Identity
 from accounts.settlement import Settlement
 from accounts.testing import Drain
 from accounts.testing.books import check_books
+from accounts.testing.people import new_member
 from accounts.testing.usage_events import UsageEvents, usage_records
 from accounts.workspaces import Workspaces
 from contracts import money
@@ -217,6 +218,7 @@ async def test_a_deleted_provider_key_leaves_nothing_of_itself(
         (CANARY, {"allowed_models": records_pb2.TextList()}, "allowed_models"),
         (CANARY, {"allowed_models": records_pb2.TextList(values=["one"])}, "allowed_models[0]"),
         (CANARY, {"allowed_key_digests": records_pb2.TextList(values=["0" * 64])}, "allowed_api_key_hashes"),
+        (CANARY, {"allowed_user_ids": records_pb2.TextList(values=["nobody"])}, "allowed_user_ids"),
         (CANARY, {"is_required": True, "is_fallback": True}, "is_required"),
     ],
 )
@@ -224,6 +226,35 @@ async def test_a_field_that_breaks_its_rule_is_named(
     stub: ByokServiceStub, org_id: str, secret: str, fields: dict[str, Any], field: str
 ) -> None:
     assert await refusal(store(stub, org_id, secret, **fields)) == ("INVALID_REQUEST", field)
+
+
+async def test_s11_a_provider_key_is_restricted_to_members_of_ones_own(
+    stub: ByokServiceStub, org_id: str, identity: Identity, database: Database, sql: asyncpg.Connection
+) -> None:
+    stranger = await new_member(database, str((await identity.create_org("Other")).org_id))
+    one, two = [await new_member(database, org_id) for _ in range(2)]
+    assert await refusal(store(stub, org_id, allowed_user_ids=named(one, stranger))) == (
+        "INVALID_REQUEST",
+        "allowed_user_ids",
+    )
+    made = await store(stub, org_id, allowed_user_ids=named(one))
+
+    def change(*user_ids: str, name: str = "") -> Awaitable[object]:
+        fields = messages.ByokKeyFields(name=name, allowed_user_ids=named(*user_ids))
+        request = messages.UpdateByokKeyRequest(org_id=org_id, byok_key_id=made.byok_key_id, fields=fields)
+        return stub.UpdateByokKey(request)
+
+    assert await refusal(change(one, stranger)) == ("INVALID_REQUEST", "allowed_user_ids")
+    await change(one, two)
+    # Who left since is no reason to refuse the change of something else.
+    await sql.execute("DELETE FROM members WHERE user_id = $1", UUID(one))
+    await change(one, two, name="renamed")
+    await change(two)
+    assert await refusal(change(one, two)) == ("INVALID_REQUEST", "allowed_user_ids")
+
+
+def named(*values: str) -> records_pb2.TextList:
+    return records_pb2.TextList(values=values)
 
 
 async def test_s09_a_provider_key_of_another_organisation_does_not_exist(

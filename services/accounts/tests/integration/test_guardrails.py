@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import grpc
@@ -22,6 +22,7 @@ from accounts.guardrails import Guardrails
 from accounts.identity import Identity
 from accounts.settlement import Settlement
 from accounts.testing import Drain
+from accounts.testing.people import new_member
 from accounts.testing.usage_events import UsageEvents, usage_records
 from contracts.guardrails import default_guardrail_id
 from contracts.topics import GUARDRAILS, KEYS, USAGE
@@ -180,11 +181,12 @@ async def test_every_workspace_has_a_default_and_guardrails_of_its_own(
 
 
 async def test_a_key_has_one_guardrail_and_a_members_binds_every_key_of_theirs(
-    stub: GuardrailServiceStub, org_id: str, identity: Identity, drain: Drain
+    stub: GuardrailServiceStub, org_id: str, identity: Identity, database: Database, drain: Drain
 ) -> None:
     first, second = [await new_guardrail(stub, org_id, name=name) for name in ("first", "second")]
     own, _ = await new_key(identity, org_id)
-    of_member, _ = await new_key(identity, org_id, "user-1")
+    somebody, another = [await new_member(database, org_id) for _ in range(2)]
+    of_member, _ = await new_key(identity, org_id, somebody)
     await drain()
     for guardrail in (first, second):
         request = messages.AssignGuardrailRequest(
@@ -192,7 +194,7 @@ async def test_a_key_has_one_guardrail_and_a_members_binds_every_key_of_theirs(
         )
         assert (await stub.AssignGuardrail(request)).assigned_count == 1
     members = messages.AssignGuardrailRequest(
-        org_id=org_id, guardrail_id=first.guardrail_id, user_ids=["user-1", "user-2"]
+        org_id=org_id, guardrail_id=first.guardrail_id, user_ids=[somebody, another]
     )
     assert (await stub.AssignGuardrail(members)).assigned_count == 2
     keys = await published_keys(drain)
@@ -209,7 +211,7 @@ async def test_a_key_has_one_guardrail_and_a_members_binds_every_key_of_theirs(
     )
     assert (await stub.ListAssignments(everybody)).total_count == 2
     free = messages.UnassignGuardrailRequest(
-        org_id=org_id, guardrail_id=first.guardrail_id, key_digests=[own], user_ids=["user-1", "nobody"]
+        org_id=org_id, guardrail_id=first.guardrail_id, key_digests=[own], user_ids=[somebody]
     )
     assert (await stub.UnassignGuardrail(free)).unassigned_count == 1
     keys = await published_keys(drain)
@@ -219,7 +221,7 @@ async def test_a_key_has_one_guardrail_and_a_members_binds_every_key_of_theirs(
 
 
 async def test_s09_a_guardrail_and_a_key_of_another_organisation_do_not_exist(
-    stub: GuardrailServiceStub, org_id: str, identity: Identity
+    stub: GuardrailServiceStub, org_id: str, identity: Identity, database: Database, sql: asyncpg.Connection
 ) -> None:
     other = str((await identity.create_org("Other")).org_id)
     foreign, own = await new_guardrail(stub, other), await new_guardrail(stub, org_id)
@@ -234,13 +236,19 @@ async def test_s09_a_guardrail_and_a_key_of_another_organisation_do_not_exist(
         stub.ListAssignments(messages.ListAssignmentsRequest(**named, kind=messages.ASSIGNMENT_KIND_MEMBER)),
         stub.GetGuardrail(messages.GetGuardrailRequest(org_id=org_id, guardrail_id=default_guardrail_id(other))),
         stub.GetGuardrail(messages.GetGuardrailRequest(org_id=org_id, guardrail_id="no id")),
-        stub.AssignGuardrail(
-            messages.AssignGuardrailRequest(
-                org_id=org_id, guardrail_id=own.guardrail_id, key_digests=[foreign_key], user_ids=["user-1"]
-            )
-        ),
     ]
     assert {await refusal(call) for call in calls} == {("NOT_FOUND", "")}
+    # Whom and what it binds are one's own: somebody else's and nobody's are refused alike, when they are bound and when they are freed.
+    stranger, member = await new_member(database, other), await new_member(database, org_id)
+    mine = {"org_id": org_id, "guardrail_id": own.guardrail_id}
+    for change in (
+        lambda **names: stub.AssignGuardrail(messages.AssignGuardrailRequest(**mine, **names)),
+        lambda **names: stub.UnassignGuardrail(messages.UnassignGuardrailRequest(**mine, **names)),
+    ):
+        for digest in (foreign_key, "0" * 64):
+            assert await refusal(change(key_digests=[digest])) == ("INVALID_REQUEST", "key_hashes")
+        for user_id in (stranger, str(uuid4()), "nobody"):
+            assert await refusal(change(user_ids=[member, user_id])) == ("INVALID_REQUEST", "member_user_ids")
     elsewhere: list[Awaitable[object]] = [
         stub.ListGuardrails(messages.ListGuardrailsRequest(org_id=org_id, workspace_id=other)),
         stub.CreateGuardrail(messages.CreateGuardrailRequest(org_id=org_id, workspace_id=other, name="x")),
@@ -250,17 +258,24 @@ async def test_s09_a_guardrail_and_a_key_of_another_organisation_do_not_exist(
         messages.ListAssignmentsRequest(org_id=org_id, kind=messages.ASSIGNMENT_KIND_MEMBER)
     )
     assert listed.total_count == 0
+    # Who is bound and has left can be freed.
+    await stub.AssignGuardrail(messages.AssignGuardrailRequest(**mine, user_ids=[member]))
+    await sql.execute("DELETE FROM members WHERE user_id = $1", UUID(member))
+    freed = await stub.UnassignGuardrail(messages.UnassignGuardrailRequest(**mine, user_ids=[member]))
+    assert freed.unassigned_count == 1
 
 
 async def test_where_a_guardrail_has_a_budget_edges_learn_what_keys_and_members_spend(
     stub: GuardrailServiceStub,
     org_id: str,
     identity: Identity,
+    database: Database,
     drain: Drain,
     settlement: Settlement,
     usage_event: UsageEvents,
 ) -> None:
-    keys = [await new_key(identity, org_id, "user-1") for _ in range(3)]
+    creator = await new_member(database, org_id)
+    keys = [await new_key(identity, org_id, creator) for _ in range(3)]
     gone, gone_id = keys.pop()
     await drain()
     events = [usage_event(org_id, key_id, ended_at=datetime.now(UTC)) for _, key_id in [*keys, (gone, gone_id)]]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
+from accounts.adapters.postgres.database import Database
 from accounts.domain.accounts import KeyChanges, KeyFilter, KeyKind
 from accounts.domain.errors import InvalidFieldError
 from accounts.domain.key_settings import KeySettingChanges, KeySettings
 from accounts.identity import Identity
 from accounts.settlement import Settlement
 from accounts.testing import Drain, NewCustomer
+from accounts.testing.people import new_member
 from accounts.testing.usage_events import UsageEvents, usage_records
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
 from contracts.spend import SpendInterval
@@ -22,7 +26,6 @@ from turnpike.accounts.v1.records_pb2 import KeyRecord
 SETTINGS = KeySettings(
     limit_reset=SpendInterval.DAILY,
     include_byok_in_limit=True,
-    creator_user_id="user-1",
     allowed_models=("acme/one", "acme/two:free"),
     allowed_providers=("acme", "deepinfra/turbo"),
     ip_ranges=("203.0.113.0/24", "2001:db8::1"),
@@ -31,10 +34,12 @@ SETTINGS = KeySettings(
 
 
 async def test_s06_what_a_key_may_do_is_stored_published_and_changed_field_by_field(
-    identity: Identity, drain: Drain
+    identity: Identity, database: Database, drain: Drain
 ) -> None:
     org_id = str((await identity.create_org("Test")).org_id)
-    made, _ = await identity.create_key(org_id, "key", KeyKind.INFERENCE, 7, None, "", SETTINGS)
+    creator = await new_member(database, org_id)
+    settings = replace(SETTINGS, creator_user_id=creator)
+    made, _ = await identity.create_key(org_id, "key", KeyKind.INFERENCE, 7, None, "", settings)
     assert made.settings.ip_ranges == ("203.0.113.0/24", "2001:db8::1/128")
     found, _ = await identity.resolve_key(made.digest)
     assert found == made == await identity.get_key(org_id, made.digest)
@@ -44,7 +49,7 @@ async def test_s06_what_a_key_may_do_is_stored_published_and_changed_field_by_fi
     assert changed.settings.allowed_providers == SETTINGS.allowed_providers
     (published,) = [KeyRecord.FromString(each.value or b"") for each in await drain() if each.topic == KEYS.name]
     assert (list(published.allowed_models), list(published.allowed_providers)) == ([], ["acme", "deepinfra/turbo"])
-    assert (published.creator_user_id, published.rate_limits[0].amount) == ("user-1", 5)
+    assert (published.creator_user_id, published.rate_limits[0].amount) == (creator, 5)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,8 @@ async def test_s06_what_a_key_may_do_is_stored_published_and_changed_field_by_fi
         (KeySettings(ip_ranges=("10.0.0.1/8",)), "ip_ranges[0]"),
         (KeySettings(ip_ranges=("everywhere",)), "ip_ranges[0]"),
         (KeySettings(creator_user_id="x" * 101), "creator_user_id"),
+        (KeySettings(creator_user_id="nobody"), "creator_user_id"),
+        (KeySettings(creator_user_id=str(uuid4())), "creator_user_id"),
         (
             KeySettings(rate_limits=(RateLimit(LimitedQuantity.TOKENS, RateInterval.DAY, 10**16),)),
             "rate_limits[0].amount",

@@ -22,6 +22,7 @@ from accounts.domain.org_limits import OrgLimit
 from accounts.identity import Identity
 from accounts.settlement import Settlement
 from accounts.testing.leases import TERMS, BorrowingEdge, check_leases, held_accounts
+from accounts.testing.people import new_member
 from accounts.testing.usage_events import UsageEvents, usage_records
 from contracts.guardrails import default_guardrail_id
 from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit
@@ -147,22 +148,23 @@ async def test_a_workspaces_budget_bounds_all_its_keys_together(
 
 
 async def test_guardrails_bound_each_key_and_each_member(
-    edge: BorrowingEdge, org_id: UUID, identity: Identity, sql: asyncpg.Connection
+    edge: BorrowingEdge, org_id: UUID, identity: Identity, database: Database, sql: asyncpg.Connection
 ) -> None:
-    one, two = [await new_key(identity, org_id, creator_user_id="ada") for _ in range(2)]
+    ada = await new_member(database, org_id)
+    one, two = [await new_key(identity, org_id, creator_user_id=ada) for _ in range(2)]
     own = await new_guardrail(sql, org_id, limit_nano_usd=500)
     members = await new_guardrail(sql, org_id, limit_nano_usd=700, reset_interval="SPEND_INTERVAL_WEEKLY")
     await sql.execute(
         "INSERT INTO guardrail_keys VALUES ($1, $2, $3, $4, '', now())", one.key_id, uuid4(), org_id, UUID(own)
     )
     await sql.execute(
-        "INSERT INTO guardrail_members VALUES ($1, 'ada', $2, $3, '', now())", org_id, uuid4(), UUID(members)
+        "INSERT INTO guardrail_members VALUES ($1, $2, $3, $4, '', now())", org_id, ada, uuid4(), UUID(members)
     )
     account = refused((await edge.acquire(501, key_id=one.key_id))[1])
     assert (account.kind, account.subject, account.guardrail_id) == (AccountKind.GUARDRAIL_KEY, str(one.key_id), own)
     await edge.acquire(500, key_id=one.key_id)
     account = refused((await edge.acquire(201, key_id=two.key_id))[1])
-    assert (account.kind, account.subject, account.guardrail_id) == (AccountKind.GUARDRAIL_MEMBER, "ada", members)
+    assert (account.kind, account.subject, account.guardrail_id) == (AccountKind.GUARDRAIL_MEMBER, ada, members)
     assert (account.available, account.interval) == (200, SpendInterval.WEEKLY)
     # That of the workspace binds each of its keys and each member for themselves.
     default = await new_guardrail(sql, org_id, default_guardrail_id(str(org_id)), limit_nano_usd=150)
@@ -263,9 +265,10 @@ async def test_b12_what_a_lost_edge_said_nothing_of_counts_as_spent_in_its_windo
 
 
 async def test_windows_of_guardrails_and_members_and_models_are_accounts_of_their_own(
-    edge: BorrowingEdge, org_id: UUID, identity: Identity, sql: asyncpg.Connection
+    edge: BorrowingEdge, org_id: UUID, identity: Identity, database: Database, sql: asyncpg.Connection
 ) -> None:
-    one, two = [await new_key(identity, org_id, creator_user_id="ada") for _ in range(2)]
+    ada = await new_member(database, org_id)
+    one, two = [await new_key(identity, org_id, creator_user_id=ada) for _ in range(2)]
     limits = [
         {"quantity": "LIMITED_QUANTITY_REQUESTS", "interval": "RATE_INTERVAL_MINUTE", "amount": "10"},
         {
@@ -286,7 +289,7 @@ async def test_windows_of_guardrails_and_members_and_models_are_accounts_of_thei
     account = refused((await edge.acquire(3, key_id=two.key_id, resource=REQUESTS, limit=for_members))[1])
     assert (account.kind, account.subject, account.guardrail_id, account.available) == (
         AccountKind.GUARDRAIL_MEMBER,
-        "ada",
+        ada,
         default,
         2,
     )

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
+from accounts.adapters.postgres.member_lookup import check_members
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import ORG_COLUMNS, org_from_row
 from accounts.adapters.postgres.workspace_lookup import check_workspace
@@ -117,7 +118,7 @@ class PostgresByokStore:
 
         Raises:
             NotFoundError: there is no such organisation.
-            InvalidFieldError: the organisation has too many, or names an API key or a workspace that is not its own.
+            InvalidFieldError: the organisation has too many, or names an API key, a member or a workspace that is not its own.
         """
         try:
             async with self._database.transaction(key.org_id) as connection:
@@ -129,7 +130,7 @@ class PostgresByokStore:
                     raise InvalidFieldError(
                         "provider", f"has too many keys: an organisation has {MAX_KEYS_OF_ORG} at most"
                     )
-                await _check_digests(connection, key)
+                await _check_names(connection, key, None)
                 row = (await connection.execute(_INSERT, {**_columns(key), **_sealed_columns(sealed)})).one()
                 event = AuditEvent(actor, "byok_key.created", _target(key.byok_key_id), after=_state(key))
                 await self._audit.append(connection, key.org_id, event, now)
@@ -170,13 +171,14 @@ class PostgresByokStore:
         Raises:
             NotFoundError: the organisation has no such key.
             AlreadyExistsError: somebody put another key in its place meanwhile.
-            InvalidFieldError: it names an API key that is not the organisation's.
+            InvalidFieldError: it newly names an API key or a member that is not the organisation's.
         """
         async with self._database.transaction(key.org_id) as connection:
             await _announce(connection, key.org_id, now)
-            await _check_digests(connection, key)
             values = {**_columns(key), "known_version": known_version}
             known = (await connection.execute(_GET, values)).one_or_none()
+            if known is not None:
+                await _check_names(connection, key, _key(known))
             if known is None or (await connection.execute(_UPDATE, values)).one_or_none() is None:
                 raise AlreadyExistsError("the provider key was changed meanwhile")
             if sealed is not None:
@@ -237,13 +239,19 @@ async def _announce(connection: AsyncConnection, org_id: UUID, now: datetime) ->
     await enqueue(connection, [org_message(org_from_row(row), now)])
 
 
-async def _check_digests(connection: AsyncConnection, key: ByokKey) -> None:
-    digests = set(key.fields.allowed_digests or ())
-    if not digests:
-        return
-    own = (await connection.execute(_OWN_DIGESTS, {"org_id": key.org_id, "digests": list(digests)})).scalar_one()
-    if own < len(digests):
-        raise InvalidFieldError("allowed_api_key_hashes", "must name API keys of the organisation")
+async def _check_names(connection: AsyncConnection, key: ByokKey, known: ByokKey | None) -> None:
+    """Establish that what a provider key is restricted to is the organisation's.
+
+    What was named before may have gone since; that is nothing which the change of another field should be refused for.
+    """
+    kept = ByokFields() if known is None else known.fields
+    digests = set(key.fields.allowed_digests or ()).difference(kept.allowed_digests or ())
+    if digests:
+        values = {"org_id": key.org_id, "digests": list(digests)}
+        if (await connection.execute(_OWN_DIGESTS, values)).scalar_one() < len(digests):
+            raise InvalidFieldError("allowed_api_key_hashes", "must name API keys of the organisation")
+    user_ids = set(key.fields.allowed_user_ids or ()).difference(kept.allowed_user_ids or ())
+    await check_members(connection, key.org_id, "allowed_user_ids", user_ids)
 
 
 def _columns(key: ByokKey) -> dict[str, Any]:

@@ -58,6 +58,13 @@ KEYS_BY_DIGEST = text(
     WHERE org_id = :org_id AND digest = ANY(CAST(:digests AS text[])) AND deleted_at IS NULL
     """
 )
+# Deleted ones too: they may be bound still.
+COUNT_EVER_KEYS = text(
+    "SELECT count(*) FROM api_keys WHERE org_id = :org_id AND digest = ANY(CAST(:digests AS text[]))"
+)
+BOUND_MEMBERS = text(
+    "SELECT user_id FROM guardrail_members WHERE org_id = :org_id AND user_id = ANY(CAST(:user_ids AS text[]))"
+)
 BIND_KEYS = text(
     """
     INSERT INTO guardrail_keys (key_id, assignment_id, org_id, guardrail_id, assigned_by, created_at)

@@ -17,11 +17,12 @@ from accounts.adapters.postgres import guardrail_sql as sql
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
+from accounts.adapters.postgres.member_lookup import check_members
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import KEY_COLUMNS, guardrail_from_row
 from accounts.adapters.postgres.workspace_lookup import check_workspace, workspaces_of
 from accounts.domain.audit import AuditEvent, differences
-from accounts.domain.errors import AlreadyExistsError, NotFoundError
+from accounts.domain.errors import AlreadyExistsError, InvalidFieldError, NotFoundError
 from accounts.domain.guardrail_rules import Assignment, AssignmentKind, Subjects
 from accounts.domain.people import Actor
 from accounts.records import guardrail_message, guardrail_tombstone, key_message
@@ -132,7 +133,8 @@ class PostgresGuardrailStore:
         """Bind keys and members, all or none, and return how many.
 
         Raises:
-            NotFoundError: the organisation has no such guardrail, or no such key.
+            NotFoundError: the organisation has no such guardrail.
+            InvalidFieldError: it has no such key, or no such member.
         """
         if not assignments:
             return 0
@@ -150,13 +152,14 @@ class PostgresGuardrailStore:
             found = await connection.execute(sql.KEYS_BY_DIGEST, {"org_id": org_id, "digests": list(of_keys)})
             keys = {row.digest: row.key_id for row in found}
             if len(keys) < len(of_keys):
-                raise NotFoundError("no such key")
+                raise InvalidFieldError("key_hashes", "must name API keys of the organisation")
+            user_ids = [each.user_id for each in of_members]
+            await check_members(connection, org_id, "member_user_ids", user_ids)
             if keys:
                 ids = [UUID(of_keys[digest].assignment_id) for digest in keys]
                 await connection.execute(
                     sql.BIND_KEYS, {**values, "key_ids": list(keys.values()), "assignment_ids": ids}
                 )
-            user_ids = [each.user_id for each in of_members]
             if of_members:
                 ids = [UUID(each.assignment_id) for each in of_members]
                 await connection.execute(sql.BIND_MEMBERS, {**values, "user_ids": user_ids, "assignment_ids": ids})
@@ -171,10 +174,12 @@ class PostgresGuardrailStore:
 
         Raises:
             NotFoundError: the organisation has no such guardrail.
+            InvalidFieldError: it has no such key, or no such member. Those who are bound may have gone since.
         """
         values = {"org_id": org_id, "guardrail_id": guardrail_id}
         async with self._database.transaction(org_id) as connection:
             await _get(connection, org_id, guardrail_id)
+            await _check_subjects(connection, org_id, subjects)
             freed = await _free(connection, values, subjects, now, everybody=False)
             if freed[0] or freed[1]:
                 event = AuditEvent(actor, "guardrail.unassigned", _target(str(guardrail_id)), _bound(freed))
@@ -223,6 +228,18 @@ async def _free(
     freed = list((await connection.execute(sql.FREE_MEMBERS, values | named)).scalars())
     await _publish_keys(connection, values["org_id"], key_ids, freed, now)
     return key_ids, freed
+
+
+async def _check_subjects(connection: AsyncConnection, org_id: UUID, subjects: Subjects) -> None:
+    digests, user_ids = set(subjects.key_digests), set(subjects.user_ids)
+    if digests:
+        values = {"org_id": org_id, "digests": list(digests)}
+        if (await connection.execute(sql.COUNT_EVER_KEYS, values)).scalar_one() < len(digests):
+            raise InvalidFieldError("key_hashes", "must name API keys of the organisation")
+    if user_ids:
+        values = {"org_id": org_id, "user_ids": list(user_ids)}
+        bound = set((await connection.execute(sql.BOUND_MEMBERS, values)).scalars())
+        await check_members(connection, org_id, "member_user_ids", user_ids - bound)
 
 
 async def _publish_keys(

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_spend import keys_from_rows
+from accounts.adapters.postgres.member_lookup import check_members
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS, org_from_row, rate_limits_to_json
 from accounts.domain.accounts import ApiKey, KeyChanges, KeyFilter, Org
@@ -101,7 +102,7 @@ class PostgresKeyStore:
 
         Raises:
             NotFoundError: there is no such organisation.
-            InvalidFieldError: the organisation has no such workspace.
+            InvalidFieldError: the organisation has no such workspace, or no such member as who makes it.
             AlreadyExistsError: the organisation used the idempotency key before.
         """
         values = {
@@ -134,6 +135,8 @@ class PostgresKeyStore:
                     if key.workspace_id in (None, key.org_id):
                         raise NotFoundError("no such organisation")
                     raise InvalidFieldError("workspace_id", "names no workspace of the organisation")
+                creator = key.settings.creator_user_id
+                await check_members(connection, key.org_id, "creator_user_id", [creator] if creator else [])
                 await connection.execute(_INSERT, values)
                 await enqueue(connection, [key_message(key, key.created_at)])
                 event = AuditEvent(actor, "key.created", _target(key.key_id), after=_state(key))

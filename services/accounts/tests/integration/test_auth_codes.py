@@ -68,10 +68,10 @@ async def test_a_code_gives_one_key_to_whoever_started_the_flow(
 
 
 async def test_a_code_of_who_has_left_gives_no_key(
-    codes: AuthCodes, identity: Identity, database: Database, sql: asyncpg.Connection
+    codes: AuthCodes, identity: Identity, sql: asyncpg.Connection
 ) -> None:
     org_id = await new_org(identity)
-    user_id = await new_member(database, org_id)
+    user_id = await new_member(sql, org_id)
     made = [
         (await codes.create(org_id, "", user_id, (VERIFIER, "plain"), "", None, SpendInterval.NEVER, None))[1]
         for _ in range(2)

@@ -229,10 +229,10 @@ async def test_a_field_that_breaks_its_rule_is_named(
 
 
 async def test_s11_a_provider_key_is_restricted_to_members_of_ones_own(
-    stub: ByokServiceStub, org_id: str, identity: Identity, database: Database, sql: asyncpg.Connection
+    stub: ByokServiceStub, org_id: str, identity: Identity, sql: asyncpg.Connection
 ) -> None:
-    stranger = await new_member(database, str((await identity.create_org("Other")).org_id))
-    one, two = [await new_member(database, org_id) for _ in range(2)]
+    stranger = await new_member(sql, str((await identity.create_org("Other")).org_id))
+    one, two = [await new_member(sql, org_id) for _ in range(2)]
     assert await refusal(store(stub, org_id, allowed_user_ids=named(one, stranger))) == (
         "INVALID_REQUEST",
         "allowed_user_ids",

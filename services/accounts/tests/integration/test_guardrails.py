@@ -181,11 +181,11 @@ async def test_every_workspace_has_a_default_and_guardrails_of_its_own(
 
 
 async def test_a_key_has_one_guardrail_and_a_members_binds_every_key_of_theirs(
-    stub: GuardrailServiceStub, org_id: str, identity: Identity, database: Database, drain: Drain
+    stub: GuardrailServiceStub, org_id: str, identity: Identity, sql: asyncpg.Connection, drain: Drain
 ) -> None:
     first, second = [await new_guardrail(stub, org_id, name=name) for name in ("first", "second")]
     own, _ = await new_key(identity, org_id)
-    somebody, another = [await new_member(database, org_id) for _ in range(2)]
+    somebody, another = [await new_member(sql, org_id) for _ in range(2)]
     of_member, _ = await new_key(identity, org_id, somebody)
     await drain()
     for guardrail in (first, second):
@@ -221,7 +221,7 @@ async def test_a_key_has_one_guardrail_and_a_members_binds_every_key_of_theirs(
 
 
 async def test_s09_a_guardrail_and_a_key_of_another_organisation_do_not_exist(
-    stub: GuardrailServiceStub, org_id: str, identity: Identity, database: Database, sql: asyncpg.Connection
+    stub: GuardrailServiceStub, org_id: str, identity: Identity, sql: asyncpg.Connection
 ) -> None:
     other = str((await identity.create_org("Other")).org_id)
     foreign, own = await new_guardrail(stub, other), await new_guardrail(stub, org_id)
@@ -239,7 +239,7 @@ async def test_s09_a_guardrail_and_a_key_of_another_organisation_do_not_exist(
     ]
     assert {await refusal(call) for call in calls} == {("NOT_FOUND", "")}
     # Whom and what it binds are one's own: somebody else's and nobody's are refused alike, when they are bound and when they are freed.
-    stranger, member = await new_member(database, other), await new_member(database, org_id)
+    stranger, member = await new_member(sql, other), await new_member(sql, org_id)
     mine = {"org_id": org_id, "guardrail_id": own.guardrail_id}
     for change in (
         lambda **names: stub.AssignGuardrail(messages.AssignGuardrailRequest(**mine, **names)),
@@ -269,12 +269,12 @@ async def test_where_a_guardrail_has_a_budget_edges_learn_what_keys_and_members_
     stub: GuardrailServiceStub,
     org_id: str,
     identity: Identity,
-    database: Database,
+    sql: asyncpg.Connection,
     drain: Drain,
     settlement: Settlement,
     usage_event: UsageEvents,
 ) -> None:
-    creator = await new_member(database, org_id)
+    creator = await new_member(sql, org_id)
     keys = [await new_key(identity, org_id, creator) for _ in range(3)]
     gone, gone_id = keys.pop()
     await drain()

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
-from accounts.adapters.postgres.database import Database
 from accounts.domain.accounts import KeyChanges, KeyFilter, KeyKind
 from accounts.domain.errors import InvalidFieldError
 from accounts.domain.key_settings import KeySettingChanges, KeySettings
@@ -34,10 +34,10 @@ SETTINGS = KeySettings(
 
 
 async def test_s06_what_a_key_may_do_is_stored_published_and_changed_field_by_field(
-    identity: Identity, database: Database, drain: Drain
+    identity: Identity, sql: asyncpg.Connection, drain: Drain
 ) -> None:
     org_id = str((await identity.create_org("Test")).org_id)
-    creator = await new_member(database, org_id)
+    creator = await new_member(sql, org_id)
     settings = replace(SETTINGS, creator_user_id=creator)
     made, _ = await identity.create_key(org_id, "key", KeyKind.INFERENCE, 7, None, "", settings)
     assert made.settings.ip_ranges == ("203.0.113.0/24", "2001:db8::1/128")

@@ -148,9 +148,9 @@ async def test_a_workspaces_budget_bounds_all_its_keys_together(
 
 
 async def test_guardrails_bound_each_key_and_each_member(
-    edge: BorrowingEdge, org_id: UUID, identity: Identity, database: Database, sql: asyncpg.Connection
+    edge: BorrowingEdge, org_id: UUID, identity: Identity, sql: asyncpg.Connection
 ) -> None:
-    ada = await new_member(database, org_id)
+    ada = await new_member(sql, org_id)
     one, two = [await new_key(identity, org_id, creator_user_id=ada) for _ in range(2)]
     own = await new_guardrail(sql, org_id, limit_nano_usd=500)
     members = await new_guardrail(sql, org_id, limit_nano_usd=700, reset_interval="SPEND_INTERVAL_WEEKLY")
@@ -265,9 +265,9 @@ async def test_b12_what_a_lost_edge_said_nothing_of_counts_as_spent_in_its_windo
 
 
 async def test_windows_of_guardrails_and_members_and_models_are_accounts_of_their_own(
-    edge: BorrowingEdge, org_id: UUID, identity: Identity, database: Database, sql: asyncpg.Connection
+    edge: BorrowingEdge, org_id: UUID, identity: Identity, sql: asyncpg.Connection
 ) -> None:
-    ada = await new_member(database, org_id)
+    ada = await new_member(sql, org_id)
     one, two = [await new_key(identity, org_id, creator_user_id=ada) for _ in range(2)]
     limits = [
         {"quantity": "LIMITED_QUANTITY_REQUESTS", "interval": "RATE_INTERVAL_MINUTE", "amount": "10"},

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -18,6 +19,10 @@ from localstack.state import StateDir
 USD = 10**9
 
 
+def _purchased(statement: dict[str, Any]) -> float:
+    return float({each["reason"]: each["amount"] for each in statement["movements"]}.get("purchase", 0))
+
+
 async def test_bought_credit_arrives_with_its_fee_and_is_on_the_statement(stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.run['management_key']}", "Idempotency-Key": "e2e-purchase"}
     body = {"amount": 25, "success_url": "http://127.0.0.1/yes", "cancel_url": "http://127.0.0.1/no"}
@@ -27,7 +32,13 @@ async def test_bought_credit_arrives_with_its_fee_and_is_on_the_statement(stack:
             async with http.get(f"{stack.base_url}/credits") as answer:
                 return float((await answer.json())["data"]["total_credits"])
 
+        async def statement() -> dict[str, Any]:
+            async with http.get(f"{stack.base_url}/credits/statements/{datetime.now(UTC):%Y-%m}") as answer:
+                return dict((await answer.json())["data"])
+
+        # Others buy in the same books before and after.
         before = await credit()
+        purchased_before = _purchased(await statement())
         async with http.post(f"{stack.base_url}/credits/purchases", json=body) as answer:
             assert answer.status == 201, await answer.text()
             bought = await answer.json()
@@ -42,12 +53,9 @@ async def test_bought_credit_arrives_with_its_fee_and_is_on_the_statement(stack:
             return await credit() == before + 25
 
         await wait_until_async(arrived, "the credit did not arrive")
-        month = f"{datetime.now(UTC):%Y-%m}"
-        async with http.get(f"{stack.base_url}/credits/statements/{month}") as answer:
-            statement = (await answer.json())["data"]
-    assert {each["reason"]: each["amount"] for each in statement["movements"]}["purchase"] == 25
-    assert statement["purchases"][0]["status"] == "paid"
-    # Others buy in the same books, other amounts.
+        after = await statement()
+    assert _purchased(after) == purchased_before + 25
+    assert [each["status"] for each in after["purchases"] if each["id"] == bought["data"]["id"]] == ["paid"]
     database = await asyncpg.connect(stack.run["postgres_dsn"])
     try:
         fees = await database.fetch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -84,6 +85,12 @@ class Conformance:
             validator = self._validators[name] = Draft202012Validator({**schema, "components": self._components})
         problems = [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(document)]
         assert not problems, f"{where} with a body that is not of the type of its Operation: {problems[:3]}"
+
+
+@lru_cache(maxsize=2)
+def conformance_with(document: bytes) -> Conformance:
+    """The checker of a document as it was served; the next edge with the same document has the same checker."""
+    return Conformance(json.loads(document))
 
 
 def _events(body: bytes) -> Iterator[dict[str, str]]:

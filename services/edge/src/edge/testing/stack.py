@@ -33,7 +33,7 @@ from edge.settings import (
 from edge.testing.accounts import PEPPER, MemoryAccounts
 from edge.testing.analytics import MemoryAnalytics, register_analytics
 from edge.testing.byok import MemoryByok, register_byok
-from edge.testing.conformance import Conformance
+from edge.testing.conformance import Conformance, conformance_with
 from edge.testing.contents import MemoryContents, register_contents
 from edge.testing.destinations import MemoryDestinations, register_destinations
 from edge.testing.doubles import MemoryGenerationRecords
@@ -300,7 +300,7 @@ async def edge_stack(folder: Path, bootstrap: str, around: Neighbours, **section
         ):
             (server,) = [component for component in service.components if isinstance(component, _Listener)]
             async with http.get(f"http://127.0.0.1:{server.port}/openapi.json") as described:
-                conformance = Conformance(await described.json())
+                conformance = conformance_with(await described.read())
             yield EdgeStack(
                 around, publisher, http, server.port, org, key, management_key, key_record, telemetry, conformance
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -100,6 +100,8 @@ def check_permission(access: Access, principal: Principal) -> None:
 class Route:
     """A method on a path below each prefix; `{name}` stands for one part of it.
 
+    Two are equal that say the same of themselves, whoever handles them.
+
     Attributes:
         operation: what the OpenAPI document says of it.
         error_body: how its errors look.
@@ -109,8 +111,8 @@ class Route:
     method: str
     path: str
     access: Access
-    handler: Handler
-    operation: Operation
+    handler: Handler = field(compare=False)
+    operation: Operation = field(hash=False)  # it holds mappings
     error_body: ErrorBody = openrouter_error
     prefixes: tuple[str, ...] = PREFIXES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,13 @@ _PAGE: Final = Operation(
 )
 
 
+@lru_cache(maxsize=1)  # It takes half of the CPU that an edge needs to start, and is the same for the same routes.
+def _description(routes: tuple[Route, ...]) -> tuple[bytes, bytes]:
+    """The document as JSON, and the page."""
+    document = openapi_document(routes, _VERSION)
+    return _encode(document), docs_page(document)
+
+
 class ApiDescription:
     """Serves the OpenAPI document."""
 
@@ -35,9 +43,7 @@ class ApiDescription:
         Raises:
             ValueError: two operations have the same id.
         """
-        self.document = openapi_document([*routes, *self.routes()], _VERSION)
-        self._body = _encode(self.document)
-        self._page = docs_page(self.document)
+        self._body, self._page = _description((*routes, *self.routes()))
 
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""

@@ -224,28 +224,29 @@ NOON = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
 async def test_requests_of_a_window_are_lent_spent_and_come_anew_with_the_next(
     edge: BorrowingEdge, org_id: UUID, identity: Identity, sql: asyncpg.Connection
 ) -> None:
-    limit = RateLimit(LimitedQuantity.REQUESTS, MINUTE, 100)
+    limit = RateLimit(LimitedQuantity.REQUESTS, MINUTE, 1_000)
     key = await new_key(identity, org_id, rate_limits=(limit,))
     edge.now = NOON
-    lease_id, grant = await edge.acquire(1, 20, key_id=key.key_id, resource=REQUESTS, limit=OWN)
-    assert (grant.granted, grant.time_to_live, grant.is_scarce) == (20, timedelta(seconds=50), False)
-    grant = await edge.renew(lease_id, 1, 40, spent=15, in_flight=5)
-    assert grant.granted == 60, "half of what is left"
+    lease_id, grant = await edge.acquire(1, 200, key_id=key.key_id, resource=REQUESTS, limit=OWN)
+    assert (grant.granted, grant.time_to_live, grant.is_scarce) == (200, timedelta(seconds=50), False)
+    assert (grant.edges, grant.window_ends_in) == (1, timedelta(seconds=50))
+    grant = await edge.renew(lease_id, 1, 400, spent=150, in_flight=50)
+    assert grant.granted == 600, "half of what is left"
     other = BorrowingEdge(edge.store, org_id, Borrower("edge-2", 1), NOON)
-    other_lease, grant = await other.acquire(1, 80, key_id=key.key_id, resource=REQUESTS, limit=OWN)
-    assert 1 <= grant.granted <= 20, "of 40 that are left"
-    await edge.release(lease_id, spent=30, in_flight=2)
+    other_lease, grant = await other.acquire(1, 800, key_id=key.key_id, resource=REQUESTS, limit=OWN)
+    assert (grant.granted, grant.edges) == (100, 2), "of 400 that are left, for two edges"
+    await edge.release(lease_id, spent=300, in_flight=20)
     (account,) = await sql.fetch("SELECT held, spent, amount FROM lease_accounts")
-    assert (account["held"], account["spent"], account["amount"]) == (grant.granted, 32, 100)
-    _, grant = await other.acquire(1, 80, key_id=key.key_id, resource=REQUESTS, limit=OWN)
-    account = refused((await other.acquire(100, key_id=key.key_id, resource=REQUESTS, limit=OWN))[1])
-    assert (account.kind, account.subject, account.limit, account.spent) == (AccountKind.KEY, str(key.key_id), 100, 32)
+    assert (account["held"], account["spent"], account["amount"]) == (100, 320, 1_000)
+    account = refused((await other.acquire(1_000, key_id=key.key_id, resource=REQUESTS, limit=OWN))[1])
+    assert (account.kind, account.subject, account.limit) == (AccountKind.KEY, str(key.key_id), 1_000)
+    assert account.spent == 320
     assert account.resets_at == NOON + timedelta(seconds=50)
     other.now = edge.now = NOON + timedelta(seconds=50)
     with pytest.raises(NotFoundError, match="has ended"):
         await other.renew(other_lease, 1)
-    _, grant = await edge.acquire(100, key_id=key.key_id, resource=REQUESTS, limit=OWN)
-    assert grant.granted == 100, "a new window"
+    _, grant = await edge.acquire(1_000, key_id=key.key_id, resource=REQUESTS, limit=OWN)
+    assert grant.granted == 1_000, "a new window"
 
 
 async def test_b12_what_a_lost_edge_said_nothing_of_counts_as_spent_in_its_window(
@@ -256,12 +257,14 @@ async def test_b12_what_a_lost_edge_said_nothing_of_counts_as_spent_in_its_windo
     key = await new_key(identity, org_id, rate_limits=(limit,))
     edge.now = NOON
     _, grant = await edge.acquire(300, key_id=key.key_id, resource=LeaseResource.TOKENS, limit=day)
-    assert (grant.granted, grant.time_to_live) == (450, TERMS.ttl), "not to the end of the day: it is renewed"
+    assert (grant.granted, grant.time_to_live) == (300, TERMS.ttl), "not to the end of the day: it is renewed"
+    assert grant.window_ends_in == timedelta(hours=12, seconds=-10)
     assert isinstance(edge.store, PostgresLeaseStore)
     assert await edge.store.close_due(org_id, NOON + TERMS.ttl) == (1, 0)
     edge.now = NOON + TERMS.ttl
-    account = refused((await edge.acquire(551, key_id=key.key_id, resource=LeaseResource.TOKENS, limit=day))[1])
-    assert (account.spent, account.held, account.available) == (450, 0, 550)
+    account = refused((await edge.acquire(701, key_id=key.key_id, resource=LeaseResource.TOKENS, limit=day))[1])
+    assert (account.spent, account.held, account.available) == (300, 0, 700)
+    assert await sql.fetchval("SELECT count(*) FROM leases") == 0, "a window's lease that is over is forgotten"
 
 
 async def test_windows_of_guardrails_and_members_and_models_are_accounts_of_their_own(

@@ -134,6 +134,7 @@ async def test_a_refusal_names_the_account_and_what_is_left_there(
             limit=700,
             available=700,
         ),
+        edges=1,
     )
     answer = await stub.AcquireLease(acquiring(org_id, CREDIT + 1))
     assert answer.refusal == messages.LeaseRefusal(

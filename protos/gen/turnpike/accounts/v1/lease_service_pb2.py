@@ -26,21 +26,21 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from turnpike.accounts.v1 import records_pb2 as turnpike_dot_accounts_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(turnpike/accounts/v1/lease_service.proto\x12\x14turnpike.accounts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"turnpike/accounts/v1/records.proto\"/\n\x08\x42orrower\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x12\n\nedge_epoch\x18\x02 \x01(\x03\"\x98\x01\n\nLeaseLimit\x12/\n\x05owner\x18\x01 \x01(\x0e\x32 .turnpike.accounts.v1.LimitOwner\x12\x14\n\x0cguardrail_id\x18\x02 \x01(\t\x12\x34\n\x08interval\x18\x03 \x01(\x0e\x32\".turnpike.accounts.v1.RateInterval\x12\r\n\x05model\x18\x04 \x01(\t\"\x81\x02\n\x13\x41\x63quireLeaseRequest\x12\x30\n\x08\x62orrower\x18\x01 \x01(\x0b\x32\x1e.turnpike.accounts.v1.Borrower\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\x35\n\x08resource\x18\x05 \x01(\x0e\x32#.turnpike.accounts.v1.LeaseResource\x12\x0e\n\x06needed\x18\x06 \x01(\x03\x12\x0e\n\x06wanted\x18\x07 \x01(\x03\x12/\n\x05limit\x18\x08 \x01(\x0b\x32 .turnpike.accounts.v1.LeaseLimit\"\xa0\x01\n\x14\x41\x63quireLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x03\x12/\n\x0ctime_to_live\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tis_scarce\x18\x03 \x01(\x08\x12\x33\n\x07refusal\x18\x04 \x01(\x0b\x32\".turnpike.accounts.v1.LeaseRefusal\"\xbb\x01\n\x11RenewLeaseRequest\x12\x30\n\x08\x62orrower\x18\x01 \x01(\x0b\x32\x1e.turnpike.accounts.v1.Borrower\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x0e\n\x06needed\x18\x04 \x01(\x03\x12\x0e\n\x06wanted\x18\x05 \x01(\x03\x12\r\n\x05spent\x18\x06 \x01(\x03\x12\x11\n\tin_flight\x18\x07 \x01(\x03\x12\x10\n\x08returned\x18\x08 \x01(\x03\"\x9e\x01\n\x12RenewLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x03\x12/\n\x0ctime_to_live\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tis_scarce\x18\x03 \x01(\x08\x12\x33\n\x07refusal\x18\x04 \x01(\x0b\x32\".turnpike.accounts.v1.LeaseRefusal\"\x8b\x01\n\x13ReleaseLeaseRequest\x12\x30\n\x08\x62orrower\x18\x01 \x01(\x0b\x32\x1e.turnpike.accounts.v1.Borrower\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\r\n\x05spent\x18\x04 \x01(\x03\x12\x11\n\tin_flight\x18\x05 \x01(\x03\"(\n\x14ReleaseLeaseResponse\x12\x10\n\x08returned\x18\x01 \x01(\x03\"\xc0\x02\n\x0cLeaseRefusal\x12\x38\n\x06reason\x18\x01 \x01(\x0e\x32(.turnpike.accounts.v1.LeaseRefusalReason\x12\x37\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0e\x32&.turnpike.accounts.v1.LeaseAccountKind\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x14\n\x0cguardrail_id\x18\x04 \x01(\t\x12\x35\n\x08interval\x18\x05 \x01(\x0e\x32#.turnpike.accounts.v1.SpendInterval\x12\r\n\x05limit\x18\x06 \x01(\x03\x12\x11\n\tavailable\x18\x07 \x01(\x03\x12\x0c\n\x04held\x18\x08 \x01(\x03\x12,\n\tresets_in\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration*\x81\x01\n\rLeaseResource\x12\x1e\n\x1aLEASE_RESOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14LEASE_RESOURCE_MONEY\x10\x01\x12\x1b\n\x17LEASE_RESOURCE_REQUESTS\x10\x02\x12\x19\n\x15LEASE_RESOURCE_TOKENS\x10\x03*\x86\x01\n\nLimitOwner\x12\x1b\n\x17LIMIT_OWNER_UNSPECIFIED\x10\x00\x12\x13\n\x0fLIMIT_OWNER_ORG\x10\x01\x12\x13\n\x0fLIMIT_OWNER_KEY\x10\x02\x12\x16\n\x12LIMIT_OWNER_MEMBER\x10\x03\x12\x19\n\x15LIMIT_OWNER_WORKSPACE\x10\x04*\xaa\x01\n\x12LeaseRefusalReason\x12$\n LEASE_REFUSAL_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eLEASE_REFUSAL_REASON_EXHAUSTED\x10\x01\x12#\n\x1fLEASE_REFUSAL_REASON_ORG_FROZEN\x10\x02\x12%\n!LEASE_REFUSAL_REASON_KEY_UNUSABLE\x10\x03*\xdf\x01\n\x10LeaseAccountKind\x12\"\n\x1eLEASE_ACCOUNT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEASE_ACCOUNT_KIND_ORG\x10\x01\x12\x1a\n\x16LEASE_ACCOUNT_KIND_KEY\x10\x02\x12 \n\x1cLEASE_ACCOUNT_KIND_WORKSPACE\x10\x03\x12$\n LEASE_ACCOUNT_KIND_GUARDRAIL_KEY\x10\x04\x12\'\n#LEASE_ACCOUNT_KIND_GUARDRAIL_MEMBER\x10\x05\x32\xbd\x02\n\x0cLeaseService\x12\x65\n\x0c\x41\x63quireLease\x12).turnpike.accounts.v1.AcquireLeaseRequest\x1a*.turnpike.accounts.v1.AcquireLeaseResponse\x12_\n\nRenewLease\x12\'.turnpike.accounts.v1.RenewLeaseRequest\x1a(.turnpike.accounts.v1.RenewLeaseResponse\x12\x65\n\x0cReleaseLease\x12).turnpike.accounts.v1.ReleaseLeaseRequest\x1a*.turnpike.accounts.v1.ReleaseLeaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(turnpike/accounts/v1/lease_service.proto\x12\x14turnpike.accounts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"turnpike/accounts/v1/records.proto\"/\n\x08\x42orrower\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x12\n\nedge_epoch\x18\x02 \x01(\x03\"\x98\x01\n\nLeaseLimit\x12/\n\x05owner\x18\x01 \x01(\x0e\x32 .turnpike.accounts.v1.LimitOwner\x12\x14\n\x0cguardrail_id\x18\x02 \x01(\t\x12\x34\n\x08interval\x18\x03 \x01(\x0e\x32\".turnpike.accounts.v1.RateInterval\x12\r\n\x05model\x18\x04 \x01(\t\"\x81\x02\n\x13\x41\x63quireLeaseRequest\x12\x30\n\x08\x62orrower\x18\x01 \x01(\x0b\x32\x1e.turnpike.accounts.v1.Borrower\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\x35\n\x08resource\x18\x05 \x01(\x0e\x32#.turnpike.accounts.v1.LeaseResource\x12\x0e\n\x06needed\x18\x06 \x01(\x03\x12\x0e\n\x06wanted\x18\x07 \x01(\x03\x12/\n\x05limit\x18\x08 \x01(\x0b\x32 .turnpike.accounts.v1.LeaseLimit\"\xe2\x01\n\x14\x41\x63quireLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x03\x12/\n\x0ctime_to_live\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tis_scarce\x18\x03 \x01(\x08\x12\x33\n\x07refusal\x18\x04 \x01(\x0b\x32\".turnpike.accounts.v1.LeaseRefusal\x12\r\n\x05\x65\x64ges\x18\x05 \x01(\x05\x12\x31\n\x0ewindow_ends_in\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbb\x01\n\x11RenewLeaseRequest\x12\x30\n\x08\x62orrower\x18\x01 \x01(\x0b\x32\x1e.turnpike.accounts.v1.Borrower\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x0e\n\x06needed\x18\x04 \x01(\x03\x12\x0e\n\x06wanted\x18\x05 \x01(\x03\x12\r\n\x05spent\x18\x06 \x01(\x03\x12\x11\n\tin_flight\x18\x07 \x01(\x03\x12\x10\n\x08returned\x18\x08 \x01(\x03\"\xe0\x01\n\x12RenewLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x03\x12/\n\x0ctime_to_live\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tis_scarce\x18\x03 \x01(\x08\x12\x33\n\x07refusal\x18\x04 \x01(\x0b\x32\".turnpike.accounts.v1.LeaseRefusal\x12\r\n\x05\x65\x64ges\x18\x05 \x01(\x05\x12\x31\n\x0ewindow_ends_in\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8b\x01\n\x13ReleaseLeaseRequest\x12\x30\n\x08\x62orrower\x18\x01 \x01(\x0b\x32\x1e.turnpike.accounts.v1.Borrower\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\r\n\x05spent\x18\x04 \x01(\x03\x12\x11\n\tin_flight\x18\x05 \x01(\x03\"(\n\x14ReleaseLeaseResponse\x12\x10\n\x08returned\x18\x01 \x01(\x03\"\xc0\x02\n\x0cLeaseRefusal\x12\x38\n\x06reason\x18\x01 \x01(\x0e\x32(.turnpike.accounts.v1.LeaseRefusalReason\x12\x37\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0e\x32&.turnpike.accounts.v1.LeaseAccountKind\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x14\n\x0cguardrail_id\x18\x04 \x01(\t\x12\x35\n\x08interval\x18\x05 \x01(\x0e\x32#.turnpike.accounts.v1.SpendInterval\x12\r\n\x05limit\x18\x06 \x01(\x03\x12\x11\n\tavailable\x18\x07 \x01(\x03\x12\x0c\n\x04held\x18\x08 \x01(\x03\x12,\n\tresets_in\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration*\x81\x01\n\rLeaseResource\x12\x1e\n\x1aLEASE_RESOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14LEASE_RESOURCE_MONEY\x10\x01\x12\x1b\n\x17LEASE_RESOURCE_REQUESTS\x10\x02\x12\x19\n\x15LEASE_RESOURCE_TOKENS\x10\x03*\x86\x01\n\nLimitOwner\x12\x1b\n\x17LIMIT_OWNER_UNSPECIFIED\x10\x00\x12\x13\n\x0fLIMIT_OWNER_ORG\x10\x01\x12\x13\n\x0fLIMIT_OWNER_KEY\x10\x02\x12\x16\n\x12LIMIT_OWNER_MEMBER\x10\x03\x12\x19\n\x15LIMIT_OWNER_WORKSPACE\x10\x04*\xaa\x01\n\x12LeaseRefusalReason\x12$\n LEASE_REFUSAL_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eLEASE_REFUSAL_REASON_EXHAUSTED\x10\x01\x12#\n\x1fLEASE_REFUSAL_REASON_ORG_FROZEN\x10\x02\x12%\n!LEASE_REFUSAL_REASON_KEY_UNUSABLE\x10\x03*\xdf\x01\n\x10LeaseAccountKind\x12\"\n\x1eLEASE_ACCOUNT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEASE_ACCOUNT_KIND_ORG\x10\x01\x12\x1a\n\x16LEASE_ACCOUNT_KIND_KEY\x10\x02\x12 \n\x1cLEASE_ACCOUNT_KIND_WORKSPACE\x10\x03\x12$\n LEASE_ACCOUNT_KIND_GUARDRAIL_KEY\x10\x04\x12\'\n#LEASE_ACCOUNT_KIND_GUARDRAIL_MEMBER\x10\x05\x32\xbd\x02\n\x0cLeaseService\x12\x65\n\x0c\x41\x63quireLease\x12).turnpike.accounts.v1.AcquireLeaseRequest\x1a*.turnpike.accounts.v1.AcquireLeaseResponse\x12_\n\nRenewLease\x12\'.turnpike.accounts.v1.RenewLeaseRequest\x1a(.turnpike.accounts.v1.RenewLeaseResponse\x12\x65\n\x0cReleaseLease\x12).turnpike.accounts.v1.ReleaseLeaseRequest\x1a*.turnpike.accounts.v1.ReleaseLeaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'turnpike.accounts.v1.lease_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEASERESOURCE']._serialized_start=1620
-  _globals['_LEASERESOURCE']._serialized_end=1749
-  _globals['_LIMITOWNER']._serialized_start=1752
-  _globals['_LIMITOWNER']._serialized_end=1886
-  _globals['_LEASEREFUSALREASON']._serialized_start=1889
-  _globals['_LEASEREFUSALREASON']._serialized_end=2059
-  _globals['_LEASEACCOUNTKIND']._serialized_start=2062
-  _globals['_LEASEACCOUNTKIND']._serialized_end=2285
+  _globals['_LEASERESOURCE']._serialized_start=1752
+  _globals['_LEASERESOURCE']._serialized_end=1881
+  _globals['_LIMITOWNER']._serialized_start=1884
+  _globals['_LIMITOWNER']._serialized_end=2018
+  _globals['_LEASEREFUSALREASON']._serialized_start=2021
+  _globals['_LEASEREFUSALREASON']._serialized_end=2191
+  _globals['_LEASEACCOUNTKIND']._serialized_start=2194
+  _globals['_LEASEACCOUNTKIND']._serialized_end=2417
   _globals['_BORROWER']._serialized_start=134
   _globals['_BORROWER']._serialized_end=181
   _globals['_LEASELIMIT']._serialized_start=184
@@ -48,17 +48,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACQUIRELEASEREQUEST']._serialized_start=339
   _globals['_ACQUIRELEASEREQUEST']._serialized_end=596
   _globals['_ACQUIRELEASERESPONSE']._serialized_start=599
-  _globals['_ACQUIRELEASERESPONSE']._serialized_end=759
-  _globals['_RENEWLEASEREQUEST']._serialized_start=762
-  _globals['_RENEWLEASEREQUEST']._serialized_end=949
-  _globals['_RENEWLEASERESPONSE']._serialized_start=952
-  _globals['_RENEWLEASERESPONSE']._serialized_end=1110
-  _globals['_RELEASELEASEREQUEST']._serialized_start=1113
-  _globals['_RELEASELEASEREQUEST']._serialized_end=1252
-  _globals['_RELEASELEASERESPONSE']._serialized_start=1254
-  _globals['_RELEASELEASERESPONSE']._serialized_end=1294
-  _globals['_LEASEREFUSAL']._serialized_start=1297
-  _globals['_LEASEREFUSAL']._serialized_end=1617
-  _globals['_LEASESERVICE']._serialized_start=2288
-  _globals['_LEASESERVICE']._serialized_end=2605
+  _globals['_ACQUIRELEASERESPONSE']._serialized_end=825
+  _globals['_RENEWLEASEREQUEST']._serialized_start=828
+  _globals['_RENEWLEASEREQUEST']._serialized_end=1015
+  _globals['_RENEWLEASERESPONSE']._serialized_start=1018
+  _globals['_RENEWLEASERESPONSE']._serialized_end=1242
+  _globals['_RELEASELEASEREQUEST']._serialized_start=1245
+  _globals['_RELEASELEASEREQUEST']._serialized_end=1384
+  _globals['_RELEASELEASERESPONSE']._serialized_start=1386
+  _globals['_RELEASELEASERESPONSE']._serialized_end=1426
+  _globals['_LEASEREFUSAL']._serialized_start=1429
+  _globals['_LEASEREFUSAL']._serialized_end=1749
+  _globals['_LEASESERVICE']._serialized_start=2420
+  _globals['_LEASESERVICE']._serialized_end=2737
 # @@protoc_insertion_point(module_scope)

@@ -274,12 +274,16 @@ class AcquireLeaseResponse(_message.Message):
     TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
     IS_SCARCE_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    WINDOW_ENDS_IN_FIELD_NUMBER: _builtins.int
     granted: _builtins.int
     """What is lent: 0 when refused, otherwise `needed` at least."""
     is_scarce: _builtins.bool
     """Whether so little is left that each request is lent for by itself: there is no use in borrowing ahead, and what a request
     leaves over should go back at once.
     """
+    edges: _builtins.int
+    """How many edges borrow from the organisation at present, this one included."""
     @_builtins.property
     def time_to_live(self) -> _duration_pb2.Duration:
         """How long the edge may start requests on it, from the moment at which it sent the call; it stops two seconds before."""
@@ -288,6 +292,10 @@ class AcquireLeaseResponse(_message.Message):
     def refusal(self) -> Global___LeaseRefusal:
         """Why nothing is lent. Absent when something is."""
 
+    @_builtins.property
+    def window_ends_in(self) -> _duration_pb2.Duration:
+        """When the window of the rate limit ends that it is lent from. Absent for credit."""
+
     def __init__(
         self,
         *,
@@ -295,10 +303,12 @@ class AcquireLeaseResponse(_message.Message):
         time_to_live: _duration_pb2.Duration | None = ...,
         is_scarce: _builtins.bool = ...,
         refusal: Global___LeaseRefusal | None = ...,
+        edges: _builtins.int = ...,
+        window_ends_in: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "time_to_live", b"time_to_live"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "time_to_live", b"time_to_live", "window_ends_in", b"window_ends_in"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "is_scarce", b"is_scarce", "refusal", b"refusal", "time_to_live", b"time_to_live"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "granted", b"granted", "is_scarce", b"is_scarce", "refusal", b"refusal", "time_to_live", b"time_to_live", "window_ends_in", b"window_ends_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,10 +378,14 @@ class RenewLeaseResponse(_message.Message):
     TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
     IS_SCARCE_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    WINDOW_ENDS_IN_FIELD_NUMBER: _builtins.int
     granted: _builtins.int
     """What was lent since the lease was made; `returned` is not taken off."""
     is_scarce: _builtins.bool
     """See `AcquireLeaseResponse.is_scarce`."""
+    edges: _builtins.int
+    """See `AcquireLeaseResponse.edges`."""
     @_builtins.property
     def time_to_live(self) -> _duration_pb2.Duration:
         """How long the edge may start requests on it, from the moment at which it sent the call. 0 or absent when it is not extended,
@@ -382,6 +396,10 @@ class RenewLeaseResponse(_message.Message):
     def refusal(self) -> Global___LeaseRefusal:
         """Why nothing was added although `needed` is not 0, or why the lease is not extended. Absent otherwise."""
 
+    @_builtins.property
+    def window_ends_in(self) -> _duration_pb2.Duration:
+        """See `AcquireLeaseResponse.window_ends_in`."""
+
     def __init__(
         self,
         *,
@@ -389,10 +407,12 @@ class RenewLeaseResponse(_message.Message):
         time_to_live: _duration_pb2.Duration | None = ...,
         is_scarce: _builtins.bool = ...,
         refusal: Global___LeaseRefusal | None = ...,
+        edges: _builtins.int = ...,
+        window_ends_in: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "time_to_live", b"time_to_live"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "time_to_live", b"time_to_live", "window_ends_in", b"window_ends_in"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "is_scarce", b"is_scarce", "refusal", b"refusal", "time_to_live", b"time_to_live"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "granted", b"granted", "is_scarce", b"is_scarce", "refusal", b"refusal", "time_to_live", b"time_to_live", "window_ends_in", b"window_ends_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

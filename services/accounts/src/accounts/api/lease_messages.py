@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
@@ -85,9 +86,11 @@ def acquired_to_proto(grant: Grant) -> messages.AcquireLeaseResponse:
     """Write an answer."""
     return messages.AcquireLeaseResponse(
         granted=grant.granted,
-        time_to_live=_time_to_live(grant),
+        time_to_live=_duration(grant.time_to_live),
         is_scarce=grant.is_scarce,
         refusal=_refusal(grant.refusal),
+        edges=grant.edges,
+        window_ends_in=_duration(grant.window_ends_in),
     )
 
 
@@ -95,9 +98,11 @@ def renewed_to_proto(grant: Grant) -> messages.RenewLeaseResponse:
     """Write an answer."""
     return messages.RenewLeaseResponse(
         granted=grant.granted,
-        time_to_live=_time_to_live(grant),
+        time_to_live=_duration(grant.time_to_live),
         is_scarce=grant.is_scarce,
         refusal=_refusal(grant.refusal),
+        edges=grant.edges,
+        window_ends_in=_duration(grant.window_ends_in),
     )
 
 
@@ -118,11 +123,11 @@ def _limit(limit: messages.LeaseLimit) -> LimitName:
     return LimitName(owner, _INTERVALS.get(limit.interval, RateInterval.NONE), guardrail_id, limit.model)
 
 
-def _time_to_live(grant: Grant) -> Duration | None:
-    if not grant.time_to_live:
+def _duration(length: timedelta | None) -> Duration | None:
+    if not length:
         return None
     message = Duration()
-    message.FromTimedelta(grant.time_to_live)
+    message.FromTimedelta(length)
     return message
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from accounts.domain.errors import AccountsError, FencedError, NotFoundError
 from accounts.domain.leases import (
+    SMALL_WINDOW,
     Account,
     Acquire,
     Ask,
@@ -119,16 +120,17 @@ class LeaseBook:
     def _acquire(self, ask: Acquire) -> Grant:
         known = self.leases.get(ask.lease_id)
         if known is not None:
-            known = self._open(ask.lease_id, ask.borrower)
-            return Grant(known.granted, max(known.expires_at - self._now, _NOTHING))
+            return self._repeated(self._open(ask.lease_id, ask.borrower), ask)
+        is_windowed = ask.limit is not None
         accounts = [self.accounts[account.name] for account in self._bounds.of(ask)]
-        reason = self._bounds.refusal(ask.key_id)
+        # What a window bounds may be a key's; whether the key may be used is nothing that its other owners hear of.
+        reason = self._bounds.refusal(None if is_windowed else ask.key_id)
         if reason is not None:
-            return Grant(0, refusal=Refusal(reason))
-        small = 0 if ask.limit is not None else self._terms.small_credit
+            return self._answered(accounts, Grant(0, refusal=Refusal(reason)))
+        small = self._small(ask.needed, is_windowed=is_windowed)
         size, scarce, refusal = self._size(accounts, ask.needed, ask.wanted, small)
         if refusal is not None:
-            return Grant(0, _NOTHING, scarce, refusal)
+            return self._answered(accounts, Grant(0, _NOTHING, scarce, refusal))
         expires_at, closes_at = self._times(accounts)
         lease = Lease(
             lease_id=ask.lease_id,
@@ -139,24 +141,33 @@ class LeaseBook:
             granted=size,
             expires_at=expires_at,
             closes_at=closes_at,
-            is_windowed=ask.limit is not None,
+            is_windowed=is_windowed,
         )
         self.leases[lease.lease_id] = lease
         self._hold(lease, size)
-        return Grant(size, lease.expires_at - self._now, scarce)
+        return self._answered(accounts, Grant(size, lease.expires_at - self._now, scarce))
+
+    def _repeated(self, lease: Lease, ask: Acquire) -> Grant:
+        """The answer that a lease was made with, of which the edge has not heard."""
+        accounts = [self.accounts[name] for name in lease.accounts]
+        left = [account.available for account in accounts if account.available is not None]
+        small = self._small(ask.needed, is_windowed=lease.is_windowed)
+        # As it was before the lease was made.
+        scarce = bool(left) and is_scarce(ask.needed, min(left) + lease.held, self._edges, small)
+        return self._answered(accounts, Grant(lease.granted, max(lease.expires_at - self._now, _NOTHING), scarce))
 
     def _renew(self, ask: Renew) -> Grant:
         lease = self._open(ask.lease_id, ask.borrower)
         if lease.is_windowed:
             self._spend(lease, max(lease.spent, min(ask.spent, lease.granted - lease.returned)))
         self._give_back(lease, max(lease.granted - ask.spent - ask.in_flight, 0), ask.returned)
-        reason = self._bounds.refusal(lease.key_id)
+        reason = self._bounds.refusal(None if lease.is_windowed else lease.key_id)
         if reason is not None:
-            return Grant(lease.granted, refusal=Refusal(reason))
+            return self._answered((), Grant(lease.granted, refusal=Refusal(reason)))
         accounts = self._bound_anew(lease)
         scarce, refusal = False, None
         if ask.needed:
-            small = 0 if lease.is_windowed else self._terms.small_credit
+            small = self._small(ask.needed, is_windowed=lease.is_windowed)
             size, scarce, refusal = self._size(accounts, ask.needed, ask.wanted, small)
             if size:
                 # What went beyond the lease was paid out of the balance; what is added is there to be spent, all of it.
@@ -165,7 +176,16 @@ class LeaseBook:
                 self._hold(lease, size)
         lease.expires_at, lease.closes_at = self._times(accounts)
         self.changed.add(lease.lease_id)
-        return Grant(lease.granted, max(lease.expires_at - self._now, _NOTHING), scarce, refusal)
+        time_to_live = max(lease.expires_at - self._now, _NOTHING)
+        return self._answered(accounts, Grant(lease.granted, time_to_live, scarce, refusal))
+
+    def _answered(self, accounts: Sequence[Account], grant: Grant) -> Grant:
+        """A grant with what is said of the organisation and of the window."""
+        ends = [account.ends_at for account in accounts if account.ends_at is not None]
+        return replace(grant, edges=self._edges, window_ends_in=min(ends) - self._now if ends else None)
+
+    def _small(self, needed: int, *, is_windowed: bool) -> int:
+        return SMALL_WINDOW * needed if is_windowed else self._terms.small_credit
 
     def _release(self, ask: Release) -> Grant:
         lease = self._own(ask.lease_id, ask.borrower)

@@ -24,6 +24,10 @@ MAX_AMOUNT: Final = 10**18
 SMALL_CREDIT: Final = 5 * 10**9
 """Five dollars: with less left, each request is lent for by itself (billing design, 3.4)."""
 
+SMALL_WINDOW: Final = 100
+"""Requests: with room for fewer in a window of a rate limit, each is lent for by itself. So a small limit is kept exactly, wherever its
+requests arrive, and costs accounts about so many calls a window."""
+
 
 class LeaseResource(IntEnum):
     """What is lent; the numbers are those of the wire."""
@@ -222,6 +226,8 @@ class Grant:
         is_scarce: whether each request is lent for by itself.
         refusal: why nothing was lent or added, or why the lease was not extended.
         returned: what became free by a release.
+        edges: that borrow from the organisation.
+        window_ends_in: when the window of a rate limit ends; None for credit.
     """
 
     granted: int
@@ -229,6 +235,8 @@ class Grant:
     is_scarce: bool = False
     refusal: Refusal | None = None
     returned: int = 0
+    edges: int = 0
+    window_ends_in: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +267,7 @@ def grant_size(needed: int, wanted: int, available: int, edges: int, small: int)
         wanted: what the edge spends in twice ten seconds, or would like for another reason.
         available: what is left in the tightest of the accounts.
         edges: that borrow from the organisation, this one included.
-        small: what is left at least before anything is lent ahead.
+        small: what is left at least when anything is lent ahead.
     """
     if available < needed:
         return 0

@@ -43,7 +43,7 @@ FENCES = text("SELECT edge_id, epoch FROM lease_edges WHERE edge_id = ANY(CAST(:
 EDGES = text(
     """
     SELECT DISTINCT edge_id FROM leases
-    WHERE org_id = :org_id AND closed_at IS NULL AND released_at IS NULL AND expires_at > :now AND NOT windowed
+    WHERE org_id = :org_id AND closed_at IS NULL AND released_at IS NULL AND expires_at > :now
     """
 )
 
@@ -100,6 +100,8 @@ DUE = text(
     ORDER BY closes_at LIMIT :most
     """  # noqa: S608 - constant columns
 )
+# A window that is over is nobody's concern any more, and each of them leaves a lease at every edge.
+FORGET_ENDED = text("DELETE FROM leases WHERE org_id = :org_id AND lease_id = ANY(CAST(:lease_ids AS uuid[]))")
 FORGET_LEASES = text(
     """
     DELETE FROM leases WHERE (org_id, lease_id) IN (

@@ -72,10 +72,13 @@ class PostgresLeaseStore:
             accounts = await self._accounts(connection, org_id, (), {name for each in leases for name in each.accounts})
             book = LeaseBook(bounds, leases, accounts, {}, edges=1, terms=self._terms, now=now)
             freed = sum(book.close(lease) for lease in leases if not lease.is_windowed)
-            for lease in leases:
-                if lease.is_windowed:
-                    book.close(lease)
+            windowed = [lease for lease in leases if lease.is_windowed]
+            for lease in windowed:
+                book.close(lease)
             await self._write(connection, org_id, book, now)
+            if windowed:
+                values = {"org_id": org_id, "lease_ids": [lease.lease_id for lease in windowed]}
+                await connection.execute(sql.FORGET_ENDED, values)
         return len(leases), freed
 
     async def forget(self, now: datetime) -> int:

@@ -29,10 +29,13 @@ from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.reconciliation_store import PostgresReconciliationStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
+from accounts.adapters.postgres.suspense_store import PostgresSuspenseStore
 from accounts.api.reconciliation_service import ReconciliationServicer as LedgerServicer
+from accounts.api.suspense_service import SuspenseServicer
 from accounts.domain.accounts import KeyKind
 from accounts.identity import Identity
 from accounts.settlement import Settlement
+from accounts.suspended_usage import SuspendedUsage
 from accounts.testing.usage_events import UsageEvents, usage_records
 from contracts.topics import USAGE
 from metering.adapters.clickhouse_calls import CallLimits
@@ -55,6 +58,7 @@ from servicekit.testing import ManualClock, RecordingTelemetry, make_runtime, ru
 from turnpike.accounts.v1.reconciliation_service_pb2_grpc import (
     add_ReconciliationServiceServicer_to_server as add_ledger,
 )
+from turnpike.accounts.v1.suspense_service_pb2_grpc import add_SuspenseServiceServicer_to_server
 from turnpike.metering.v1.reconciliation_service_pb2_grpc import (
     add_ReconciliationServiceServicer_to_server as add_usage,
 )
@@ -101,12 +105,20 @@ class Books:
 
     async def reconcile(self, *arguments: str) -> tuple[int, Any]:
         """Run the command: its exit code and document."""
+        code, output = await self.turnpike(
+            "reconcile", "--json", "--metering", self.usage_at, "--hours", "6", "--until",
+            f"{self.end:%Y-%m-%dT%H:%M:%SZ}", *arguments,
+        )  # fmt: skip
+        return code, json.loads(output)
+
+    async def turnpike(self, *arguments: str) -> tuple[int, str]:
+        """Run the command: its exit code and what it printed."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "turnpike_cli", "reconcile", "--json", "--accounts", self.ledger_at,
-            "--metering", self.usage_at, "--hours", "6", "--until", f"{self.end:%Y-%m-%dT%H:%M:%SZ}", *arguments, stdout=asyncio.subprocess.PIPE,
+            sys.executable, "-m", "turnpike_cli", *arguments, "--accounts", self.ledger_at,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         output, _ = await process.communicate()
-        return int(process.returncode or 0), json.loads(output)
+        return int(process.returncode or 0), output.decode()
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +143,7 @@ async def books(clickhouse: Any, postgres: RunningPostgres) -> AsyncIterator[Boo
     noon = datetime(2026, 11, next(DAYS), 12, tzinfo=UTC)
     clock, telemetry = ManualClock(noon + timedelta(hours=2, minutes=20)), RecordingTelemetry()
     database = postgres.database()
+    audit, settling = PostgresAuditLog(database, b"a secret of tests"), PostgresSettlementStore(database, Failpoints())
     log = ClickHouseUsageLog(
         f"chdb://{engine_path()}?database=books", SystemClock(), CallLimits(), cluster=None, may_migrate=True
     )
@@ -138,6 +151,8 @@ async def books(clickhouse: Any, postgres: RunningPostgres) -> AsyncIterator[Boo
 
     def serve_ledger(server: grpc.aio.Server) -> list[str]:
         add_ledger(LedgerServicer(PostgresReconciliationStore(database)), server)
+        suspended = SuspendedUsage(PostgresSuspenseStore(database, audit, settling), SystemClock())
+        add_SuspenseServiceServicer_to_server(SuspenseServicer(suspended), server)
         return []
 
     def serve_usage(server: grpc.aio.Server) -> list[str]:
@@ -154,13 +169,12 @@ async def books(clickhouse: Any, postgres: RunningPostgres) -> AsyncIterator[Boo
                 usage, GrpcLedger(to_ledger), clock, telemetry.meter, SCHEDULE, is_in_charge=lambda: True
             )
             settlement = Settlement(
-                PostgresSettlementStore(database, Failpoints()),
+                settling,
                 SystemClock(),
                 NoOpTracerProvider().get_tracer("test"),
                 NoOpMeterProvider().get_meter("test"),
                 Failpoints(),
             )
-            audit = PostgresAuditLog(database, b"a secret of tests")
             identity = Identity(
                 PostgresKeyStore(database, audit), PostgresOrgStore(database, audit), SystemClock(), Random(), b"p" * 32
             )
@@ -288,3 +302,43 @@ async def test_an_invoice_is_compared_by_the_providers_ids_within_a_tolerance(bo
     invoice.write_text("id,cost\n" + "".join(f"{name},{nano / 10**9:.9f}\n" for name, nano in due.items()))
     code, found = await books.reconcile("--invoice", f"local-a={invoice}")
     assert (code, found["invoices"]) == (0, {"local-a": []})
+
+
+async def test_what_cannot_be_priced_is_listed_and_resolved_by_the_command(books: Books) -> None:
+    make = UsageEvents(Random(books.noon.day))
+    bad = [make(*books.customers[0], ended_at=books.noon) for _ in range(3)]
+    for event in bad:
+        event.usage.MergeFromString(b"\xf8\x07\x05")
+    await books.settle(*bad)
+    code, found = await books.reconcile()
+    assert (code, found["agrees"], found["generations"]) == (0, True, 0)
+    listed = {each["generation_id"]: each for each in found["suspended"]}
+    assert {name: each["held_nano_usd"] for name, each in listed.items()} == {
+        event.generation_id: {"local-a": "7000"} for event in bad
+    }
+    accepted, borne, nothing = (listed[event.generation_id]["suspense_id"] for event in bad)
+    note = ("--note", "the provider's letter")
+    code, said = await books.turnpike(
+        "suspense", "accept", accepted, "--price", "prompt=0.0000001", "--price", "request=0.000002", "--count",
+        "prompt=10", *note,
+    )  # fmt: skip
+    assert (code, said) == (0, f"accepted: {bad[0].generation_id} is charged at $0.000003\n")
+    assert await books.turnpike("suspense", "write-off", borne, *note) == (
+        0,
+        "written off: $0.000007 that nobody is charged\n",
+    )
+    assert (await books.turnpike("suspense", "void", nothing, *note))[0] == 0
+    code, said = await books.turnpike("suspense", "void", borne, *note)
+    assert (code, said) == (1, "turnpike: the usage is no longer in suspense: it was written off\n")
+    assert (await books.turnpike("suspense", "accept", nothing, "--price", "prompt=x", *note))[0] == 2
+    code, said = await books.turnpike("suspense", "list", "--org", bad[0].org_id, "--all", "--json")
+    assert {each["suspense_id"]: each["state"] for each in json.loads(said)} == {
+        accepted: "accepted", borne: "written_off", nothing: "voided",
+    }  # fmt: skip
+    # Both count what was accepted, once metering has heard of it.
+    told = usage_pb.UsageEvent.FromString(
+        await books.sql.fetchval("SELECT record_value FROM outbox WHERE topic = $1", USAGE.name)
+    )
+    await books.store(told)
+    code, found = await books.reconcile()
+    assert (code, found["charged_nano_usd"], found["suspended"]) == (0, "3000", [])

@@ -22,6 +22,7 @@ from turnpike_cli.reconcile import reconcile
 from turnpike_cli.simulate import simulate
 from turnpike_cli.stack import stack, up
 from turnpike_cli.status import status
+from turnpike_cli.suspense import suspense
 
 FAILED = 1
 MISUSED = 2
@@ -56,6 +57,7 @@ for command in (
     explain,
     catalog,
     reconcile,
+    suspense,
     simulate,
 ):
     turnpike.add_command(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,8 @@ from contracts.reconciliation import (
     sums_from_proto,
 )
 from turnpike.accounts.v1 import reconciliation_service_pb2 as ledger_pb
+from turnpike.accounts.v1 import suspense_service_pb2 as suspense_pb
+from turnpike.accounts.v1 import suspense_service_pb2_grpc as suspense_stubs
 from turnpike.accounts.v1.reconciliation_service_pb2_grpc import ReconciliationServiceStub as LedgerStub
 from turnpike.metering.v1 import reconciliation_service_pb2 as usage_pb
 from turnpike.metering.v1.reconciliation_service_pb2_grpc import ReconciliationServiceStub as UsageStub
@@ -31,6 +33,7 @@ from turnpike_cli.connection import running_stack
 from turnpike_cli.errors import NoAnswerError, RefusedError
 from turnpike_cli.options import json_option, state_dir_option
 from turnpike_cli.output import note, show_columns, show_json
+from turnpike_cli.suspense import open_suspense, show_suspense, suspense_document
 
 _TIMEOUT_S = 120.0
 _HOUR = timedelta(hours=1)
@@ -104,14 +107,15 @@ def reconcile(
         with _answering(f"accounts at {ledger_at}, or metering at {usage_at}"):
             found = _compare(ledger, usage, start, end)
             details = [_detail(ledger, usage, each) for each in found.differences[:_DETAILED]]
+            suspended = open_suspense(suspense_stubs.SuspenseServiceStub(to_ledger))  # type: ignore[arg-type]  # stubs know asynchronous channels only
             bills = {
                 provider: compare_invoice(lines, _charges(usage, provider, start, end), round(tolerance * _PPM / 100))
                 for provider, lines in files
             }
     if as_json:
-        show_json(_document(start, end, found, details, bills))
+        show_json(_document(start, end, found, details, bills, suspended))
     else:
-        _show(start, end, found, details, bills)
+        _show(start, end, found, details, bills, suspended)
     if not found.agrees or any(bills.values()):
         context.exit(DIFFERS)
 
@@ -204,6 +208,7 @@ def _document(
     found: Reconciliation,
     details: list[list[dict[str, Any]]],
     bills: Mapping[str, list[InvoiceDifference]],
+    suspended: Sequence[suspense_pb.SuspendedUsage],
 ) -> dict[str, Any]:
     more = [*details, *[[]] * len(found.differences)]
     return {
@@ -233,6 +238,7 @@ def _document(
             }
             for each, rows in zip(found.differences, more, strict=False)
         ],
+        "suspended": [suspense_document(each) for each in suspended],
         "invoices": {
             provider: [
                 {
@@ -254,6 +260,7 @@ def _show(
     found: Reconciliation,
     details: list[list[dict[str, Any]]],
     bills: Mapping[str, list[InvoiceDifference]],
+    suspended: Sequence[suspense_pb.SuspendedUsage],
 ) -> None:
     note(f"{start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}")
     show_columns(
@@ -305,6 +312,9 @@ def _show(
                 for row in rows
             ],
         )  # fmt: skip
+    if suspended:
+        click.echo()
+        show_suspense(suspended)
     for provider, differences in bills.items():
         click.echo()
         if not differences:

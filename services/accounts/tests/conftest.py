@@ -41,6 +41,7 @@ from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
 from accounts.adapters.postgres.sign_in_store import PostgresSignInStore
 from accounts.adapters.postgres.statement_store import PostgresStatementStore
+from accounts.adapters.postgres.suspense_store import PostgresSuspenseStore
 from accounts.adapters.postgres.top_up_store import PostgresTopUpStore
 from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceMemberStore
 from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
@@ -55,6 +56,7 @@ from accounts.api import (
     payment_service,
     preset_service,
     session_service,
+    suspense_service,
     workspace_service,
 )
 from accounts.auth_codes import AuthCodes
@@ -69,6 +71,7 @@ from accounts.payments import Payments
 from accounts.presets import Presets
 from accounts.sessions import Sessions
 from accounts.settlement import Settlement
+from accounts.suspended_usage import SuspendedUsage
 from accounts.testing import CREDIT, Drain, NewCustomer, serving_dsn
 from accounts.testing.shop import WEBHOOK_SECRET, Shop
 from accounts.testing.usage_events import UsageEvents
@@ -90,6 +93,7 @@ from turnpike.accounts.v1 import (
     payment_service_pb2_grpc,
     preset_service_pb2_grpc,
     session_service_pb2_grpc,
+    suspense_service_pb2_grpc,
     workspace_service_pb2_grpc,
 )
 
@@ -236,7 +240,7 @@ async def shop(database: Database, audit: PostgresAuditLog, unused_tcp_port: int
 
 @pytest_asyncio.fixture
 async def control_plane(
-    database: Database, audit: PostgresAuditLog, identity: Identity, shop: Shop
+    database: Database, audit: PostgresAuditLog, identity: Identity, shop: Shop, suspended: SuspendedUsage
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Every service that changes what an organisation has, on a real socket."""
     clock, random = SystemClock(), Random()
@@ -281,6 +285,9 @@ async def control_plane(
             guardrail_service.GuardrailServicer(Guardrails(PostgresGuardrailStore(database, audit), clock, random)),
             server,
         )
+        suspense_service_pb2_grpc.add_SuspenseServiceServicer_to_server(
+            suspense_service.SuspenseServicer(suspended), server
+        )
         byok_service_pb2_grpc.add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
         destination_service_pb2_grpc.add_DestinationServiceServicer_to_server(
             destination_service.DestinationServicer(destinations), server
@@ -301,6 +308,11 @@ def identity(database: Database, audit: PostgresAuditLog) -> Identity:
 @pytest.fixture
 def store(database: Database) -> PostgresSettlementStore:
     return PostgresSettlementStore(database, Failpoints())
+
+
+@pytest.fixture
+def suspended(database: Database, audit: PostgresAuditLog, store: PostgresSettlementStore) -> SuspendedUsage:
+    return SuspendedUsage(PostgresSuspenseStore(database, audit, store), SystemClock())
 
 
 @pytest.fixture

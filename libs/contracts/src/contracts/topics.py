@@ -42,7 +42,7 @@ USAGE = Topic(
     message_type=usage_event_pb2.UsageEvent,
     key="org_id",
     compacted=False,
-    writer="router, edge",
+    writer="router, edge, accounts",
     readers=("accounts", "metering", "broadcast"),
     dead_letters="turnpike.usage.v1.dlq",
 )

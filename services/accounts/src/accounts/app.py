@@ -36,6 +36,7 @@ from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
 from accounts.adapters.postgres.sign_in_store import PostgresSignInStore
 from accounts.adapters.postgres.statement_store import PostgresStatementStore
+from accounts.adapters.postgres.suspense_store import PostgresSuspenseStore
 from accounts.adapters.postgres.top_up_store import PostgresTopUpStore
 from accounts.adapters.postgres.workspace_member_store import PostgresWorkspaceMemberStore
 from accounts.adapters.postgres.workspace_store import PostgresWorkspaceStore
@@ -54,6 +55,7 @@ from accounts.api import (
     preset_service,
     reconciliation_service,
     session_service,
+    suspense_service,
     workspace_service,
 )
 from accounts.api.permissions import check_reaches
@@ -74,6 +76,7 @@ from accounts.publication import Publication
 from accounts.sessions import Sessions
 from accounts.settings import ContentsSettings, OidcSettings, PaymentSettings, PostgresSettings, Settings
 from accounts.settlement import Settlement
+from accounts.suspended_usage import SuspendedUsage
 from accounts.top_ups import TopUps
 from accounts.workspaces import Workspaces
 from contracts.sealed_secrets import KeyEncryptionKeys, parse_keks
@@ -96,6 +99,7 @@ from turnpike.accounts.v1.payment_service_pb2_grpc import add_PaymentServiceServ
 from turnpike.accounts.v1.preset_service_pb2_grpc import add_PresetServiceServicer_to_server
 from turnpike.accounts.v1.reconciliation_service_pb2_grpc import add_ReconciliationServiceServicer_to_server
 from turnpike.accounts.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from turnpike.accounts.v1.suspense_service_pb2_grpc import add_SuspenseServiceServicer_to_server
 from turnpike.accounts.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
 
 GROUP: Final = "turnpike-accounts"
@@ -168,14 +172,13 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     audit = audit_log(settings, store)
     identity = Identity(PostgresKeyStore(store, audit), PostgresOrgStore(store, audit), clock, random, pepper)
     member_store = PostgresMemberStore(store, audit)
+    settling = PostgresSettlementStore(store, failpoints)
     consumer = RecordConsumer(
         settings.kafka,
         clock,
         topics=[USAGE.name],
         group=GROUP,
-        handler=Settlement(
-            PostgresSettlementStore(store, failpoints), clock, runtime.tracer, runtime.meter, failpoints
-        ),
+        handler=Settlement(settling, clock, runtime.tracer, runtime.meter, failpoints),
         max_records=settings.settlement.batch,
         max_wait=settings.settlement.wait,
         meter=runtime.meter,
@@ -227,6 +230,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
         books = reconciliation_service.ReconciliationServicer(PostgresReconciliationStore(store))
         add_ReconciliationServiceServicer_to_server(books, server)
+        suspended = SuspendedUsage(PostgresSuspenseStore(store, audit, settling), clock)
+        add_SuspenseServiceServicer_to_server(suspense_service.SuspenseServicer(suspended), server)
         byok = byok_of(settings, store, clock)
         add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
         destinations = destinations_of(settings, store, clock)
@@ -238,7 +243,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             for service in (
                 key_service, org_service, member_service, workspace_service, session_service, audit_service,
                 preset_service, guardrail_service, byok_service, payment_service, content_service, lease_service,
-                destination_service, reconciliation_service,
+                destination_service, reconciliation_service, suspense_service,
             )
         ]  # fmt: skip
         check_reaches(names)

@@ -38,6 +38,9 @@ LOST: Final = CounterSpec("accounts.settlement.lost", "{record}", "Records that 
 OVERSHOOT: Final = CounterSpec(
     "accounts.billing.overshoot", "{nanodollar}", "What generations cost beyond the credit that was set aside for them."
 )
+SUSPENDED: Final = CounterSpec(
+    "accounts.suspense.nano", "{nanodollar}", "What providers will charge for usage that could not be priced."
+)
 BATCH_SECONDS: Final = HistogramSpec("accounts.settlement.duration", "s", "One batch, from its records to the commit.")
 
 
@@ -61,6 +64,7 @@ class Settlement:
         self._lost = LOST.create(meter)
         self._overshoot = OVERSHOOT.create(meter)
         self._unreconciled = UNRECONCILED.create(meter)
+        self._suspended = SUSPENDED.create(meter)
         self._seconds = BATCH_SECONDS.create(meter)
 
     async def start_offsets(
@@ -148,6 +152,8 @@ class Settlement:
             _log.error("generations.unreconciled", partition=batch.partition, generations=result.unreconciled)
         if result.overshoot:
             self._overshoot.add(result.overshoot)
+        if result.suspended > 0:
+            self._suspended.add(result.suspended)
         self._seconds.record(seconds)
         log = _log.warning if result.rejected else _log.info
         log(
@@ -166,7 +172,7 @@ def _receive(record: Record) -> ReceivedRecord:
     try:
         event = usage_event_pb2.UsageEvent.FromString(record.value or b"")
         validate_usage_event(event)
-        fact = _fact_from_proto(event)
+        fact = fact_from_proto(event)
     except DecodeError:
         reason = "not a usage event"
     except (InvalidUsageEventError, ValueError) as error:
@@ -174,7 +180,12 @@ def _receive(record: Record) -> ReceivedRecord:
     return ReceivedRecord(record.offset, record.key or b"", record.value, record.headers, fact, reason)
 
 
-def _fact_from_proto(event: usage_event_pb2.UsageEvent) -> UsageFact:
+def fact_from_proto(event: usage_event_pb2.UsageEvent) -> UsageFact:
+    """Read a valid event as the books need it.
+
+    Raises:
+        InvalidUsageEventError: something in it cannot be stored.
+    """
     return UsageFact(
         event_id=UUID(event.event_id),
         rank=event.rank,

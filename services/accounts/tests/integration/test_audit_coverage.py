@@ -216,6 +216,14 @@ async def _refund_usage(world: World) -> None:
     )
 
 
+async def _accept_suspended(world: World) -> None:
+    event = world.usage_event(UUID(world.org_id), UUID(world.key_id))
+    event.cost_nano_usd += 1
+    await world.settlement.handle("c1", TopicPartition(USAGE.name, 0), usage_records([event]))
+    suspense_id = str(await world.sql.fetchval("SELECT suspense_id FROM suspended_usage"))
+    await world.call("SuspenseService/ClearSuspended", suspense_id=suspense_id, note="a letter", accept={})
+
+
 async def _win_dispute(world: World) -> None:
     purchase = await world.shop.bought(UUID(world.org_id))
     payment = await world.sql.fetchval("SELECT payment_ref FROM purchases")
@@ -329,6 +337,7 @@ EXERCISES: Final[Mapping[str, tuple[str, Exercise]]] = {
     "PaymentService/RefundPurchase": ("purchase.refund_ordered", _refund_purchase),
     "PaymentService/RefundUsage": ("usage.refunded", _refund_usage),
     "PaymentService/WinDispute": ("purchase.dispute_won", _win_dispute),
+    "SuspenseService/ClearSuspended": ("suspense.accepted", _accept_suspended),
     "PaymentService/SetTopUp": (
         "top_up.changed", lambda w: _call(w, "PaymentService/SetTopUp", top_up={"notice_nano_usd": USD})),
 }  # fmt: skip

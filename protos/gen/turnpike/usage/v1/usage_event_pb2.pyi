@@ -103,6 +103,8 @@ class _UsageRankEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageRank.V
     """An edge's estimate after it lost its router."""
     USAGE_RANK_ROUTER_FINAL: _UsageRank.ValueType  # 3
     """The router's own final figures."""
+    USAGE_RANK_OPERATOR: _UsageRank.ValueType  # 4
+    """An operator, about a generation whose own figures could not be priced."""
 
 class UsageRank(_UsageRank, metaclass=_UsageRankEnumTypeWrapper):
     """Who states the figures of a usage event. A higher rank replaces a lower one for the same event id."""
@@ -115,6 +117,8 @@ USAGE_RANK_EDGE_ESTIMATE: UsageRank.ValueType  # 2
 """An edge's estimate after it lost its router."""
 USAGE_RANK_ROUTER_FINAL: UsageRank.ValueType  # 3
 """The router's own final figures."""
+USAGE_RANK_OPERATOR: UsageRank.ValueType  # 4
+"""An operator, about a generation whose own figures could not be priced."""
 Global___UsageRank: _TypeAlias = UsageRank  # noqa: Y015
 
 class _AttemptOutcome:

@@ -45,6 +45,8 @@ CALLS: Final[Mapping[str, Reach]] = MappingProxyType(
         "PaymentService/HandlePaymentWebhook": Reach.BEARER,
         "ReconciliationService/ListLedgerUsage": Reach.INSTALLATION,
         "ReconciliationService/SumLedgerUsage": Reach.INSTALLATION,
+        "SuspenseService/ListSuspended": Reach.INSTALLATION,
+        "SuspenseService/ClearSuspended": Reach.INSTALLATION,
         "SessionService/BeginOidc": Reach.ANYBODY,
         "SessionService/ChangePassword": Reach.BEARER,
         "SessionService/EndSession": Reach.BEARER,

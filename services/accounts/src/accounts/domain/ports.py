@@ -46,13 +46,15 @@ class SettlementResult:
     """What a batch did: events that were new or corrected, and records that were set aside.
 
     `overshoot` is what the events cost beyond what was set aside for them, in nano-dollars. `unreconciled` counts generations of
-    which nobody but a clean-up has said how they ended.
+    which nobody but a clean-up has said how they ended. `suspended` is what providers will charge for what was set aside, in
+    nano-dollars.
     """
 
     settled: int
     rejected: int
     overshoot: int = 0
     unreconciled: int = 0
+    suspended: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -19,11 +20,14 @@ from accounts.adapters.postgres.key_spend import keys_from_rows
 from accounts.adapters.postgres.lease_settlement import charge_leases
 from accounts.adapters.postgres.outbox import enqueue
 from accounts.adapters.postgres.rows import org_from_row
-from accounts.domain.errors import StoreUnavailableError
+from accounts.adapters.postgres.suspense_rows import give_way_to, insert_entries, suspend_all
+from accounts.domain.errors import AlreadyExistsError, NotFoundError, StoreUnavailableError
 from accounts.domain.lease_charges import overshoot
 from accounts.domain.ports import OutboxMessage, ReceivedRecord, SettlementBatch, SettlementResult
 from accounts.domain.postings import REAPER_RANK, Posted, Postings, UsageFact, post
+from accounts.domain.suspense import SuspendedStatement
 from accounts.records import key_message, org_message
+from accounts.suspension import suspended_statement
 from contracts.topics import USAGE
 from servicekit.failpoints import Failpoints
 
@@ -38,6 +42,7 @@ _OFFSETS = text(
 )
 
 
+_OF_ANOTHER = "the event was settled for another organisation"
 # Before every month in which anything was spent.
 _NO_MONTH = date(1970, 1, 1)
 
@@ -75,14 +80,18 @@ class PostgresSettlementStore:
 
     async def _settle(self, connection: AsyncConnection, batch: SettlementBatch, now: datetime) -> SettlementResult:
         stated = [record.fact for record in batch.records if record.fact]
-        known = await self._lock_orgs(connection, {fact.org_id for fact in stated})
-        posted = await self._posted(connection, stated)
+        unusable = {
+            record.offset: suspended_statement(record.value, record.reason)
+            for record in batch.records
+            if record.fact is None
+        }
+        named = {statement.org_id for statement in unusable.values() if statement.org_id is not None}
+        known = await self._lock_orgs(connection, named | {fact.org_id for fact in stated})
+        posted = await self._posted(connection, {fact.event_id for fact in stated})
         facts, rejected = _sort_out(batch.records, known, posted)
-        postings = post(facts, posted)
-        if postings.facts:
-            await self._write(connection, postings, set(posted), now)
-            await charge_leases(connection, postings.facts, posted, now)
+        postings = await self._post(connection, facts, posted, now)
         await self._reject(connection, batch, rejected, now)
+        suspended = await self._suspend(connection, rejected, unusable, known, now)
         await connection.execute(
             sql.MOVE_OFFSET,
             {
@@ -94,14 +103,68 @@ class PostgresSettlementStore:
         )
         beyond = overshoot(postings.facts, posted)
         unreconciled = sum(fact.rank == REAPER_RANK for fact in postings.facts)
-        return SettlementResult(len(postings.facts), len(rejected), overshoot=beyond, unreconciled=unreconciled)
+        return SettlementResult(
+            len(postings.facts), len(rejected), overshoot=beyond, unreconciled=unreconciled, suspended=suspended
+        )
+
+    async def settle_one(self, connection: AsyncConnection, fact: UsageFact, now: datetime) -> bool:
+        """Post a single event within a transaction, and take it out of suspense; False when the books knew as much.
+
+        Args:
+            connection: of a transaction that sees every organisation.
+            fact: the event.
+            now: the moment.
+
+        Raises:
+            NotFoundError: its organisation does not exist.
+            AlreadyExistsError: it was settled for another one.
+        """
+        if not await self._lock_orgs(connection, {fact.org_id}):
+            raise NotFoundError("the organisation does not exist")
+        posted = await self._posted(connection, [fact.event_id])
+        if any(before.org_id != fact.org_id for before in posted.values()):
+            raise AlreadyExistsError("the event was settled for another organisation")
+        return bool((await self._post(connection, [fact], posted, now)).facts)
+
+    async def _post(
+        self, connection: AsyncConnection, facts: Sequence[UsageFact], posted: Mapping[UUID, Posted], now: datetime
+    ) -> Postings:
+        postings = post(facts, posted)
+        if postings.facts:
+            await self._write(connection, postings, set(posted), now)
+            await charge_leases(connection, postings.facts, posted, now)
+            await give_way_to(connection, postings.facts, now)
+        return postings
+
+    async def _suspend(
+        self,
+        connection: AsyncConnection,
+        rejected: Sequence[Rejected],
+        unusable: Mapping[int, SuspendedStatement],
+        known: Collection[UUID],
+        now: datetime,
+    ) -> int:
+        """Put what was set aside into suspense; after the postings, which may know better."""
+        if not rejected:
+            return 0
+        statements = []
+        for record, reason in rejected:
+            statement = unusable.get(record.offset) or suspended_statement(
+                record.value, reason, estimated=reason != _OF_ANOTHER
+            )
+            if statement.org_id not in known:
+                statement = replace(statement, org_id=None)
+            statements.append(statement)
+        event_ids = {each.event_id for each in statements if each.org_id is not None and each.event_id is not None}
+        settled = await self._posted(connection, event_ids)
+        return await suspend_all(connection, statements, settled, now)
 
     async def _lock_orgs(self, connection: AsyncConnection, org_ids: Collection[UUID]) -> set[UUID]:
         found = await connection.execute(sql.LOCK_ORGS, {"org_ids": list(org_ids)})
         return set(found.scalars())
 
-    async def _posted(self, connection: AsyncConnection, facts: Sequence[UsageFact]) -> dict[UUID, Posted]:
-        found = await connection.execute(sql.POSTED, {"event_ids": [fact.event_id for fact in facts]})
+    async def _posted(self, connection: AsyncConnection, event_ids: Collection[UUID]) -> dict[UUID, Posted]:
+        found = await connection.execute(sql.POSTED, {"event_ids": list(event_ids)})
         return {
             row.event_id: Posted(
                 rank=row.rank,
@@ -126,8 +189,7 @@ class PostgresSettlementStore:
             await connection.execute(sql.INSERT_EVENTS, _event_columns(new, now))
         if corrected:
             await connection.execute(sql.CORRECT_EVENTS, _event_columns(corrected, now))
-        if postings.entries:
-            await connection.execute(sql.INSERT_ENTRIES, _entry_columns(postings, now))
+        await insert_entries(connection, postings.entries, now)
         await connection.execute(sql.CHARGE_WORKSPACES, _day_columns(postings))
         await self._write_orgs(connection, postings, now)
         await self._write_keys(connection, postings, now)
@@ -190,20 +252,21 @@ class PostgresSettlementStore:
     async def _reject(
         self, connection: AsyncConnection, batch: SettlementBatch, rejected: Sequence[Rejected], now: datetime
     ) -> None:
-        for record, reason in rejected:
-            await connection.execute(
-                sql.QUARANTINE,
-                {
-                    "cluster_id": batch.cluster_id,
-                    "topic": batch.topic,
-                    "partition": batch.partition,
-                    "record_offset": record.offset,
-                    "reason": reason,
-                    "record_key": record.key,
-                    "record_value": record.value,
-                    "now": now,
-                },
-            )
+        rows = [
+            {
+                "cluster_id": batch.cluster_id,
+                "topic": batch.topic,
+                "partition": batch.partition,
+                "record_offset": record.offset,
+                "reason": reason,
+                "record_key": record.key,
+                "record_value": record.value,
+                "now": now,
+            }
+            for record, reason in rejected
+        ]
+        if rows:
+            await connection.execute(sql.QUARANTINE, rows)
         await enqueue(connection, [_dead_letter(batch, record, reason) for record, reason in rejected])
 
 
@@ -212,13 +275,14 @@ def _sort_out(
 ) -> tuple[list[UsageFact], list[Rejected]]:
     facts: list[UsageFact] = []
     rejected: list[Rejected] = []
+    owners = {event_id: before.org_id for event_id, before in posted.items()}
     for record in records:
         if record.fact is None:
             rejected.append((record, record.reason))
         elif record.fact.org_id not in known:
             rejected.append((record, "org_id is not an organisation of ours"))
-        elif record.fact.event_id in posted and posted[record.fact.event_id].org_id != record.fact.org_id:
-            rejected.append((record, "the event was settled for another organisation"))
+        elif owners.setdefault(record.fact.event_id, record.fact.org_id) != record.fact.org_id:
+            rejected.append((record, _OF_ANOTHER))
         else:
             facts.append(record.fact)
     return facts, rejected
@@ -272,18 +336,4 @@ def _day_columns(postings: Postings) -> dict[str, Any]:
         "days": [day for _, day in days],
         "nanos": [postings.key_day_spend.get(day, 0) for day in days],
         "byok": [postings.key_day_byok_spend.get(day, 0) for day in days],
-    }
-
-
-def _entry_columns(postings: Postings, now: datetime) -> dict[str, Any]:
-    entries = postings.entries
-    return {
-        "cause_ids": [entry.event_id for entry in entries],
-        "org_ids": names([entry.org_id for entry in entries]),
-        "debits": texts([entry.debit for entry in entries]),
-        "credits": texts([entry.credit for entry in entries]),
-        "nanos": numbers([entry.nano for entry in entries]),
-        "price_versions": texts([entry.price_version for entry in entries]),
-        "reasons": texts([entry.reason for entry in entries]),
-        "now": now,
     }

@@ -22,6 +22,7 @@ from turnpike.accounts.v1 import (
     payment_service_pb2,
     reconciliation_service_pb2,
     session_service_pb2,
+    suspense_service_pb2,
 )
 
 
@@ -59,6 +60,7 @@ def test_s10_what_is_said_is_said_of_calls_that_there_are() -> None:
         payment_service_pb2,
         reconciliation_service_pb2,
         session_service_pb2,
+        suspense_service_pb2,
     )
     there = {
         f"{found.name}/{method.name}"

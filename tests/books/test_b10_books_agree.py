@@ -44,7 +44,7 @@ from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.adapters.ledger_client import GrpcLedger
 from metering.api.reconciliation_service import ReconciliationServicer as UsageServicer
 from metering.convert import usage_row_from_proto
-from metering.domain.batch import BatchPlan
+from metering.domain.batch import BatchPlan, Span
 from metering.domain.usage import UnixMs
 from metering.reconciler import Reconciler, Schedule
 from metering.testing.engine import engine_path
@@ -99,7 +99,7 @@ class Books:
 
     async def store(self, *events: usage_pb.UsageEvent) -> None:
         """Insert events into ClickHouse."""
-        plan = BatchPlan("c1", USAGE.name, 0, self.offset, self.offset + len(events), UnixMs(self.offset))
+        plan = BatchPlan("c1", USAGE.name, (Span(0, self.offset, self.offset + len(events)),), UnixMs(self.offset))
         await self.log.append(plan, [usage_row_from_proto(event) for event in events])
         self.offset += len(events) + 1
 

@@ -20,7 +20,7 @@ from metering.api.analytics_service import AnalyticsServicer
 from metering.api.insight_service import InsightServicer
 from metering.api.metering_service import MeteringServicer
 from metering.convert import usage_row_from_proto
-from metering.domain.batch import BatchPlan
+from metering.domain.batch import BatchPlan, Span
 from metering.domain.rollups import Rollup
 from metering.domain.usage import UnixMs
 from metering.queries import UsageQueries
@@ -48,7 +48,7 @@ class MeteringStack:
     async def insert(self, events: Sequence[UsageEvent], *rollups: Rollup) -> None:
         """Put events into the store as one batch, and bring rollups, or all of them, up to date."""
         first, self.inserted = self.inserted, self.inserted + len(events)
-        plan = BatchPlan("c", "turnpike.usage.v1", 0, first, self.inserted - 1, UnixMs(self.inserted))
+        plan = BatchPlan("c", "turnpike.usage.v1", (Span(0, first, self.inserted - 1),), UnixMs(self.inserted))
         await self.log.append(plan, [usage_row_from_proto(event) for event in events])
         await self.rollups.refresh(*rollups)
 

@@ -19,6 +19,7 @@ from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.adapters.dead_letters import KafkaDeadLetters
 from metering.adapters.endpoint_stats_topic import KafkaEndpointStatsTopic
+from metering.adapters.kafka_planned_records import KafkaPlannedRecords
 from metering.adapters.ledger_client import GrpcLedger
 from metering.api.analytics_service import SERVICE_NAME as ANALYTICS_SERVICE_NAME
 from metering.api.analytics_service import AnalyticsServicer
@@ -73,6 +74,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     ingest = Ingest(
         log,
         KafkaDeadLetters(sink),
+        KafkaPlannedRecords(settings.kafka),
         recent,
         clock,
         IngestLimits(

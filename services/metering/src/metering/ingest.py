@@ -2,6 +2,9 @@
 
 A record counts as taken only when its batch is marked as done in the store, whose word on where to go on is the only one
 that is listened to. So `handle` may return while records still wait: whatever a crash takes from memory is read again.
+
+A batch is of all partitions that are read, because an insert costs the store more than the rows of a second do. Whoever takes
+over a partition whose batch is open ends that batch first, with the records of its other partitions too.
 """
 
 from __future__ import annotations
@@ -9,13 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
 from contracts.usage import InvalidUsageEventError
 from metering.convert import usage_event_from_bytes, usage_row_from_proto
-from metering.domain.batch import Backlog, Batch, DeadLetter, Received
+from metering.domain.batch import Backlog, Batch, BatchPlan, DeadLetter, Part, Received, next_batch
 from metering.domain.errors import (
     DeadLettersUnavailableError,
     TooManyInvalidEventsError,
@@ -25,6 +28,7 @@ from metering.domain.fuse import Fuse, FuseLimits
 from metering.domain.ports import DeadLetters, UsageLog
 from metering.domain.usage import UnixMs
 from metering.ingest_telemetry import Backlogs, IngestTelemetry, sampled_traceparent
+from metering.planned_records import PlannedRecords, PlannedRecordsUnavailableError
 from metering.recent import RecentEvent, RecentEvents
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
@@ -35,6 +39,7 @@ from servicekit.logs import get_logger
 _log = get_logger(__name__)
 
 _LATER: Final = (UsageLogUnavailableError, DeadLettersUnavailableError)
+_START_LATER: Final = (*_LATER, PlannedRecordsUnavailableError)
 _SLICE: Final = 100  # records that are decoded before others get a turn: about 5 ms
 _FIRST_BACKOFF_S: Final = 0.25
 _LONGEST_BACKOFF_S: Final = 10.0
@@ -47,12 +52,12 @@ class IngestLimits:
 
     Attributes:
         interval: between two flushes.
-        rows: of one partition in one batch.
+        rows: in one batch, of all partitions together.
         waiting: records that may wait in memory, of all partitions together.
         fuse: when so many records are invalid that the service stops.
     """
 
-    interval: timedelta = timedelta(milliseconds=500)
+    interval: timedelta = timedelta(milliseconds=250)
     rows: int = 10_000
     waiting: int = 20_000
     fuse: FuseLimits = field(default_factory=FuseLimits)
@@ -67,6 +72,7 @@ class Ingest(Component):
         self,
         log: UsageLog,
         letters: DeadLetters,
+        planned: PlannedRecords,
         recent: RecentEvents,
         clock: Clock,
         limits: IngestLimits,
@@ -75,13 +81,16 @@ class Ingest(Component):
     ) -> None:
         self._log = log
         self._letters = letters
+        self._planned = planned
         self._recent = recent
         self._clock = clock
         self._limits = limits
         self._telemetry = telemetry
         self._failpoints = failpoints
         self._fuse = Fuse(limits.fuse)
+        self._cluster_id = ""
         self._backlogs: dict[TopicPartition, Backlog] = {}
+        self._open: Batch | None = None
         self._flushing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -92,23 +101,36 @@ class Ingest(Component):
     async def start_offsets(
         self, cluster_id: str, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """Ask the store where to go on, and forget what waited: it is read again.
+        """Ask the store where to go on, end the batches that are open, and forget what waited: it is read again.
 
         Raises:
-            RetryLaterError: the store cannot be reached.
+            RetryLaterError: the store, the dead letters or the topic cannot be reached.
+            TooManyInvalidEventsError: the fuse blew over records of an open batch.
         """
         async with self._flushing:
+            self._forget()
+            self._cluster_id = cluster_id
             try:
                 progress = {
-                    TopicPartition(topic, entry.plan.partition): entry
+                    TopicPartition(topic, entry.partition): entry
                     for topic in sorted({partition.topic for partition in partitions})
                     for entry in await self._log.progress(cluster_id, topic)
                 }
-            except UsageLogUnavailableError as error:
+                ours = {partition: progress[partition] for partition in partitions if partition in progress}
+                ended = [
+                    plan
+                    for plan in dict.fromkeys(entry.plan for entry in ours.values() if not entry.done)
+                    if await self._end(plan)
+                ]
+            except _START_LATER as error:
                 raise RetryLaterError(str(error)) from error
             for partition in partitions:
-                self._backlogs[partition] = Backlog(cluster_id, *partition, progress.get(partition))
-        return {partition: progress[partition].next_offset for partition in partitions if partition in progress}
+                entry = ours.get(partition)
+                self._backlogs[partition] = Backlog(*partition, entry.plan.planned_at if entry is not None else None)
+        return {
+            partition: (replace(entry, done=True) if entry.plan in ended else entry).next_offset
+            for partition, entry in ours.items()
+        }
 
     async def handle(self, cluster_id: str, partition: TopicPartition, records: Sequence[Record]) -> None:
         """Take records into memory, where they can be read at once, until the next flush.
@@ -119,25 +141,20 @@ class Ingest(Component):
             OffsetsWentBackError: see there.
         """
         backlog = self._backlogs[partition]
-        # The records of an open plan are taken however many they are: until all are here, nothing can be flushed.
-        if self.in_flight() + len(records) > self._limits.waiting and not backlog.owes_a_plan:
+        if self.in_flight() + len(records) > self._limits.waiting:
             self._telemetry.deferred(len(records))
             self._wake.set()
             raise RetryLaterError("too many usage events are waiting for the store")
-        received = []
-        for at in range(0, len(records), _SLICE):
-            now = self._now()
-            received += [self._receive(record, now) for record in records[at : at + _SLICE]]
-            await self._clock.sleep(0)
-        if self._fuse.blown is not None:
-            raise TooManyInvalidEventsError(self._fuse.blown)
-        backlog.add(received)
+        backlog.add(await self._receive_all(records))
         if self.in_flight() >= self._limits.rows:
             self._wake.set()
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """Flush what waits if that is possible soon, and forget it otherwise: the next owner reads it again."""
-        await self._flush_for_the_last_time(set(partitions))
+        """Flush what waits if that is possible soon, and forget it otherwise: the next owner reads it again.
+
+        A rebalance takes all partitions, and `start_offsets` gives those back that stay.
+        """
+        await self._flush_for_the_last_time()
 
     async def gap(self, partition: TopicPartition, expected: int, actual: int) -> None:
         """Report records that left the topic before they were read."""
@@ -167,7 +184,7 @@ class Ingest(Component):
         """Flush what waits. What cannot be flushed is read again by the next start."""
         self._stopping.set()
         self._wake.set()
-        await self._flush_for_the_last_time(set(self._backlogs), grace)
+        await self._flush_for_the_last_time(grace)
 
     def in_flight(self) -> int:
         """Records that are read and not yet in the store."""
@@ -176,14 +193,14 @@ class Ingest(Component):
     # --- the batch
 
     async def flush(self) -> bool:
-        """Write one batch of each partition, in three steps that can each be repeated.
+        """Write one batch, in three steps that can each be repeated.
 
         1. The plan: from now on these records belong together, whoever writes them.
         2. The rows, under the plan's token: again after a crash, they are not inserted again.
         3. Done: reading goes on behind the batch.
 
         Returns:
-            Whether there was more to write than fits into these batches.
+            Whether there was more to write than fits into this batch.
 
         Raises:
             UsageLogUnavailableError: repeat it later.
@@ -193,31 +210,26 @@ class Ingest(Component):
         async with self._flushing:
             if self._fuse.blown is not None:
                 return False
-            now = self._now()
-            batches = [
-                batch
-                for backlog in self._backlogs.values()
-                if (batch := backlog.plan(self._limits.rows, now)) is not None
-            ]
-            if not batches:
+            batch = self._open or next_batch(self._cluster_id, self._backlogs.values(), self._limits.rows, self._now())
+            if batch is None:
                 return False
-            more = self.in_flight() > sum(len(batch.received) for batch in batches)
-            started = self._clock.monotonic()
-            with self._telemetry.flush(batches) as span:
-                await self._write(batches)
-            for batch in batches:
-                backlog = self._backlogs.get(TopicPartition(batch.plan.topic, batch.plan.partition))
+            self._open = batch  # until it is done, also when its partitions get more records
+            more = self.in_flight() > len(batch)
+            self._failpoints.reach("plan.before")
+            await self._log.plan(batch.plan)
+            self._failpoints.reach("plan.after")
+            await self._write(batch)
+            self._open = None
+            for span in batch.plan.spans:
+                backlog = self._backlogs.get(TopicPartition(batch.plan.topic, span.partition))
                 if backlog is not None:  # it may have been revoked meanwhile
-                    backlog.release(batch.plan)
-            self._telemetry.flushed(batches, span, self._clock.monotonic() - started, self._now())
+                    backlog.release(span.last)
             return more
 
-    async def _write(self, batches: Sequence[Batch]) -> None:
-        plans = [batch.plan for batch in batches]
-        self._failpoints.reach("plan.before")
-        await self._log.plan(plans)
-        self._failpoints.reach("plan.after")
-        for batch in batches:
+    async def _write(self, batch: Batch) -> None:
+        """Do what comes after the plan."""
+        started = self._clock.monotonic()
+        with self._telemetry.flush(batch) as span:
             # Before the insert, so that a batch that is done has no invalid record that nobody was told of. After a crash
             # the same letters are sent again: people read them, nobody counts them.
             for letter in batch.letters:
@@ -225,19 +237,47 @@ class Ingest(Component):
             self._failpoints.reach("letters.after")
             await self._log.append(batch.plan, batch.rows)
             self._failpoints.reach("insert.after")
-        await self._log.complete(plans)
-        self._failpoints.reach("done.after")
+            await self._log.complete(batch.plan)
+            self._failpoints.reach("done.after")
+        self._telemetry.flushed(batch, span, self._clock.monotonic() - started, self._now())
 
-    async def _flush_for_the_last_time(self, partitions: set[TopicPartition], limit: timedelta = _REVOCATION) -> None:
+    async def _end(self, plan: BatchPlan) -> bool:
+        """Insert a batch that somebody planned and did not end, or nobody knows whether they did.
+
+        Returns:
+            False if its topic was made anew: the plan is of records that no longer exist.
+        """
+        records = await self._planned.read(plan)
+        if records is None:
+            _log.warning("batch.given_up", token=plan.token)
+            return False
+        parts = [Part(span, tuple(await self._receive_all(records[span.partition]))) for span in plan.spans]
+        await self._write(Batch(plan, tuple(parts)))
+        return True
+
+    async def _flush_for_the_last_time(self, limit: timedelta = _REVOCATION) -> None:
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 while await self.flush():
                     pass
         except (*_LATER, TimeoutError) as error:
-            abandoned = sum(len(self._backlogs[partition]) for partition in partitions if partition in self._backlogs)
-            _log.warning("backlog.abandoned", records=abandoned, error=type(error).__name__)
-        for partition in partitions:
-            self._backlogs.pop(partition, None)
+            _log.warning("backlog.abandoned", records=self.in_flight(), error=type(error).__name__)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._backlogs.clear()
+        # It would be repeated, and somebody else may have begun with other bounds by then.
+        self._open = None
+
+    async def _receive_all(self, records: Sequence[Record]) -> list[Received]:
+        received = []
+        for at in range(0, len(records), _SLICE):
+            now = self._now()
+            received += [self._receive(record, now) for record in records[at : at + _SLICE]]
+            await self._clock.sleep(0)
+        if self._fuse.blown is not None:
+            raise TooManyInvalidEventsError(self._fuse.blown)
+        return received
 
     def _receive(self, record: Record, now: UnixMs) -> Received:
         traceparent = sampled_traceparent(record.headers.get("traceparent"))

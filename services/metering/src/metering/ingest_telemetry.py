@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ from opentelemetry.metrics import Meter
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from metering.domain.batch import Batch
+from metering.domain.batch import Batch, Received
 from metering.domain.usage import UnixMs
 from servicekit.logs import get_logger
 from servicekit.metrics import CounterSpec, GaugeSpec, HistogramSpec
@@ -79,30 +79,30 @@ class IngestTelemetry:
         AGE.create(self._meter, backlogs.age)
 
     @contextmanager
-    def flush(self, batches: Sequence[Batch]) -> Iterator[Span]:
+    def flush(self, batch: Batch) -> Iterator[Span]:
         """Span of one flush; the spans of the records link to it."""
         attributes: dict[str, AttributeValue] = {
             "messaging.system": "kafka",
             "messaging.operation.name": "ingest",
             "messaging.operation.type": "process",
-            "messaging.batch.message_count": sum(len(batch.received) for batch in batches),
+            "messaging.batch.message_count": len(batch),
         }
         with span(self._tracer, "ingest batch", kind=SpanKind.CONSUMER, attributes=attributes) as current:
             yield current
 
-    def flushed(self, batches: Sequence[Batch], flush: Span, seconds: float, now: UnixMs) -> None:
+    def flushed(self, batch: Batch, flush: Span, seconds: float, now: UnixMs) -> None:
         """Report a flush that succeeded."""
-        rows = letters = missing = 0
-        for batch in batches:
-            rows += len(batch.rows)
-            letters += len(batch.letters)
-            missing += batch.missing
-            self._trace_records(batch, flush, now)
+        rows, letters, missing = len(batch.rows), len(batch.letters), batch.missing
+        link = [Link(flush.get_span_context())]
+        for part in batch.parts:
+            for entry in part.received:
+                if entry.traceparent is not None:
+                    self._trace(entry, entry.traceparent, batch.plan.topic, part.span.partition, link, now)
         self._rows.add(rows)
-        self._batches.add(len(batches))
+        self._batches.add(1)
         self._letters.add(letters)
         self._duration.record(seconds)
-        ended = [entry.row.ended_at for batch in batches for entry in batch.received if entry.row is not None]
+        ended = [row.ended_at for row in batch.rows]
         if ended:
             self._delay.record(max(0.0, (now - min(ended)) / 1_000))
         if missing:
@@ -113,7 +113,7 @@ class IngestTelemetry:
             dead_letters=letters,
             missing=missing,
             seconds=round(seconds, 4),
-            bounds={f"{b.plan.topic}/{b.plan.partition}": f"{b.plan.first}-{b.plan.last}" for b in batches},
+            bounds={f"{batch.plan.topic}/{s.partition}": f"{s.first}-{s.last}" for s in batch.plan.spans},
         )
 
     def failed(self, error: Exception, retry_in: float) -> None:
@@ -129,27 +129,25 @@ class IngestTelemetry:
         """Count records that left the topic before they were read."""
         self._missing.add(records)
 
-    def _trace_records(self, batch: Batch, flush: Span, now: UnixMs) -> None:
-        """Continue each recorded trace: from when its record was read to when its row is safe."""
-        link = [Link(flush.get_span_context())]
-        for entry in batch.received:
-            if entry.traceparent is None:
-                continue
-            record = self._tracer.start_span(
-                "ingest usage",
-                context=context_from_headers({"traceparent": entry.traceparent}),
-                kind=SpanKind.CONSUMER,
-                links=link,
-                start_time=entry.received_at * 1_000_000,
-                attributes={
-                    "messaging.system": "kafka",
-                    "messaging.operation.name": "ingest",
-                    "messaging.operation.type": "process",
-                    "messaging.destination.name": batch.plan.topic,
-                    "messaging.destination.partition.id": str(batch.plan.partition),
-                    "messaging.kafka.offset": entry.offset,
-                },
-            )
-            if entry.letter is not None:
-                record.set_attribute("error.type", "InvalidUsageEventError")
-            record.end(end_time=max(now, entry.received_at) * 1_000_000)
+    def _trace(
+        self, entry: Received, traceparent: str, topic: str, partition: int, link: list[Link], now: UnixMs
+    ) -> None:
+        """Continue a recorded trace: from when the record was read to when its row is safe."""
+        record = self._tracer.start_span(
+            "ingest usage",
+            context=context_from_headers({"traceparent": traceparent}),
+            kind=SpanKind.CONSUMER,
+            links=link,
+            start_time=entry.received_at * 1_000_000,
+            attributes={
+                "messaging.system": "kafka",
+                "messaging.operation.name": "ingest",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": topic,
+                "messaging.destination.partition.id": str(partition),
+                "messaging.kafka.offset": entry.offset,
+            },
+        )
+        if entry.letter is not None:
+            record.set_attribute("error.type", "InvalidUsageEventError")
+        record.end(end_time=max(now, entry.received_at) * 1_000_000)

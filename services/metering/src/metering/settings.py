@@ -50,8 +50,8 @@ class ClickHouseSettings(Section):
 class BatchSettings(Section):
     """How usage events are gathered before an insert."""
 
-    interval: Duration = Field(default=parse_duration("500ms"), description="between two inserts")
-    rows: int = Field(default=10_000, ge=1, le=100_000, description="of one partition in one insert")
+    interval: Duration = Field(default=parse_duration("250ms"), description="between two inserts")
+    rows: int = Field(default=10_000, ge=1, le=100_000, description="in one insert, of all partitions that are read")
     waiting: int = Field(default=60_000, ge=1, description="events that may wait in memory while the store is down")
 
 

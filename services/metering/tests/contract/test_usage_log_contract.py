@@ -11,7 +11,7 @@ import pytest
 from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.convert import usage_row_from_proto
-from metering.domain.batch import BatchPlan, Progress
+from metering.domain.batch import BatchPlan, Progress, Span
 from metering.domain.ports import UsageLog
 from metering.domain.usage import Dimension, UnixMs, UsageQuestion, UsageRow, UsageTotals
 from metering.testing.clickhouse_http import clickhouse_over_http
@@ -44,7 +44,7 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[UsageLog]:
 
 
 def plan(first: int, last: int, *, planned_at: int = 1, partition: int = 0, cluster_id: str = "c") -> BatchPlan:
-    return BatchPlan(cluster_id, TOPIC, partition, first, last, UnixMs(planned_at))
+    return BatchPlan(cluster_id, TOPIC, (Span(partition, first, last),), UnixMs(planned_at))
 
 
 def row(event: UsageEvent) -> UsageRow:
@@ -169,24 +169,28 @@ async def test_text_of_callers_is_data_and_never_sql(log: UsageLog, new_event: E
 
 
 async def test_progress_is_the_latest_batch_of_each_partition_in_this_cluster(log: UsageLog) -> None:
-    first, second = plan(0, 9, planned_at=1), plan(10, 19, planned_at=2)
-    other = plan(0, 4, planned_at=7, partition=3)
-    await log.plan([first, other])
-    await log.complete([first])
-    await log.plan([second])
-    await log.plan([plan(0, 99, planned_at=9, cluster_id="another")])
+    both = BatchPlan("c", TOPIC, (Span(0, 0, 9), Span(3, 0, 4)), UnixMs(1))
+    later = plan(10, 19, planned_at=2)
+    await log.plan(both)
+    assert await log.progress("c", TOPIC) == [Progress(0, both, done=False), Progress(3, both, done=False)]
+    await log.complete(both)
+    await log.plan(later)
+    await log.plan(plan(0, 99, planned_at=9, cluster_id="another"))
 
-    assert await log.progress("c", TOPIC) == [Progress(second, done=False), Progress(other, done=False)]
-    await log.complete([second, other])
-    await log.plan([second])
-    assert await log.progress("c", TOPIC) == [Progress(second, done=True), Progress(other, done=True)]
+    assert await log.progress("c", TOPIC) == [Progress(0, later, done=False), Progress(3, both, done=True)]
+    # Who took partition 3 over ends the batch once more: partition 0 has gone on.
+    await log.complete(both)
+    await log.plan(both)
+    assert await log.progress("c", TOPIC) == [Progress(0, later, done=False), Progress(3, both, done=True)]
+    await log.complete(later)
+    assert await log.progress("c", TOPIC) == [Progress(0, later, done=True), Progress(3, both, done=True)]
     assert await log.progress("c", "another.topic") == []
 
 
 async def test_batch_without_a_valid_event_can_be_completed(log: UsageLog) -> None:
     bounds = plan(0, 0)
-    await log.plan([bounds])
+    await log.plan(bounds)
     await log.append(bounds, [])
-    await log.complete([bounds])
+    await log.complete(bounds)
 
-    assert await log.progress("c", TOPIC) == [Progress(bounds, done=True)]
+    assert await log.progress("c", TOPIC) == [Progress(0, bounds, done=True)]

@@ -30,7 +30,7 @@ from metering.adapters.clickhouse_schema import migrate, packaged_migrations
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.convert import usage_row_from_proto
 from metering.domain.analytics import ActivityQuestion, Split, question_of
-from metering.domain.batch import BatchPlan
+from metering.domain.batch import BatchPlan, Span
 from metering.domain.export import ExportFormat
 from metering.domain.insight import Period, RankedKind, RankingQuestion, SessionQuestion, ShareHolder, TrafficFilter
 from metering.domain.rollups import UnixSeconds
@@ -66,7 +66,7 @@ async def answers(log: ClickHouseUsageLog) -> dict[str, Any]:
     for number, some in enumerate((rows[:600], rows[500:], rows[:600])):
         # The last one is the first one again, under its token.
         token = number % 2
-        await log.append(BatchPlan("c", "turnpike.usage.v1", 0, token, token, UnixMs(token)), some)
+        await log.append(BatchPlan("c", "turnpike.usage.v1", (Span(0, token, token),), UnixMs(token)), some)
     rollups = Rollups(ClickHouseRollups(log.calls), SystemClock(), timedelta(1), is_in_charge=lambda: True)
     await rollups.refresh()
     org = rows[0].org_id

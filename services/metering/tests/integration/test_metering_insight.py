@@ -22,7 +22,7 @@ from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.api.insight_service import InsightServicer
 from metering.convert import usage_row_from_proto
-from metering.domain.batch import BatchPlan
+from metering.domain.batch import BatchPlan, Span
 from metering.domain.insight import LEAST_SESSIONS
 from metering.domain.rollups import Rollup
 from metering.domain.usage import UnixMs
@@ -69,7 +69,7 @@ def filled(engine: Any) -> Iterator[str]:
     async def fill() -> None:
         log = opened(engine, name)
         await log.start()
-        plan = BatchPlan("c", "turnpike.usage.v1", 0, 0, len(EVENTS) - 1, UnixMs(1))
+        plan = BatchPlan("c", "turnpike.usage.v1", (Span(0, 0, len(EVENTS) - 1),), UnixMs(1))
         await log.append(plan, [usage_row_from_proto(event) for event in EVENTS])
         rollups = Rollups(ClickHouseRollups(log.calls), SystemClock(), timedelta(1), is_in_charge=lambda: True)
         await rollups.refresh(Rollup.USAGE_DAYS)
@@ -316,7 +316,8 @@ async def test_days_of_providers_are_what_a_recount_gives(asked: Asked) -> None:
         )
         busy.append(event)
     await asked.log.append(
-        BatchPlan("c", "turnpike.usage.v1", 0, 10_000, 10_023, UnixMs(2)), [usage_row_from_proto(each) for each in busy]
+        BatchPlan("c", "turnpike.usage.v1", (Span(0, 10_000, 10_023),), UnixMs(2)),
+        [usage_row_from_proto(each) for each in busy],
     )
     await asked.refresh(Rollup.ENDPOINT_MINUTES)
 

@@ -15,7 +15,7 @@ from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_schema import Migration, in_order, migrate, packaged_migrations, verify
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.convert import usage_row_from_proto
-from metering.domain.batch import BatchPlan
+from metering.domain.batch import BatchPlan, Span
 from metering.domain.errors import SchemaError
 from metering.domain.usage import UnixMs, UsageRow
 from metering.testing.usage_events import EventFactory
@@ -79,7 +79,7 @@ async def test_rows_of_before_copies_and_operations_were_known_say_that_there_we
 
     log = ClickHouseUsageLog(engine.dsn(database), SystemClock(), CallLimits(), cluster=None, may_migrate=True)
     await log.start()
-    await log.append(BatchPlan("c", "turnpike.usage.v1", 0, 1, 1, UnixMs(1)), [after])
+    await log.append(BatchPlan("c", "turnpike.usage.v1", (Span(0, 1, 1),), UnixMs(1)), [after])
     assert await log.find(before.org_id, before.generation_id) == before._replace(app_id=0, app="")
     assert await log.find(after.org_id, after.generation_id) == after
     assert (before.hedge_cost_nano_usd, after.hedge_cost_nano_usd) == (0, 22_410)

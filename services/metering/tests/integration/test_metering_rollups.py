@@ -20,7 +20,7 @@ from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
 from metering.api.insight_service import InsightServicer
 from metering.convert import usage_row_from_proto
-from metering.domain.batch import BatchPlan
+from metering.domain.batch import BatchPlan, Span
 from metering.domain.endpoint_stats import WINDOW_MINUTES, EndpointStats, Percentiles
 from metering.domain.rollups import UnixSeconds
 from metering.domain.usage import UnixMs
@@ -51,7 +51,7 @@ class Store:
     async def insert(self, events: Sequence[usage_pb.UsageEvent]) -> None:
         first = self._inserted
         self._inserted += len(events)
-        plan = BatchPlan("c", "turnpike.usage.v1", 0, first, self._inserted - 1, UnixMs(first))
+        plan = BatchPlan("c", "turnpike.usage.v1", (Span(0, first, self._inserted - 1),), UnixMs(first))
         await self.log.append(plan, [usage_row_from_proto(event) for event in events])
 
     async def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -23,6 +23,7 @@ from metering.ingest import Ingest, IngestLimits
 from metering.ingest_telemetry import IngestTelemetry
 from metering.queries import UsageQueries
 from metering.recent import RecentEvents
+from metering.testing.memory_planned_records import MemoryPlannedRecords
 from metering.testing.memory_usage_log import MemoryDeadLetters, MemoryUsageLog
 from metering.testing.usage_events import EventFactory
 from servicekit.clock import SystemClock
@@ -97,6 +98,7 @@ async def serving(log: UsageLog, *, recent: int = 1_000) -> AsyncIterator[Meteri
     ingest = Ingest(
         log,
         MemoryDeadLetters(),
+        MemoryPlannedRecords({}),
         events,
         SystemClock(),
         IngestLimits(),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -15,85 +15,17 @@ from metering.domain.errors import (
 )
 from metering.domain.fuse import FuseLimits
 from metering.failpoints import POINTS
-from metering.ingest import Ingest, IngestLimits
-from metering.ingest_telemetry import IngestTelemetry
+from metering.ingest import IngestLimits
 from metering.recent import RecentEvents
-from metering.testing.memory_usage_log import MemoryDeadLetters, MemoryUsageLog
+from metering.testing.ingest_world import P0, P1, TOPIC, KilledError, World, drain, kill
 from metering.testing.usage_events import EventFactory
-from servicekit.clock import Clock, SystemClock
+from servicekit.clock import SystemClock
 from servicekit.failpoints import Failpoints
-from servicekit.kafka import Record, RetryLaterError, TopicPartition
+from servicekit.kafka import RetryLaterError
 from servicekit.testing import ManualClock, RecordingTelemetry, running
-from turnpike.usage.v1.usage_event_pb2 import UsageEvent
 
-TOPIC = "turnpike.usage.v1"
-P0, P1 = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-def kill() -> None:
-    raise KilledError
-
-
-class World:
-    """What outlives a process: the topic, the store, the dead letters."""
-
-    def __init__(self, new_event: EventFactory) -> None:
-        self.new_event = new_event
-        self.log = MemoryUsageLog()
-        self.letters = MemoryDeadLetters()
-        self.topic: dict[TopicPartition, list[Record]] = {P0: [], P1: []}
-        self.events: list[UsageEvent] = []
-
-    def produce(
-        self, partition: TopicPartition = P0, *, traceparent: str | None = None, bad: bool = False
-    ) -> UsageEvent:
-        event = self.new_event(org_id="org")
-        headers = {"ce_id": event.event_id} | ({"traceparent": traceparent} if traceparent else {})
-        offset = len(self.topic[partition])
-        value = b"\xff" if bad else event.SerializeToString()
-        self.topic[partition].append(Record(*partition, offset, b"org", value, headers, 0))
-        if not bad:
-            self.events.append(event)
-        return event
-
-    def start(
-        self,
-        *,
-        limits: IngestLimits | None = None,
-        failpoints: Failpoints | None = None,
-        recent: RecentEvents | None = None,
-        clock: Clock | None = None,
-        telemetry: RecordingTelemetry | None = None,
-    ) -> Ingest:
-        telemetry = telemetry or RecordingTelemetry()
-        return Ingest(
-            self.log,
-            self.letters,
-            RecentEvents(1_000) if recent is None else recent,
-            clock or ManualClock(),
-            limits or IngestLimits(),
-            IngestTelemetry(telemetry.tracer, telemetry.meter),
-            failpoints or Failpoints(),
-        )
-
-    async def deliver(self, ingest: Ingest, chunks: Sequence[int] = (), cluster_id: str = "c") -> None:
-        """Deliver each partition from where the store says, in chunks of these sizes and then the rest."""
-        offsets = await ingest.start_offsets(cluster_id, [P0, P1])
-        for partition, records in self.topic.items():
-            at = offsets.get(partition, 0)
-            for size in [*chunks, len(records)]:
-                if chunk := records[at : at + size]:
-                    await ingest.handle(cluster_id, partition, chunk)
-                at += size
-
-    def distinct(self) -> int:
-        return len({event.event_id for event in self.events})
 
 
 @pytest.fixture
@@ -106,11 +38,6 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def drain(ingest: Ingest) -> None:
-    while await ingest.flush():
-        pass
-
-
 async def test_flush_plans_then_inserts_then_marks_as_done(world: World) -> None:
     for partition in (P0, P0, P1):
         world.produce(partition)
@@ -118,7 +45,7 @@ async def test_flush_plans_then_inserts_then_marks_as_done(world: World) -> None
     await world.deliver(ingest)
     await ingest.flush()
 
-    assert world.log.steps == ["progress", "plan", "append", "append", "complete"]
+    assert world.log.steps == ["progress", "plan", "append", "complete"]
     assert [row.event_id for row in world.log.rows] == [event.event_id for event in world.events]
     assert await world.start().start_offsets("c", [P0, P1]) == {P0: 2, P1: 1}
     assert ingest.in_flight() == 0
@@ -211,18 +138,26 @@ async def test_start_offsets_are_asked_again_while_the_store_is_down(world: Worl
         await world.start().start_offsets("c", [P0])
 
 
-async def test_open_batch_is_taken_even_when_it_is_larger_than_the_memory_is_now(world: World) -> None:
-    for _ in range(10):
-        world.produce()
-    ingest = world.start(failpoints=Failpoints(POINTS, ["plan.after"], kill=kill))
+async def test_failed_flush_is_repeated_with_its_bounds_and_forgotten_when_its_partitions_go(world: World) -> None:
+    world.produce(P0)
+    ingest = world.start()
     await world.deliver(ingest)
-    with pytest.raises(KilledError):
+    world.log.down = True
+    with pytest.raises(UsageLogUnavailableError):
         await ingest.flush()
-    ingest = world.start(limits=IngestLimits(rows=2, waiting=4))
-    await world.deliver(ingest, chunks=[3, 3, 3])
-    await ingest.flush()
+    world.produce(P1)
+    await ingest.handle("c", P1, world.topic[P1])
+    world.log.down = False
 
-    assert len(world.log.rows) == 10
+    assert await ingest.flush()
+    assert [len(progress.plan.spans) for progress in world.log.batches.values()] == [1]
+    world.log.down = True
+    with pytest.raises(UsageLogUnavailableError):
+        await ingest.flush()
+    await ingest.revoked([P0, P1])
+    world.log.down = False
+    assert not await ingest.flush()
+    assert len(world.log.rows) == 1
 
 
 async def test_event_can_be_read_from_memory_before_the_store_has_it(world: World) -> None:
@@ -259,7 +194,7 @@ async def test_batch_is_not_done_before_its_invalid_records_are_set_aside(world:
     await world.deliver(ingest)
     with pytest.raises(DeadLettersUnavailableError):
         await ingest.flush()
-    assert await world.start().start_offsets("c", [P0]) == {P0: 0}
+    assert [progress.done for progress in await world.log.progress("c", TOPIC)] == [False]
     world.letters.down = False
     await ingest.flush()
 

@@ -2,6 +2,7 @@
 
 from servicekit.kafka.cluster import ClusterState, ClusterView, ClusterWatch, fetch_cluster_id
 from servicekit.kafka.consumer import RecordConsumer
+from servicekit.kafka.ranges import read_ranges
 from servicekit.kafka.records import (
     BusError,
     BusUnavailableError,
@@ -33,4 +34,5 @@ __all__ = [
     "TopicPartition",
     "TopicTail",
     "fetch_cluster_id",
+    "read_ranges",
 ]

@@ -1,16 +1,19 @@
-"""Closing of aiokafka clients, also of those whose broker is gone.
+"""Opening and closing of aiokafka clients, also of those whose broker is gone.
 
-Their `stop` waits for answers and flushes that never come then, so here every step has a limit, and what is left is
+A start that is given up between the first connection and its first answer leaves that connection open, known to nobody. Their
+`stop` waits for answers and flushes that never come then, so here every step has a limit, and what is left is
 cancelled through private attributes (aiokafka is pinned to the version that this was read in, 0.14.0).
 """
 
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 
 from servicekit.interruption import raise_if_ours
@@ -19,6 +22,23 @@ from servicekit.logs import get_logger
 _log = get_logger(__name__)
 
 _STEP_SECONDS: Final = 1.0
+
+
+async def open_client(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Start a client. One that does not start, for whatever reason, must be disposed of.
+
+    Raises:
+        KafkaError: it could not be started.
+        OSError: the same.
+    """
+    try:
+        await client.start()
+    except BaseException as error:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            connection = frame.f_locals.get("bootstrap_conn")
+            if isinstance(connection, AIOKafkaConnection):
+                connection.close()
+        raise
 
 
 async def dispose_producer(producer: AIOKafkaProducer, *, flush_seconds: float = 0.0) -> None:

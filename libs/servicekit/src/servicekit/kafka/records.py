@@ -8,8 +8,8 @@ BusError
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 
 class BusError(Exception):
@@ -45,6 +45,33 @@ class Record(NamedTuple):
     value: bytes | None
     headers: Mapping[str, str]
     timestamp_ms: int
+
+
+class WireHeaders(Mapping[str, str]):
+    """Headers as they came. Text is made of those that somebody looks at, which are few."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Sequence[tuple[str, bytes | None]]) -> None:
+        """Keep the headers; of those with the same name the last one counts, and those without a value are not there."""
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        for other, value in reversed(self._raw):
+            if other == name and value is not None:
+                return value.decode("utf-8", "replace")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, value in self._raw if value is not None))
+
+    def __len__(self) -> int:
+        return len({name for name, value in self._raw if value is not None})
+
+
+def record_from_wire(raw: Any) -> Record:
+    """Make a record of what aiokafka read."""
+    return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, WireHeaders(raw.headers), raw.timestamp)
 
 
 class RecordHandler(Protocol):

@@ -17,9 +17,9 @@ from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionE
 from servicekit.clock import Clock
 from servicekit.interruption import Interruption
 from servicekit.kafka.cluster import ClusterView, client_options
-from servicekit.kafka.disposal import dispose_consumer
+from servicekit.kafka.disposal import dispose_consumer, open_client
 from servicekit.kafka.pulse import Pulse
-from servicekit.kafka.records import Record, RecordHandler, RetryLaterError, TopicPartition
+from servicekit.kafka.records import Record, RecordHandler, RetryLaterError, TopicPartition, record_from_wire
 from servicekit.logs import get_logger
 from servicekit.settings import KafkaSettings
 
@@ -147,7 +147,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     async def _open(self) -> bool:
         try:
-            if not (await self._end.guard(self._consumer.start(), seconds=_OPEN_SECONDS)).done:
+            if not (await self._end.guard(open_client(self._consumer), seconds=_OPEN_SECONDS)).done:
                 self._end.happen("no answer at the start")
                 return False
             self._consumer.subscribe(list(self._topics), listener=self)
@@ -206,7 +206,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             if not found or epoch != self._epoch:
                 break
             for partition, records in found.items():
-                batches.setdefault(TopicPartition(*partition), []).extend(map(_record, records))
+                batches.setdefault(TopicPartition(*partition), []).extend(map(record_from_wire, records))
                 count += len(records)
             deadline = loop.time() + self._max_wait if deadline is None else deadline
             self._pulse.note_progress()
@@ -348,11 +348,6 @@ def _join_timeout_ms(settings: KafkaSettings) -> int:
     A member that gives up before asks again as a new one, and the group then waits for the one that it was.
     """
     return _ms(max(settings.request_timeout, settings.session_timeout + _JOIN_SLACK))
-
-
-def _record(raw: Any) -> Record:
-    headers = {name: value.decode("utf-8", "replace") for name, value in raw.headers if value is not None}
-    return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
 
 
 def _ms(duration: timedelta) -> int:

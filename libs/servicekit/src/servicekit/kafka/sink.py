@@ -15,7 +15,7 @@ from opentelemetry.metrics import Meter, NoOpMeter
 from servicekit.clock import Clock
 from servicekit.interruption import raise_if_ours
 from servicekit.kafka.cluster import ClusterState, ClusterView, client_options
-from servicekit.kafka.disposal import dispose_producer
+from servicekit.kafka.disposal import dispose_producer, open_client
 from servicekit.kafka.records import BusUnavailableError, RecordTooLargeError
 from servicekit.lifecycle import Component
 from servicekit.logs import get_logger
@@ -198,7 +198,7 @@ class RecordSink(Component):
         )
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await producer.start()
+                await open_client(producer)
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("sink.open_failed", client=self._client_id, error=type(error).__name__)
             await dispose_producer(producer)

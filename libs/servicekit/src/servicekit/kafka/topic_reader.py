@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from servicekit.interruption import Interruption
 from servicekit.kafka.cluster import ClusterView, client_options
-from servicekit.kafka.disposal import dispose_consumer
+from servicekit.kafka.disposal import dispose_consumer, open_client
 from servicekit.kafka.pulse import Pulse
 from servicekit.kafka.records import TopicPartition
 from servicekit.logs import get_logger
@@ -103,7 +103,7 @@ class TopicReader:
         await dispose_consumer(self._consumer)
 
     async def _open(self, positions: Mapping[TopicPartition, int]) -> None:
-        await self._consumer.start()
+        await open_client(self._consumer)
         numbers = await self._partitions()
         partitions = [aiokafka.TopicPartition(self._topic, number) for number in sorted(numbers)]
         self._consumer.assign(partitions)

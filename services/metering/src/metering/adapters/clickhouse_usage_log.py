@@ -12,7 +12,7 @@ from contracts.ids import parse_generation_id, usage_event_id
 from metering.adapters.clickhouse_calls import CallLimits, ClickHouseCalls
 from metering.adapters.clickhouse_layout import CLUSTER_SETTINGS
 from metering.adapters.clickhouse_schema import migrate, packaged_migrations, verify
-from metering.domain.batch import BatchPlan, Progress
+from metering.domain.batch import BatchPlan, Progress, Span
 from metering.domain.usage import AttemptRow, Dimension, UnixMs, UsageQuestion, UsageRow, UsageTotals
 from servicekit.clock import Clock
 from servicekit.lifecycle import Component
@@ -61,7 +61,7 @@ LIMIT {limit:UInt32}
 _FINAL: Final = {"do_not_merge_across_partitions_select_final": 1}
 
 _PROGRESS: Final = """
-SELECT partition, first_offset, last_offset, planned_at, done
+SELECT partition, first_offset, last_offset, planned_at, done, spans
 FROM ingest_batches FINAL
 WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
 ORDER BY partition
@@ -75,6 +75,7 @@ _BATCH_COLUMNS: Final = {
     "last_offset": "Int64",
     "planned_at": "Int64",
     "token": "String",
+    "spans": "Array(Tuple(partition UInt32, first Int64, last Int64))",
     "done": "Bool",
     "version": "UInt64",
 }
@@ -142,13 +143,16 @@ class ClickHouseUsageLog(Component):
         parameters = {"cluster_id": cluster_id, "topic": topic}
         rows = await self._calls.step(lambda client: client.query(_PROGRESS, parameters).result_rows)
         return [
-            Progress(BatchPlan(cluster_id, topic, partition, first, last, UnixMs(planned_at)), done)
-            for partition, first, last, planned_at, done in rows
+            # Batches of before had one partition, and no spans.
+            Progress(
+                partition, BatchPlan(cluster_id, topic, _spans(spans) or (Span(partition, first, last),), at), done
+            )
+            for partition, first, last, at, done, spans in rows
         ]
 
-    async def plan(self, plans: Sequence[BatchPlan]) -> None:
-        """Write the bounds of batches down."""
-        await self._calls.step(lambda client: _write_batches(client, plans, done=False))
+    async def plan(self, plan: BatchPlan) -> None:
+        """Write the bounds of a batch down, for all its partitions at once."""
+        await self._calls.step(lambda client: _write_batch(client, plan, done=False))
 
     async def append(self, plan: BatchPlan, rows: Sequence[UsageRow]) -> None:
         """Insert the rows of a batch under its token."""
@@ -167,9 +171,9 @@ class ClickHouseUsageLog(Component):
             )
         )
 
-    async def complete(self, plans: Sequence[BatchPlan]) -> None:
-        """Write down that batches are inserted."""
-        await self._calls.step(lambda client: _write_batches(client, plans, done=True))
+    async def complete(self, plan: BatchPlan) -> None:
+        """Write down that a batch is inserted. Partitions that are part of a later one stay there."""
+        await self._calls.step(lambda client: _write_batch(client, plan, done=True))
 
     async def find(self, org_id: str, generation_id: str) -> UsageRow | None:
         """Give the event of a generation of this organisation, of the highest rank."""
@@ -208,24 +212,29 @@ def _column_types(client: Client) -> list[str]:
     return [types[name] for name in UsageRow._fields]
 
 
-def _write_batches(client: Client, plans: Sequence[BatchPlan], *, done: bool) -> None:
+def _write_batch(client: Client, plan: BatchPlan, *, done: bool) -> None:
     rows = [
         (
             plan.cluster_id,
             plan.topic,
-            plan.partition,
-            plan.first,
-            plan.last,
+            span.partition,
+            span.first,
+            span.last,
             plan.planned_at,
             plan.token,
+            plan.spans,
             done,
             # A later batch replaces an earlier one, and `done` replaces the plan of its batch.
             2 * plan.planned_at + done,
         )
-        for plan in plans
+        for span in plan.spans
     ]
     names, types = list(_BATCH_COLUMNS), list(_BATCH_COLUMNS.values())
     client.insert("ingest_batches", rows, column_names=names, column_type_names=types)
+
+
+def _spans(values: Sequence[Mapping[str, int]]) -> tuple[Span, ...]:
+    return tuple(Span(**value) for value in values)
 
 
 def _row_from_result(values: Mapping[str, Any]) -> UsageRow:

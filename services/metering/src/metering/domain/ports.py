@@ -22,16 +22,16 @@ class UsageLog(Protocol):
         """Give the latest batch of each partition of a topic. Offsets mean nothing in another cluster."""
         ...
 
-    async def plan(self, plans: Sequence[BatchPlan]) -> None:
-        """Write the bounds of batches down. Repeating it changes nothing."""
+    async def plan(self, plan: BatchPlan) -> None:
+        """Write the bounds of a batch down, for all its partitions at once. Repeating it changes nothing."""
         ...
 
     async def append(self, plan: BatchPlan, rows: Sequence[UsageRow]) -> None:
         """Insert the rows of a batch. A repeat with the plan's token is not inserted again, whatever the rows are."""
         ...
 
-    async def complete(self, plans: Sequence[BatchPlan]) -> None:
-        """Write down that batches are inserted. Repeating it changes nothing."""
+    async def complete(self, plan: BatchPlan) -> None:
+        """Write down that a batch is inserted. Partitions that are part of a later one stay there; repeating changes nothing."""
         ...
 
     async def find(self, org_id: str, generation_id: str) -> UsageRow | None:

@@ -26,11 +26,10 @@ class MemoryUsageLog:
         self._reach("progress")
         return [entry for key, entry in sorted(self.batches.items()) if key[:2] == (cluster_id, topic)]
 
-    async def plan(self, plans: Sequence[BatchPlan]) -> None:
-        """Write the bounds of batches down."""
+    async def plan(self, plan: BatchPlan) -> None:
+        """Write the bounds of a batch down, for all its partitions at once."""
         self._reach("plan")
-        for plan in plans:
-            self._write(Progress(plan, done=False))
+        self._write(plan, done=False)
 
     async def append(self, plan: BatchPlan, rows: Sequence[UsageRow]) -> None:
         """Insert the rows of a batch, unless its token was used."""
@@ -39,11 +38,10 @@ class MemoryUsageLog:
             self._tokens.add(plan.token)
             self.rows += rows
 
-    async def complete(self, plans: Sequence[BatchPlan]) -> None:
-        """Write down that batches are inserted."""
+    async def complete(self, plan: BatchPlan) -> None:
+        """Write down that a batch is inserted. Partitions that are part of a later one stay there."""
         self._reach("complete")
-        for plan in plans:
-            self._write(Progress(plan, done=True))
+        self._write(plan, done=True)
 
     async def find(self, org_id: str, generation_id: str) -> UsageRow | None:
         """Give the event of a generation of this organisation, of the highest rank."""
@@ -83,11 +81,12 @@ class MemoryUsageLog:
                 best[row.org_id, row.event_id] = row
         return list(best.values())
 
-    def _write(self, progress: Progress) -> None:
-        plan = progress.plan
-        known = self.batches.get((plan.cluster_id, plan.topic, plan.partition))
-        if known is None or (plan.planned_at, progress.done) >= (known.plan.planned_at, known.done):
-            self.batches[plan.cluster_id, plan.topic, plan.partition] = progress
+    def _write(self, plan: BatchPlan, *, done: bool) -> None:
+        for span in plan.spans:
+            known = self.batches.get((plan.cluster_id, plan.topic, span.partition))
+            if known is None or (plan.planned_at, done) >= (known.plan.planned_at, known.done):
+                progress = Progress(span.partition, plan, done)
+                self.batches[plan.cluster_id, plan.topic, span.partition] = progress
 
     def _reach(self, step: str) -> None:
         if self.down:

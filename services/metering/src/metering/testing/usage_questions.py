@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from metering.convert import usage_row_from_proto
-from metering.domain.batch import BatchPlan
+from metering.domain.batch import BatchPlan, Span
 from metering.domain.ports import UsageLog
 from metering.domain.usage import UnixMs
 from metering.rollups import Rollups
@@ -72,7 +72,7 @@ class Asked:
 
     async def insert(self, events: Events, batch: int = 0) -> None:
         """Put events into the store as one batch."""
-        plan = BatchPlan("c", "turnpike.usage.v1", batch, 0, len(events) - 1, UnixMs(batch))
+        plan = BatchPlan("c", "turnpike.usage.v1", (Span(batch, 0, len(events) - 1),), UnixMs(batch))
         await self.log.append(plan, [usage_row_from_proto(event) for event in events])
 
     async def query(self, **members: Any) -> tuple[list[dict[str, Any]], bool]:

@@ -28,7 +28,7 @@ from turnpike_bench.usage.events import SyntheticUsage, midnight
 
 _IN_PARTS = """
 SELECT table, partition_id FROM system.parts WHERE active AND database = currentDatabase()
-GROUP BY table, partition_id HAVING count() > 1 ORDER BY table, partition_id
+GROUP BY table, partition_id HAVING count() > 1 OR min(level) = 0 ORDER BY table, partition_id
 """
 _MERGE = "OPTIMIZE TABLE {table} PARTITION ID {partition:String} FINAL SETTINGS max_execution_time = 0"
 _PARTS = """
@@ -47,6 +47,7 @@ async def load(log: ClickHouseUsageLog, usage: SyntheticUsage) -> None:
     if not there:
         await log.calls.step(lambda client: _insert(usage, client))
         print(f"inserted in {time.perf_counter() - began:.0f} s", flush=True)
+        await log.calls.step(_settle)
     rollups = Rollups(ClickHouseRollups(log.calls), SystemClock(), timedelta(1), is_in_charge=lambda: True)
     for rollup in Rollup:
         began = time.perf_counter()
@@ -68,9 +69,12 @@ def _settle(client: Client) -> str:
 
 
 def _insert(usage: SyntheticUsage, client: Client) -> None:
+    # Each day is merged once, when all of it is there.
+    client.command("SYSTEM STOP MERGES usage_events")
     began = time.perf_counter()
     for done in usage.insert(client):
         print(f"{done} events, {done / (time.perf_counter() - began):.0f}/s", flush=True)
+    client.command("SYSTEM START MERGES usage_events")
 
 
 async def bench(path: Path, usage: SyntheticUsage, rounds: int, only: str) -> Sequence[run.PageResult]:

@@ -145,6 +145,7 @@ DIMENSIONS: Final = {
         Dimension("workspace", "Workspace"),
         Dimension("app", "App"),
         Dimension("origin", "Origin"),
+        Dimension("country", "Country"),
         Dimension("finish_reason", "Finish reason"),
         Dimension("status", "Status"),
         Dimension("service_tier", "Service tier"),

@@ -255,7 +255,9 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             tracer=runtime.tracer,
             meter=runtime.meter,
             header_limit=settings.http.header_limit,
-            addresses=ClientAddresses([ip_network(text) for text in settings.http.trusted_proxies]),
+            addresses=ClientAddresses(
+                [ip_network(text) for text in settings.http.trusted_proxies], settings.http.country_header
+            ),
             limits=AddressLimits(
                 rates,
                 requests=settings.limits.address_requests,

@@ -47,7 +47,7 @@ def failure_of(outcome: completion_pb2.Outcome) -> BrokenAnswerError | None:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The calling application as it states itself; empty where it does not."""
+    """The calling application as it states itself, and where it calls from; empty where that is not known."""
 
     http_referer: str = ""
     title: str = ""
@@ -56,6 +56,8 @@ class Application:
     user_agent: str = ""
     request_id: str = ""
     categories: tuple[str, ...] = ()
+    country: str = ""
+    """Where the call comes from, as a proxy says: two capital letters."""
     data_region: str = ""
     """Where its request must stay, empty for anywhere."""
 
@@ -87,6 +89,7 @@ def caller_of(
         user_agent=application.user_agent,
         request_id=application.request_id,
         app_categories=application.categories,
+        country=application.country,
         data_region=application.data_region,
         policy=policy,
         member_id=principal.key.creator_user_id,

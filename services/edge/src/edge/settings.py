@@ -43,7 +43,11 @@ class HttpSettings(Section):
         description="requests for inference of one key a minute, at all edges together; 0 for any number",
     )
     trusted_proxies: WordList = Field(default=(), description="networks of proxies whose X-Forwarded-For is believed")
-
+    country_header: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9-]{1,64})?$",
+        description="header in which these proxies name the country of a caller, such as CF-IPCountry; empty: none",
+    )
     cors_origins: WordList = Field(
         default=(), description="origins of pages that may call the API, such as https://app.example; * is every one"
     )

@@ -89,6 +89,7 @@ async def test_s32_the_router_learns_who_calls_and_nothing_else_of_the_request_h
     assert (caller.http_referer, caller.app_title) == ("https://app.example", "An app")
     assert (caller.user_agent, caller.request_id) == ("client/1", answer.headers["X-Request-Id"])
     assert list(caller.app_categories) == ["cli-agent", "roleplay"]
+    assert not caller.country  # no proxy is trusted to say it
     assert caller.hold_nano_usd > 0
     assert json.loads(request.request_json) == chat_body(user="someone", x_custom=[1])
     assert request.generation_id == answer.document["id"]

@@ -53,3 +53,11 @@ async def test_the_last_address_that_a_trusted_proxy_has_written_counts(
 ) -> None:
     edge = await open_edge(http=HttpSettings(port=0, trusted_proxies=("127.0.0.0/8",)))
     assert await asked(edge, await restricted(edge, "203.0.113.0/24"), forwarded_for) == status
+
+
+async def test_the_router_learns_the_country_that_a_trusted_proxy_names(open_edge: OpenEdge) -> None:
+    edge = await open_edge(http=HttpSettings(port=0, trusted_proxies=("127.0.0.0/8",), country_header="CF-IPCountry"))
+    answer = await edge.call("POST", "/chat/completions", chat_body(), headers={"CF-IPCountry": "CH"})
+    assert answer.status == 200
+    (request,) = edge.around.router.requests
+    assert request.caller.country == "CH"

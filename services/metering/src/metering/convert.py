@@ -129,6 +129,7 @@ def usage_row_from_proto(event: usage_event_pb2.UsageEvent) -> UsageRow:
         user_agent=event.user_agent,
         request_id=event.request_id,
         app_categories=tuple(event.app_categories),
+        country=event.country,
         app_id=app_id,
         app=app,
         # Senders that know nothing but completions do not say it.
@@ -190,6 +191,7 @@ def usage_row_to_proto(row: UsageRow) -> usage_event_pb2.UsageEvent:
         user_agent=row.user_agent,
         request_id=row.request_id,
         app_categories=row.app_categories,
+        country=row.country,
         operation=usage_event_pb2.Operation.ValueType(_number(_OPERATION_NUMBERS, row.operation)),
     )
     if row.token_source != _SOURCE[token_usage_pb2.TOKEN_COUNT_SOURCE_UNSPECIFIED]:

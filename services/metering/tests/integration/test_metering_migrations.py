@@ -137,7 +137,9 @@ async def test_events_of_before_there_were_days_are_all_there_and_each_once(
     migrations = packaged_migrations()
     migrate(client, migrations[:6], None)
     types = {name: kind for name, kind, *_ in client.query("DESCRIBE TABLE usage_events").result_rows}
-    client.insert("usage_events", rows, UsageRow._fields, column_type_names=[types[name] for name in UsageRow._fields])
+    known = [name for name in UsageRow._fields if name in types]
+    values = [[getattr(row, name) for name in known] for row in rows]
+    client.insert("usage_events", values, known, column_type_names=[types[name] for name in known])
     by_day = migrations[6]
     # Interrupted before the tables change places, and after.
     for count in (1, 2, 3, 4):
@@ -149,6 +151,6 @@ async def test_events_of_before_there_were_days_are_all_there_and_each_once(
     log = ClickHouseUsageLog(engine.dsn(database), SystemClock(), CallLimits(), cluster=None, may_migrate=False)
     await log.start()
     for row in rows:
-        assert await log.find(row.org_id, row.generation_id) == row
+        assert await log.find(row.org_id, row.generation_id) == row._replace(country="")
     await log.stop(timedelta(seconds=1))
     assert client.query("SELECT count() FROM usage_events FINAL").result_rows == [(50,)]

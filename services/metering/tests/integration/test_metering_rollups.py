@@ -83,7 +83,7 @@ def recount(events: Sequence[usage_pb.UsageEvent], seconds: int) -> Counter[tupl
             event.org_id, event.started_at.seconds // seconds * seconds, event.workspace_id, event.member_id, event.key_id,
             event.model, event.requested_model, event.provider, event.endpoint_id, app.app_id, app.name,
             usage_pb.GenerationStatus.Name(event.status).removeprefix("GENERATION_STATUS_").lower(), event.finish_reason,
-            event.service_tier, context_bucket(usage.prompt_tokens),
+            event.service_tier, context_bucket(usage.prompt_tokens), event.country,
         )  # fmt: skip
         measures = (
             1, usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens, usage.cached_tokens,
@@ -131,7 +131,7 @@ def public_recount(events: Sequence[usage_pb.UsageEvent], table: str) -> Counter
 
 ALL_USAGE = """
 SELECT org_id, toUnixTimestamp(bucket), workspace_id, member_id, key_id, model, requested_model, provider, endpoint_id, app_id,
-    app, status, finish_reason, service_tier, context_bucket, requests, prompt_tokens, completion_tokens, reasoning_tokens,
+    app, status, finish_reason, service_tier, context_bucket, country, requests, prompt_tokens, completion_tokens, reasoning_tokens,
     cached_tokens, bad_tool_answers, cost_nano_usd, provider_cost_nano_usd, byok_requests, byok_cost_nano_usd,
     byok_fees_nano_usd
 FROM {table} FINAL WHERE requests > 0

@@ -88,6 +88,7 @@ def test_published_examples_are_what_the_router_writes(event: usage_event_pb2.Us
             user_agent=event.user_agent,
             request_id=event.request_id,
             app_categories=tuple(event.app_categories),
+            country=event.country,
             lease_id=event.lease_id,
             hold=money.NanoUsd(event.hold_nano_usd),
         ),

@@ -47,6 +47,7 @@ class Caller(_message.Message):
     LEASE_ID_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     STARTED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     """The organisation that pays."""
     key_id: _builtins.str
@@ -83,6 +84,10 @@ class Caller(_message.Message):
     """When the generation started, by the clock of the edge that named it, in Unix milliseconds: every statement on it, by whomever,
     must say the same, because the start is where it is filed. 0 for the router's own clock.
     """
+    country: _builtins.str
+    """Country that the call came from, as the proxy in front of the edge says. Empty when it is not known. Goes into the usage
+    event as it is.
+    """
     @_builtins.property
     def app_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that the calling application states for itself."""
@@ -112,10 +117,11 @@ class Caller(_message.Message):
         lease_id: _builtins.str = ...,
         max_output_tokens: _builtins.int = ...,
         started_unix_ms: _builtins.int = ...,
+        country: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "byok_fee_ppm", b"byok_fee_ppm", "byok_revision", b"byok_revision", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "lease_id", b"lease_id", "max_output_tokens", b"max_output_tokens", "member_id", b"member_id", "org_id", b"org_id", "policy", b"policy", "private", b"private", "request_id", b"request_id", "started_unix_ms", b"started_unix_ms", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "byok_fee_ppm", b"byok_fee_ppm", "byok_revision", b"byok_revision", "country", b"country", "data_region", b"data_region", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "key_id", b"key_id", "lease_id", b"lease_id", "max_output_tokens", b"max_output_tokens", "member_id", b"member_id", "org_id", b"org_id", "policy", b"policy", "private", b"private", "request_id", b"request_id", "started_unix_ms", b"started_unix_ms", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

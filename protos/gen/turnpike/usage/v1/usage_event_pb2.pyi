@@ -290,6 +290,7 @@ class UsageEvent(_message.Message):
     USER_AGENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     APP_CATEGORIES_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
     BYOK_FEE_PPM_FIELD_NUMBER: _builtins.int
     BYOK_KEY_ID_FIELD_NUMBER: _builtins.int
     LEASE_ID_FIELD_NUMBER: _builtins.int
@@ -366,6 +367,10 @@ class UsageEvent(_message.Message):
     """The program that called (`User-Agent`)."""
     request_id: _builtins.str
     """The HTTP request that it belongs to (`X-Request-Id`)."""
+    country: _builtins.str
+    """Country that the call came from, as the proxy in front of the edge says: two capital letters (ISO 3166-1). Empty when it is
+    not known.
+    """
     byok_fee_ppm: _builtins.int
     """Fee for the organisation's own key, in millionths of the list price."""
     byok_key_id: _builtins.str
@@ -442,6 +447,7 @@ class UsageEvent(_message.Message):
         user_agent: _builtins.str = ...,
         request_id: _builtins.str = ...,
         app_categories: _abc.Iterable[_builtins.str] | None = ...,
+        country: _builtins.str = ...,
         byok_fee_ppm: _builtins.int = ...,
         byok_key_id: _builtins.str = ...,
         lease_id: _builtins.str = ...,
@@ -449,7 +455,7 @@ class UsageEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "price", b"price", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "attempts", b"attempts", "bad_tool_calls", b"bad_tool_calls", "byok_fee_ppm", b"byok_fee_ppm", "byok_key_id", b"byok_key_id", "cost_nano_usd", b"cost_nano_usd", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "external_user", b"external_user", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "is_byok", b"is_byok", "key_id", b"key_id", "lease_id", b"lease_id", "member_id", b"member_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "operation", b"operation", "org_id", b"org_id", "price", b"price", "private", b"private", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "request_id", b"request_id", "requested_model", b"requested_model", "router_instance", b"router_instance", "service_tier", b"service_tier", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_categories", b"app_categories", "app_title", b"app_title", "attempts", b"attempts", "bad_tool_calls", b"bad_tool_calls", "byok_fee_ppm", b"byok_fee_ppm", "byok_key_id", b"byok_key_id", "cost_nano_usd", b"cost_nano_usd", "country", b"country", "ended_at", b"ended_at", "endpoint_id", b"endpoint_id", "error_type", b"error_type", "event_id", b"event_id", "external_user", b"external_user", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "generation_id", b"generation_id", "generation_ms", b"generation_ms", "hold_nano_usd", b"hold_nano_usd", "http_referer", b"http_referer", "is_byok", b"is_byok", "key_id", b"key_id", "lease_id", b"lease_id", "member_id", b"member_id", "model", b"model", "native_finish_reason", b"native_finish_reason", "operation", b"operation", "org_id", b"org_id", "price", b"price", "private", b"private", "provider", b"provider", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank", "region", b"region", "request_id", b"request_id", "requested_model", b"requested_model", "router_instance", b"router_instance", "service_tier", b"service_tier", "session_id", b"session_id", "started_at", b"started_at", "status", b"status", "streamed", b"streamed", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage", "user_agent", b"user_agent", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,6 +24,7 @@ _DIMENSIONS: Final = {
     "workspace": "if(workspace_id = '', org_id, workspace_id)",
     "app": "app",
     "origin": "if(startsWith(app, 'http'), app, '')",
+    "country": "toString(country)",
     "finish_reason": "toString(finish_reason)",
     "status": "toString(status)",
     "service_tier": "toString(service_tier)",

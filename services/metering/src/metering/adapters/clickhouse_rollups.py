@@ -29,6 +29,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "do_not_merge_across_partitions_select_final": 1,
     "use_skip_indexes_if_final": 1,
     "max_execution_time": 120,
+    "optimize_on_insert": 0,  # what was grouped has no two rows of a key
 }
 
 

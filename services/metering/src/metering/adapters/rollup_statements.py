@@ -24,7 +24,7 @@ ORDER BY bucket
 
 # What usage is told apart by, and what is added up: for a row of the rollup and for an event.
 _USAGE_KEYS: Final = """org_id, bucket, workspace_id, member_id, key_id, model, requested_model, provider, endpoint_id, app_id, app, status,
-    finish_reason, service_tier, context_bucket"""
+    finish_reason, service_tier, context_bucket, country"""
 _USAGE_SUMS: Final = """requests, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, bad_tool_answers, cost_nano_usd,
     provider_cost_nano_usd, byok_requests, byok_cost_nano_usd, byok_fees_nano_usd"""
 
@@ -40,7 +40,7 @@ FROM
 (
     SELECT
         org_id, toStartOfBucket(started_at) AS bucket, workspace_id, member_id, key_id, model, requested_model, provider,
-        endpoint_id, app_id, app, status, finish_reason, service_tier, CONTEXT_BUCKET AS context_bucket,
+        endpoint_id, app_id, app, status, finish_reason, service_tier, CONTEXT_BUCKET AS context_bucket, country,
         toUInt64(1) AS request, toUInt64(prompt_tokens) AS prompt, toUInt64(completion_tokens) AS completion,
         toUInt64(reasoning_tokens) AS reasoning, toUInt64(cached_tokens) AS cached,
         BAD_TOOL_ANSWER AS bad, cost_nano_usd AS cost, provider_cost_nano_usd AS provider_cost,

@@ -33,7 +33,7 @@ EVENT_COLUMNS: Final = {
 ROLLUP_COLUMNS: Final = frozenset(
     {
         "org_id", "workspace_id", "member_id", "key_id", "model", "requested_model", "provider", "endpoint_id", "app_id", "app",
-        "status", "finish_reason", "service_tier", "cost_nano_usd", "provider_cost_nano_usd", *EVENT_COLUMNS,
+        "country", "status", "finish_reason", "service_tier", "cost_nano_usd", "provider_cost_nano_usd", *EVENT_COLUMNS,
     }
 )  # fmt: skip
 """Columns that the rollups by hour and day have."""

@@ -87,6 +87,7 @@ class UsageRow(NamedTuple):
     user_agent: str
     request_id: str
     app_categories: tuple[str, ...]
+    country: str
     app_id: int  # of http_referer and app_title, see contracts.apps; 0 for none
     app: str
     operation: str

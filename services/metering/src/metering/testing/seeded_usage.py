@@ -77,6 +77,7 @@ class SeededUsage:
             session_id=random.choice(["", f"session-{org}-{random.randrange(40)}"]),
             private=random.random() < 0.15,
             is_byok=random.random() < 0.1,
+            country=random.choice(["", "CH", "DE"]),
             router_instance="router-0",
             region="local",
             user_agent="seeded/1",

@@ -49,6 +49,7 @@ def usage_event_of(record: GenerationRecord, instance: str, region: str) -> usag
         user_agent=record.caller.user_agent,
         request_id=record.caller.request_id,
         app_categories=record.caller.app_categories,
+        country=record.caller.country,
         operation=OPERATION_NUMBERS[record.operation],
         lease_id=record.caller.lease_id,
         hold_nano_usd=record.caller.hold,

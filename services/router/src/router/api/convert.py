@@ -60,6 +60,7 @@ def caller_from_proto(caller: completion_pb2.Caller) -> Caller:
         user_agent=caller.user_agent,
         request_id=caller.request_id,
         app_categories=tuple(caller.app_categories),
+        country=caller.country,
         private=caller.private,
         byok_revision=caller.byok_revision,
         byok_fee_ppm=caller.byok_fee_ppm,

@@ -44,6 +44,7 @@ class Caller:
     user_agent: str = ""
     request_id: str = ""
     app_categories: tuple[str, ...] = ()
+    country: str = ""
     private: bool = False
     data_region: str = ""
     byok_revision: int = 0

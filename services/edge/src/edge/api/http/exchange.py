@@ -20,6 +20,7 @@ class Exchange:
         request_id: ours; a caller's is not taken over.
         params: what the path's variable parts are.
         address: of the caller; None when it is not known.
+        country: of that address, two capital letters; empty when it is not known.
         generation_id: set once there is a generation.
         model: that answers.
         provider: display name of the provider that answers.
@@ -33,6 +34,7 @@ class Exchange:
     __slots__ = (
         "_principal",
         "address",
+        "country",
         "cross_origin",
         "error_body",
         "error_type",
@@ -52,6 +54,7 @@ class Exchange:
         self.request_id = request_id
         self.params: Mapping[str, str] = {}
         self.address: Address | None = None
+        self.country = ""
         self.limits: tuple[LimitSet, ...] = ()
         self.generation_id: str | None = None
         self.model: str | None = None

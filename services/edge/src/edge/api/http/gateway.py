@@ -164,6 +164,7 @@ class Gateway:
 
     async def _answer(self, exchange: Exchange, match: Match) -> web.StreamResponse:
         exchange.address = self._addresses.of(exchange.request)
+        exchange.country = self._addresses.country_of(exchange.request)
         place: Reservation | None = None
         try:
             exchange.params = match.params

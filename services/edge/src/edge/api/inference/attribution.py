@@ -28,6 +28,7 @@ def application_of(exchange: Exchange) -> Application:
         user_agent=headers.get("User-Agent", "")[:_MAX_LENGTH],
         request_id=exchange.request_id,
         categories=_categories(headers.get("X-OpenRouter-Categories", "")),
+        country=exchange.country,
         data_region=_data_region(headers.get("Host", "")),
     )
 

@@ -27,11 +27,12 @@ from edge.domain.hold import Demand
 from edge.domain.principal import Key, KeyKind, Org, Principal
 from edge.domain.prompt_size import estimate_prompt_tokens
 from edge.domain.quote import quote_of
-from edge.domain.rate_limits import Claim, RateLimits
+from edge.domain.rate_limits import Claim
 from edge.domain.wallet import Statement, WalletScope
 from edge.lease_ports import Grant
 from edge.request_rules import RequestRules
 from edge.testing.doubles import MemoryKeyDirectory
+from edge.testing.limits import lent_limits, window_wallets
 from edge.testing.router import model
 from edge.wallets import Wallets
 from servicekit.clock import SystemClock
@@ -104,7 +105,8 @@ class _Edge:
         directory = MemoryKeyDirectory()
         self.principal = Principal(key, Org(OrgId("org"), True, NanoUsd(1_000 * DOLLAR), 1))
         self._admission = Admission(self.wallets, directory)
-        self._rules = RequestRules(directory, RateLimits())
+        self.windows = window_wallets(self.lender, SystemClock(), Random(1))
+        self._rules = RequestRules(directory, lent_limits(self.windows))
 
     async def whole(self, catalog: Catalog, request: ChatRequest) -> None:
         """Admit a request, and end it."""
@@ -114,7 +116,7 @@ class _Edge:
         demand = Demand(estimate_prompt_tokens(body), body.output_limit, body.n or 1)
         quote = quote_of(catalog.offers_for(slugs), demand, 4_096, self.principal.org.balance // EASILY)
         claim = Claim(catalog.names_of(slugs), demand.prompt_tokens + quote.usual.output_tokens, quote.usual.amount)
-        reserved = self._rules.reserve(ruled, claim, NOW_MS)
+        reserved = await self._rules.reserve(ruled, claim, NOW_MS)
         admitted = await self._admission.admit(self.principal, quote, NOW_MS, has_budget=ruled.has_budget)
         admitted.ticket.charge(1_000)
         reserved.settle(100, 1_000)
@@ -134,7 +136,7 @@ async def measure(name: str, key: Key, rounds: int) -> AdmissionCost:
         copy.CopyFrom(row.endpoints[0])
         copy.price.prompt_pico_usd += number
     catalog = catalog_from_proto("1", [row])
-    async with running(edge.wallets):
+    async with running(edge.wallets, edge.windows):
         for _ in range(100):
             await edge.whole(catalog, request)
             await edge.hold()

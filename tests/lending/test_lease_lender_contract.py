@@ -1,4 +1,4 @@
-"""What every lender of credit promises: the double, the client of the double, and the client of accounts on PostgreSQL."""
+"""What every lender of credit and of rate limits promises: the double, the client of the double, and the client of accounts on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from contracts.rate_limits import LimitedQuantity, RateInterval, RateLimit, rate_limits_to_proto
 from edge.adapters.lease_client import GrpcLeaseLender
 from edge.domain.exhaustion import RefusalReason, SpendingAccount
 from edge.domain.wallet import Statement, WalletScope
+from edge.domain.windows import LimitOwner, Window
 from edge.lease_ports import LeaseLender
 from edge.testing.accounts import MemoryAccounts
 from edge.testing.leases import MemoryLeases, register_leases
 from lending_support.bank import DOLLAR, Bank
 from servicekit.testing import run_servicer
+from turnpike.accounts.v1 import records_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TIMEOUT = timedelta(seconds=20)
@@ -36,6 +39,10 @@ class Owner(Protocol):
         """Make one."""
         ...
 
+    async def set_rate_limits(self, org_id: str, *limits: RateLimit) -> None:
+        """Give an organisation rate limits as a whole."""
+        ...
+
 
 @dataclass(frozen=True)
 class MemoryOwner:
@@ -48,6 +55,11 @@ class MemoryOwner:
 
     async def new_key(self, org_id: str, limit: int | None = None) -> str:
         return self.accounts.add_key(org_id, limit=limit)[1].key_id
+
+    async def set_rate_limits(self, org_id: str, *limits: RateLimit) -> None:
+        record = self.accounts.orgs[org_id]
+        del record.rate_limits[:]
+        record.rate_limits.extend(records_pb2.OrgRateLimit(limit=limit) for limit in rate_limits_to_proto(limits))
 
 
 @dataclass(frozen=True)
@@ -181,3 +193,47 @@ async def test_nothing_is_lent_to_who_is_not_there(lent: Lent) -> None:
     org_id = await lent.owner.new_org(DOLLAR)
     assert await lent.lender.acquire(WalletScope(lease()), lease(), 1, 1) is None
     assert await lent.lender.acquire(WalletScope(org_id, lease()), lease(), 1, 1) is None
+
+
+async def test_a_large_window_is_lent_ahead_and_says_when_it_ends(lent: Lent) -> None:
+    org_id, limit = await lent.owner.new_org(0), RateLimit(LimitedQuantity.TOKENS, RateInterval.DAY, 100_000)
+    await lent.owner.set_rate_limits(org_id, limit)
+    scope, name = WalletScope(org_id, window=Window(LimitOwner.ORG, "", limit)), lease()
+    grant = await lent.lender.acquire(scope, name, 10, 4_000)
+    assert grant is not None
+    assert (grant.granted, grant.is_scarce, grant.refusal, grant.edges) == (4_000, False, None, 1)
+    assert grant.window_ends_in is not None
+    assert 0 < grant.time_to_live <= grant.window_ends_in <= 86_400
+    again = await lent.lender.acquire(scope, name, 10, 4_000)
+    assert again is not None
+    assert (again.granted, again.is_scarce) == (4_000, False)
+    # What is spent is gone, what is given back is there for others.
+    grown = await lent.lender.renew(scope, Statement(name, 1_000, 100, 900), 10, 2_000)
+    assert grown is not None
+    assert grown.granted == 6_000
+    refused = await lent.lender.acquire(scope, lease(), 95_000, 95_000)
+    assert refused is not None
+    assert refused.refusal is not None
+    assert (refused.refusal.available, refused.refusal.held) == (94_900, 4_100)
+    await lent.lender.release(scope, Statement(name, 1_200, 0, 900))
+    rest = await lent.lender.acquire(scope, lease(), 98_800, 98_800)
+    assert rest is not None
+    assert rest.granted == 98_800
+
+
+async def test_a_small_window_is_lent_by_the_request_and_other_limits_are_nobodys(lent: Lent) -> None:
+    org_id, limit = await lent.owner.new_org(0), RateLimit(LimitedQuantity.REQUESTS, RateInterval.DAY, 3)
+    await lent.owner.set_rate_limits(org_id, limit)
+    scope = WalletScope(org_id, window=Window(LimitOwner.ORG, "", limit))
+    for _ in range(3):
+        grant = await lent.lender.acquire(scope, lease(), 1, 3)
+        assert grant is not None
+        assert (grant.granted, grant.is_scarce) == (1, True)
+    refused = await lent.lender.acquire(scope, lease(), 1, 1)
+    assert refused is not None
+    assert refused.refusal is not None
+    assert (refused.refusal.reason, refused.refusal.available) == (RefusalReason.EXHAUSTED, 0)
+    other = RateLimit(LimitedQuantity.REQUESTS, RateInterval.MINUTE, 3)
+    assert (
+        await lent.lender.acquire(WalletScope(org_id, window=Window(LimitOwner.ORG, "", other)), lease(), 1, 1) is None
+    )

@@ -18,6 +18,7 @@ import grpc
 
 from accounts.testing.leases import check_leases
 from accounts.testing.process import accounts_process, environment
+from contracts.rate_limits import RateLimit, rate_limits_to_proto
 from contracts.topics import USAGE
 from localstack import postgres
 from servicekit.clock import SystemClock
@@ -70,6 +71,20 @@ class Bank:
             org_id=org_id, name="key", kind=records_pb2.KEY_KIND_INFERENCE, limit_nano_usd=limit
         )
         return (await stub.CreateKey(request)).key.key_id
+
+    async def set_rate_limits(self, org_id: str, *limits: RateLimit) -> None:
+        """Give an organisation rate limits as a whole."""
+        stub = org_service_pb2_grpc.OrgServiceStub(self.channel)
+        messages = [records_pb2.OrgRateLimit(limit=limit) for limit in rate_limits_to_proto(limits)]
+        await stub.SetRateLimits(org_service_pb2.SetRateLimitsRequest(org_id=org_id, rate_limits=messages))
+
+    async def windows(self, org_id: str) -> dict[str, int]:
+        """What is spent or lent of the windows of an organisation's rate limits, by name."""
+        rows = await self.sql.fetch(
+            "SELECT name, spent + held AS taken FROM lease_accounts WHERE org_id::text = $1 AND ends_at IS NOT NULL",
+            org_id,
+        )
+        return {row["name"]: row["taken"] for row in rows}
 
     async def settle(self, *events: UsageEvent) -> None:
         """Have generations settled, as usage events that come from routers."""

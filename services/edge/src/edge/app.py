@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from ipaddress import ip_network
 from random import Random
 
@@ -93,6 +94,7 @@ from edge.journal.journaled_router import JournaledRouter
 from edge.journal.prices import MirroredPrices
 from edge.journal.unended import Unended
 from edge.late_costs import LateCosts
+from edge.lent_limits import LentLimits
 from edge.operations import Operations
 from edge.ports import KeyRegistry
 from edge.preset_cache import PresetCache
@@ -103,6 +105,7 @@ from edge.session_tokens import SessionTokens
 from edge.settings import DocumentsSettings, HttpSettings, KeysSettings, Settings
 from edge.token_counts import TokenCounts
 from edge.wallets import Wallets
+from edge.window_wallets import WindowWallets
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
 from servicekit.grpc_client import open_channel
@@ -122,14 +125,25 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         open_channel(settings.accounts.target, runtime) as to_accounts,
         open_channel(settings.metering.target, runtime) as to_metering,
     ):
+        # Unix milliseconds of the start: a later process of the same edge has more.
+        epoch = unix_ms(clock.now())
         wallets = Wallets(
-            _lender(to_accounts, settings, clock),
+            _lender(to_accounts, settings, epoch, settings.accounts.timeout),
             clock,
             runtime.meter,
             random,
             cover=settings.leases.cover,
             least=settings.leases.least_cents * money.NANO_PER_USD // 100,
             patience=settings.accounts.timeout,
+        )
+        windows = WindowWallets(
+            _lender(to_accounts, settings, epoch, settings.leases.patience),
+            clock,
+            runtime.meter,
+            random,
+            unused=settings.leases.unused,
+            patience=settings.leases.patience,
+            edges=settings.limits.edges,
         )
         directory = KafkaKeyDirectory(
             settings.kafka,
@@ -156,7 +170,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
         byok_fee = ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD)
         rates = RateLimits(settings.limits.edges)
-        rules, admission = RequestRules(directory, rates), Admission(wallets, directory)
+        rules = RequestRules(directory, LentLimits(rates, windows))
+        admission = Admission(wallets, directory)
         usage_records = GrpcGenerationRecords(to_metering, settings.metering.timeout)
         late_costs = LateCosts(usage_records, clock)
         generations = Generations(
@@ -277,6 +292,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 content_log,
                 late_costs,
                 wallets,
+                windows,
                 presets,
                 mirror,
                 endpoint_stats.table,
@@ -286,10 +302,8 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
 
 
-def _lender(to_accounts: grpc.aio.Channel, settings: Settings, clock: Clock) -> GrpcLeaseLender:
-    # Unix milliseconds of the start: a later process of the same edge has more.
-    epoch = unix_ms(clock.now())
-    return GrpcLeaseLender(to_accounts, settings.accounts.timeout, settings.instance, epoch)
+def _lender(to_accounts: grpc.aio.Channel, settings: Settings, epoch: int, timeout: timedelta) -> GrpcLeaseLender:
+    return GrpcLeaseLender(to_accounts, timeout, settings.instance, epoch)
 
 
 def _journaled(

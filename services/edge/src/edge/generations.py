@@ -302,6 +302,7 @@ class Generations:
         ticket.charge(outcome.cost_nano_usd)
         usage = outcome.usage
         reserved.settle(usage.prompt_tokens + usage.completion_tokens, outcome.cost_nano_usd)
+        reserved.close()
 
     async def _admit(self, principal: Principal, ruled: Ruled, now_ms: int) -> tuple[Admitted, Reservation]:
         catalog = await self._catalog.require()
@@ -311,7 +312,7 @@ class Generations:
         easily = principal.org.balance // EASILY
         quote = quote_of(catalog.offers_for(slugs), demand, self._default_output_tokens, easily)
         claim = Claim(catalog.names_of(slugs), demand.prompt_tokens + quote.usual.output_tokens, quote.usual.amount)
-        reserved = self._rules.reserve(ruled, claim, now_ms)
+        reserved = await self._rules.reserve(ruled, claim, now_ms)
         try:
             return await self._admission.admit(principal, quote, now_ms, has_budget=ruled.has_budget), reserved
         except BaseException:

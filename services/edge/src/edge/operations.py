@@ -171,7 +171,7 @@ class Operations:
         slugs, demand = [request.body.model], most_of(request)
         quote = quote_of(catalog.offers_for(slugs), demand, MOST_OUTPUT_TOKENS)
         claim = Claim(catalog.names_of(slugs), demand.prompt_tokens, quote.hold.amount)
-        reserved = self._rules.reserve(ruled, claim, now_ms)
+        reserved = await self._rules.reserve(ruled, claim, now_ms)
         try:
             return await self._admission.admit(principal, quote, now_ms, has_budget=ruled.has_budget), reserved
         except BaseException:

@@ -14,9 +14,11 @@ from dialects.chat import ChatRequest
 from edge.domain.errors import ContentBlockedError, DependencyError
 from edge.domain.org_limits import limit_sets_of
 from edge.domain.principal import Key, Principal
-from edge.domain.rate_limits import Claim, LimitSet, RateLimits, Reservation
+from edge.domain.rate_limits import Claim, LimitSet, Owned, Reservation
+from edge.domain.windows import LimitOwner
 from edge.guardrails.content_filters import Findings, Passage, PatternError, apply_filters
 from edge.guardrails.rules import BoundGuardrail, GuardrailScope, Rules, rules_of
+from edge.lent_limits import LentLimits
 from edge.ports import GuardrailDirectory
 from turnpike.router.v1 import policy_pb2
 
@@ -61,15 +63,15 @@ class RuledTexts:
 class RequestRules:
     """Applies the rules of keys and guardrails."""
 
-    def __init__(self, directory: GuardrailDirectory, rates: RateLimits) -> None:
+    def __init__(self, directory: GuardrailDirectory, limits: LentLimits) -> None:
         """Make the use case.
 
         Args:
             directory: has the guardrails.
-            rates: counts.
+            limits: keeps rate limits.
         """
         self._directory = directory
-        self._rates = rates
+        self._limits = limits
         self._ready: OrderedDict[tuple[tuple[str, int, str], ...], Rules] = OrderedDict()
         self._aside = asyncio.Semaphore(_ASIDE)
 
@@ -101,14 +103,17 @@ class RequestRules:
         """
         key = principal.key
         rules = self._rules(key)
-        limits = [LimitSet(f"key/{key.key_id}", "this API key", key.rate_limits)] if key.rate_limits else []
+        limits: list[LimitSet] = []
+        if key.rate_limits:
+            owned = Owned(LimitOwner.KEY, key.org_id, key.key_id)
+            limits.append(LimitSet(f"key/{key.key_id}", "this API key", key.rate_limits, owned))
         findings: Findings | None = None
         if rules is not None:
             rules.check_budgets(key, now_ms)
             limits += rules.limit_sets(key)
             if rules.filters:
                 findings = await self._filtered(rules, passages)
-        limits += limit_sets_of(principal.org.rate_limits, key.org_id, key.workspace)
+        limits += limit_sets_of(principal.org.rate_limits, key.org_id, key.workspace, key.key_id)
         return RuledTexts(
             texts=findings.passages if findings is not None else tuple(passage.text for passage in passages),
             is_changed=findings is not None and bool(findings.redacted),
@@ -118,13 +123,14 @@ class RequestRules:
             has_budget=rules is not None and rules.has_budget,
         )
 
-    def reserve(self, ruled: Ruled | RuledTexts, claim: Claim, now_ms: int) -> Reservation:
-        """Reserve what a request could use of its rate limits.
+    async def reserve(self, ruled: Ruled | RuledTexts, claim: Claim, now_ms: int) -> Reservation:
+        """Reserve what a request could use of its rate limits. Waits for nothing when what is lent to this edge covers it.
 
         Raises:
+            FrozenOrgError: the organisation may not spend.
             RateLimitError: a limit does not allow it.
         """
-        return self._rates.reserve(ruled.limits, claim, now_ms)
+        return await self._limits.reserve(ruled.limits, claim, now_ms)
 
     def _rules(self, key: Key) -> Rules | None:
         bound = tuple(self._bound(key))

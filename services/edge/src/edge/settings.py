@@ -167,7 +167,7 @@ class CreditSettings(Section):
 
 
 class LeaseSettings(Section):
-    """Credit that is borrowed from accounts and spent here."""
+    """What is borrowed from accounts and spent here: credit, and shares of rate limits."""
 
     cover: Duration = Field(
         default=parse_duration("15m"), description="how long a lease should last at the present rate of spending"
@@ -175,12 +175,25 @@ class LeaseSettings(Section):
     least_cents: int = Field(
         default=10, ge=0, description="hundredths of a dollar that are borrowed at least, where there is plenty"
     )
+    unused: Duration = Field(
+        default=parse_duration("3s"),
+        description="how long a share of a rate limit should last at the present rate; what is left of it then goes back",
+    )
+    patience: Duration = Field(
+        default=parse_duration("1s"),
+        description="of a request for a share of a rate limit; without an answer an equal part of the limit holds here",
+    )
 
 
 class LimitSettings(Section):
     """Rate limits."""
 
-    edges: int = Field(default=1, ge=1, description="edges that share every rate limit equally")
+    edges: int = Field(
+        default=1,
+        ge=1,
+        description="edges that have equal parts of what is not lent: limits of addresses, requests at the same time,"
+        " EDGE_HTTP_KEY_RATE, and every rate limit while accounts does not answer",
+    )
     address_requests: int = Field(default=0, ge=0, description="of one address a minute, with a key; 0 for any number")
     address_failures: int = Field(
         default=300, ge=0, description="of one address a minute, with a key that is good for nothing; 0 for any number"

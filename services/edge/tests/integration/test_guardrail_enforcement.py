@@ -205,14 +205,28 @@ async def test_s38_tokens_that_were_not_used_are_given_back(edge: EdgeStack) -> 
     assert [answer.status for answer in answers] == [200] * 3
 
 
-async def test_each_of_several_edges_keeps_its_share_of_a_limit(open_edge: OpenEdge) -> None:
+async def test_while_accounts_lends_nothing_each_of_several_edges_keeps_its_part_of_a_limit(
+    open_edge: OpenEdge,
+) -> None:
     edge = await open_edge(limits=LimitSettings(edges=2))
     secret, record = edge.around.accounts.add_key(edge.org.org_id)
     record.rate_limits.add(
-        quantity=records_pb2.LIMITED_QUANTITY_REQUESTS, interval=records_pb2.RATE_INTERVAL_DAY, amount=2
+        quantity=records_pb2.LIMITED_QUANTITY_REQUESTS, interval=records_pb2.RATE_INTERVAL_DAY, amount=4
     )
     await edge.publisher.publish(record)
-    assert [(await edge.chat(key=secret)).status for _ in range(2)] == [200, 429]
+    # Credit is lent already, and lasts.
+    assert (await edge.chat()).status == 200
+    edge.around.leases.down = True
+    answers = [await edge.chat(key=secret) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert (answers[2].headers["X-RateLimit-Limit"], answers[2].headers["X-RateLimit-Remaining"]) == ("4", "0")
+    edge.around.leases.down = False
+
+    async def lent() -> bool:
+        """Once accounts is back it lends the rest of the window."""
+        return (await edge.chat(key=secret)).status == 200
+
+    await eventually(lent)
 
 
 def image() -> dict[str, Any]:

@@ -27,7 +27,6 @@ from edge.domain.errors import (
 )
 from edge.domain.principal import Principal
 from edge.domain.prompt_size import estimate_prompt_tokens
-from edge.domain.rate_limits import RateLimits
 from edge.domain.slugs import without_routing_suffixes, without_variants
 from edge.generations import Application, Generation, Generations, failure_of
 from edge.late_costs import LateCosts
@@ -35,6 +34,7 @@ from edge.request_rules import RequestRules
 from edge.testing.accounts import USD, MemoryAccounts, known_key, known_org
 from edge.testing.doubles import MemoryGenerationRecords, MemoryKeyDirectory
 from edge.testing.leases import MemoryLeases
+from edge.testing.limits import lent_limits, window_wallets
 from edge.testing.router import Script, ScriptedRouter, break_off, broken, completed, model, refuse, speak
 from edge.wallets import Wallets
 from servicekit.testing import ManualClock, running
@@ -74,7 +74,7 @@ class Bench:
             self.router,
             self.mirror,
             Admission(self.wallets, MemoryKeyDirectory()),
-            RequestRules(MemoryKeyDirectory(), RateLimits()),
+            RequestRules(MemoryKeyDirectory(), lent_limits(window_wallets(self.leases, self.clock, Random(1)))),
             self.late_costs,
             clock=self.clock,
             random=Random(1),

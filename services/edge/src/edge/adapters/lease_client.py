@@ -1,4 +1,4 @@
-"""The lender of credit over gRPC."""
+"""The lender of credit and of rate limits over gRPC."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Final
 import grpc
 
 from contracts.errors import ErrorReason
+from contracts.rate_limits import LimitedQuantity, rate_limits_to_proto
 from contracts.spend import SpendInterval
 from edge.adapters.grpc_status import error_from_status
 from edge.domain.errors import DependencyError, NotFoundError, RefusedError
 from edge.domain.exhaustion import Refusal, RefusalReason, SpendingAccount
 from edge.domain.wallet import Statement, WalletScope
+from edge.domain.windows import LimitOwner, Window
 from edge.lease_ports import Grant
 from servicekit.logs import get_logger
 from turnpike.accounts.v1 import lease_service_pb2, lease_service_pb2_grpc
@@ -29,6 +31,17 @@ _ACCOUNTS: Final = {
     lease_service_pb2.LEASE_ACCOUNT_KIND_WORKSPACE: SpendingAccount.WORKSPACE,
     lease_service_pb2.LEASE_ACCOUNT_KIND_GUARDRAIL_KEY: SpendingAccount.GUARDRAIL,
     lease_service_pb2.LEASE_ACCOUNT_KIND_GUARDRAIL_MEMBER: SpendingAccount.GUARDRAIL,
+}
+_RESOURCES: Final = {
+    LimitedQuantity.REQUESTS: lease_service_pb2.LEASE_RESOURCE_REQUESTS,
+    LimitedQuantity.TOKENS: lease_service_pb2.LEASE_RESOURCE_TOKENS,
+    LimitedQuantity.SPEND: lease_service_pb2.LEASE_RESOURCE_MONEY,
+}
+_OWNERS: Final = {
+    LimitOwner.ORG: lease_service_pb2.LIMIT_OWNER_ORG,
+    LimitOwner.WORKSPACE: lease_service_pb2.LIMIT_OWNER_WORKSPACE,
+    LimitOwner.KEY: lease_service_pb2.LIMIT_OWNER_KEY,
+    LimitOwner.MEMBER: lease_service_pb2.LIMIT_OWNER_MEMBER,
 }
 
 
@@ -59,6 +72,9 @@ class GrpcLeaseLender:
             needed=needed,
             wanted=wanted,
         )
+        if scope.window is not None:
+            request.resource = _RESOURCES[scope.window.limit.quantity]
+            request.limit.CopyFrom(_limit(scope.window))
         try:
             # Ready or not: right after a restart of the other side the connection is a moment behind.
             answer = await self._stub.AcquireLease(request, timeout=self._timeout_s, wait_for_ready=True)
@@ -124,6 +140,23 @@ def _grant(answer: lease_service_pb2.AcquireLeaseResponse | lease_service_pb2.Re
         time_to_live=answer.time_to_live.seconds + answer.time_to_live.nanos / 1e9,
         is_scarce=answer.is_scarce,
         refusal=_refusal(answer.refusal) if answer.HasField("refusal") else None,
+        edges=answer.edges,
+        window_ends_in=_window_ends_in(answer),
+    )
+
+
+def _window_ends_in(
+    answer: lease_service_pb2.AcquireLeaseResponse | lease_service_pb2.RenewLeaseResponse,
+) -> float | None:
+    if not answer.HasField("window_ends_in"):
+        return None
+    return answer.window_ends_in.seconds + answer.window_ends_in.nanos / 1e9
+
+
+def _limit(window: Window) -> lease_service_pb2.LeaseLimit:
+    (limit,) = rate_limits_to_proto([window.limit])
+    return lease_service_pb2.LeaseLimit(
+        owner=_OWNERS[window.owner], guardrail_id=window.guardrail_id, interval=limit.interval, model=limit.model
     )
 
 

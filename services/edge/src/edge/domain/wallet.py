@@ -1,4 +1,4 @@
-"""Credit that this edge has borrowed: holds are taken from it by arithmetic alone. Pure; times are monotonic seconds.
+"""What this edge has borrowed: holds are taken from it by arithmetic alone. Pure; times are monotonic seconds.
 
 A wallet has one lease at a time. Figures of a lease are totals over its life, as accounts keeps them, so that a call whose
 answer was lost is made good by the next one.
@@ -6,9 +6,11 @@ answer was lost is made good by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from edge.domain.windows import Window
 
 # Nothing starts on a lease in its last moments: it could reach accounts after the end (billing.md 3.4).
 MARGIN_S: Final = 2.0
@@ -28,15 +30,18 @@ class WalletScope(NamedTuple):
 
     Attributes:
         org_id: the organisation.
-        key_id: the key that has a limit or a budget of its own to keep; empty for all other keys of the organisation.
+        key_id: the key that has a limit or a budget of its own to keep; empty for all other keys of the organisation. Of a
+            window the key, or one of those, that it bounds.
+        window: of a rate limit that is spent from; None for credit.
     """
 
     org_id: str
     key_id: str = ""
+    window: Window | None = None
 
 
 class Lease:
-    """One lease, in nano-dollars.
+    """One lease, in nano-dollars, or in what the rate limit counts that it is lent from.
 
     Attributes:
         granted: lent since it was made.
@@ -70,7 +75,12 @@ class Lease:
     @property
     def stated_spent(self) -> int:
         """What was spent, as far as it was lent: what went beyond it accounts learns from the usage event."""
-        return min(self.spent, self.granted - self.returned - self.held)
+        return max(min(self.spent, self.granted - self.returned - self.held), 0)
+
+    @property
+    def stated_held(self) -> int:
+        """What is on hold, as far as it was lent."""
+        return min(self.held, self.granted - self.returned)
 
     def extend(self, sent_at: float, time_to_live: float) -> None:
         """It may be used for so long from the moment at which the call was sent."""
@@ -154,6 +164,7 @@ class Wallet:
     """What is lent for one scope.
 
     Attributes:
+        name: among all wallets of its kind.
         scope: whose spending it pays for.
         lease: that holds are taken from; None before the first and after a release.
         used_at: when the last hold was taken.
@@ -172,6 +183,7 @@ class Wallet:
         "_window_at",
         "_window_spent",
         "lease",
+        "name",
         "scope",
         "used_at",
         "waiting",
@@ -195,6 +207,7 @@ class Wallet:
             least: what is borrowed at least, in nano-dollars, where there is plenty.
             on_close: is told of a lease of which something should go back.
         """
+        self.name: Hashable = scope
         self.scope = scope
         self.lease: Lease | None = None
         self.used_at = now
@@ -345,4 +358,4 @@ class Wallet:
 
 def statement_of(lease: Lease) -> Statement:
     """Say how a lease stands."""
-    return Statement(lease.lease_id, lease.stated_spent, lease.held, lease.returned)
+    return Statement(lease.lease_id, lease.stated_spent, lease.stated_held, lease.returned)

@@ -16,7 +16,8 @@ from contracts.rate_limits import RateLimit
 from contracts.spend import Spend, SpendInterval
 from edge.domain.errors import BudgetExceededError
 from edge.domain.principal import Key, day_of
-from edge.domain.rate_limits import LimitSet
+from edge.domain.rate_limits import LimitSet, Owned
+from edge.domain.windows import LimitOwner
 from edge.guardrails.content_filters import CompiledFilter, combined, compile_builtin, compile_filter
 
 
@@ -108,9 +109,11 @@ def _spends(scope: GuardrailScope, key: Key) -> Iterable[Spend]:
 def _limit_sets(each: BoundGuardrail, key: Key, limits: tuple[RateLimit, ...]) -> Iterable[LimitSet]:
     name = each.guardrail.guardrail_id
     if each.scope is not GuardrailScope.MEMBER:
-        yield LimitSet(f"guardrail/{name}/key/{key.key_id}", "this API key", limits)
+        owned = Owned(LimitOwner.KEY, key.org_id, key.key_id, name)
+        yield LimitSet(f"guardrail/{name}/key/{key.key_id}", "this API key", limits, owned)
     if each.scope is not GuardrailScope.KEY and key.creator_user_id:
-        yield LimitSet(f"guardrail/{name}/member/{key.creator_user_id}", "this member", limits)
+        owned = Owned(LimitOwner.MEMBER, key.org_id, key.key_id, name)
+        yield LimitSet(f"guardrail/{name}/member/{key.creator_user_id}", "this member", limits, owned)
 
 
 def described_budget(interval: SpendInterval, limit: int) -> str:

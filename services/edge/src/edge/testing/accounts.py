@@ -121,6 +121,10 @@ class MemoryAccounts:
         self.credit[org.org_id] = (balance, 0)
         return org
 
+    def key_of(self, org_id: str, key_id: str) -> records_pb2.KeyRecord | None:
+        """A key of an organisation, by its id."""
+        return next((key for key in self.keys.values() if key.key_id == key_id and key.org_id == org_id), None)
+
     def add_key(
         self,
         org_id: str,

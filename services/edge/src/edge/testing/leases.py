@@ -1,4 +1,4 @@
-"""The lender of credit, in memory, alone and behind a gRPC server."""
+"""The lender of credit and of rate limits, in memory, alone and behind a gRPC server."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
+from contracts.rate_limits import rate_limits_from_proto
 from contracts.spend import SpendInterval
 from edge.domain.errors import DependencyError, NotFoundError
 from edge.domain.exhaustion import Refusal, RefusalReason, SpendingAccount
 from edge.domain.wallet import Statement, WalletScope
+from edge.domain.windows import LimitOwner, Window
 from edge.lease_ports import Grant
 from edge.testing.accounts import MemoryAccounts
+from edge.testing.guardrails import MemoryGuardrails
 from edge.testing.refusals import aborting
+from edge.testing.windows import MemoryWindows
 from turnpike.accounts.v1 import lease_service_pb2, lease_service_pb2_grpc, records_pb2
 
 _Answer = TypeVar("_Answer", lease_service_pb2.AcquireLeaseResponse, lease_service_pb2.RenewLeaseResponse)
@@ -36,6 +40,17 @@ _KINDS = {
     SpendingAccount.KEY: lease_service_pb2.LEASE_ACCOUNT_KIND_KEY,
     SpendingAccount.WORKSPACE: lease_service_pb2.LEASE_ACCOUNT_KIND_WORKSPACE,
     SpendingAccount.GUARDRAIL: lease_service_pb2.LEASE_ACCOUNT_KIND_GUARDRAIL_KEY,
+}
+_QUANTITIES: Final = {
+    lease_service_pb2.LEASE_RESOURCE_MONEY: records_pb2.LIMITED_QUANTITY_SPEND,
+    lease_service_pb2.LEASE_RESOURCE_REQUESTS: records_pb2.LIMITED_QUANTITY_REQUESTS,
+    lease_service_pb2.LEASE_RESOURCE_TOKENS: records_pb2.LIMITED_QUANTITY_TOKENS,
+}
+_OWNERS: Final = {
+    lease_service_pb2.LIMIT_OWNER_ORG: LimitOwner.ORG,
+    lease_service_pb2.LIMIT_OWNER_WORKSPACE: LimitOwner.WORKSPACE,
+    lease_service_pb2.LIMIT_OWNER_KEY: LimitOwner.KEY,
+    lease_service_pb2.LIMIT_OWNER_MEMBER: LimitOwner.MEMBER,
 }
 
 
@@ -63,18 +78,27 @@ class MemoryLeases:
         down: whether every call fails.
         gate: awaited by each call before its answer.
         time_to_live: seconds of a lease.
+        windows: of rate limits, which are lent here too.
+        asked_windows: what was asked about them, in order.
     """
 
-    def __init__(self, accounts: MemoryAccounts) -> None:
+    def __init__(self, accounts: MemoryAccounts, guardrails: MemoryGuardrails | None = None) -> None:
         self.accounts = accounts
+        self.windows = MemoryWindows(accounts, guardrails)
+        self.asked_windows: list[str] = []
         self.leases: dict[str, MemoryLease] = {}
         self.calls: list[str] = []
         self.down = False
         self.gate: Callable[[], Awaitable[object]] | None = None
         self.time_to_live = 960.0
 
-    async def acquire(self, scope: WalletScope, lease_id: str, needed: int, wanted: int) -> Grant | None:
-        """Ask for a lease."""
+    async def acquire(
+        self, scope: WalletScope, lease_id: str, needed: int, wanted: int, edge: str = ""
+    ) -> Grant | None:
+        """Ask for a lease; `edge` tells several of them apart."""
+        if scope.window is not None:
+            await self._called("acquire", self.asked_windows)
+            return self.windows.acquire(scope, scope.window, lease_id, needed, wanted, edge)
         await self._called("acquire")
         if scope.org_id not in self.accounts.orgs or (scope.key_id and self._key(scope) is None):
             return None
@@ -90,6 +114,9 @@ class MemoryLeases:
 
     async def renew(self, scope: WalletScope, statement: Statement, needed: int, wanted: int) -> Grant | None:
         """Extend a lease."""
+        if scope.window is not None:
+            await self._called("renew", self.asked_windows)
+            return self.windows.renew(scope, statement, needed, wanted)
         await self._called("renew")
         lease = self.leases.get(statement.lease_id)
         if lease is None:
@@ -105,6 +132,10 @@ class MemoryLeases:
 
     async def release(self, scope: WalletScope, statement: Statement) -> None:
         """End a lease."""
+        if scope.window is not None or statement.lease_id in self.windows.leases:
+            await self._called("release", self.asked_windows)
+            self.windows.release(statement)
+            return
         await self._called("release")
         lease = self.leases.pop(statement.lease_id, None)
         if lease is not None:
@@ -114,8 +145,8 @@ class MemoryLeases:
         """What is lent of an organisation's credit."""
         return sum(lease.held for lease in self.leases.values() if lease.scope.org_id == org_id)
 
-    async def _called(self, name: str) -> None:
-        self.calls.append(name)
+    async def _called(self, name: str, calls: list[str] | None = None) -> None:
+        (self.calls if calls is None else calls).append(name)
         if self.gate is not None:
             await self.gate()
         if self.down:
@@ -164,8 +195,7 @@ class MemoryLeases:
         return Refusal(RefusalReason.KEY_UNUSABLE) if key is not None and key.disabled else None
 
     def _key(self, scope: WalletScope) -> records_pb2.KeyRecord | None:
-        keys = self.accounts.keys.values()
-        return next((key for key in keys if key.key_id == scope.key_id and key.org_id == scope.org_id), None)
+        return self.accounts.key_of(scope.org_id, scope.key_id)
 
     def _grant(self, lease: MemoryLease, refusal: Refusal | None = None) -> Grant:
         least = min(left.available for left in self._left(lease.scope))
@@ -178,14 +208,19 @@ class LeaseServicer(lease_service_pb2_grpc.LeaseServiceServicer):
 
     def __init__(self, leases: MemoryLeases) -> None:
         self._leases = leases
+        # Of leases of windows, which a renewal does not tell.
+        self._scopes: dict[str, WalletScope] = {}
 
     async def AcquireLease(  # noqa: N802 - named by the wire
         self, request: lease_service_pb2.AcquireLeaseRequest, context: Context
     ) -> lease_service_pb2.AcquireLeaseResponse:
         """Lend."""
-        scope = WalletScope(request.org_id, request.key_id)
+        scope = WalletScope(request.org_id, request.key_id, _window(request))
+        if scope.window is not None:
+            self._scopes[request.lease_id] = scope
+        edge = request.borrower.edge_id
         async with aborting(context):
-            grant = await self._leases.acquire(scope, request.lease_id, request.needed, request.wanted)
+            grant = await self._leases.acquire(scope, request.lease_id, request.needed, request.wanted, edge)
             return _told(lease_service_pb2.AcquireLeaseResponse(), grant)
 
     async def RenewLease(  # noqa: N802 - named by the wire
@@ -194,7 +229,7 @@ class LeaseServicer(lease_service_pb2_grpc.LeaseServiceServicer):
         """Extend."""
         statement = Statement(request.lease_id, request.spent, request.in_flight, request.returned)
         lease = self._leases.leases.get(request.lease_id)
-        scope = lease.scope if lease is not None else WalletScope(request.org_id)
+        scope = lease.scope if lease is not None else self._scopes.get(request.lease_id, WalletScope(request.org_id))
         async with aborting(context):
             grant = await self._leases.renew(scope, statement, request.needed, request.wanted)
             return _told(lease_service_pb2.RenewLeaseResponse(), grant)
@@ -209,6 +244,20 @@ class LeaseServicer(lease_service_pb2_grpc.LeaseServiceServicer):
             return lease_service_pb2.ReleaseLeaseResponse()
 
 
+def _window(request: lease_service_pb2.AcquireLeaseRequest) -> Window | None:
+    if not request.HasField("limit"):
+        return None
+    named = request.limit
+    (limit,) = rate_limits_from_proto(
+        [
+            records_pb2.RateLimit(
+                quantity=_QUANTITIES[request.resource], interval=named.interval, amount=1, model=named.model
+            )
+        ]
+    )
+    return Window(_OWNERS[named.owner], named.guardrail_id, limit)
+
+
 def _spent(key: records_pb2.KeyRecord) -> int:
     """What counts against the limit of a key. The double knows no clock: its records are of today."""
     period = _PERIODS.get(SpendInterval(key.limit_reset))
@@ -218,7 +267,9 @@ def _spent(key: records_pb2.KeyRecord) -> int:
 def _told(answer: _Answer, grant: Grant | None) -> _Answer:
     if grant is None:
         raise NotFoundError("no such lease")
-    answer.granted, answer.is_scarce = grant.granted, grant.is_scarce
+    answer.granted, answer.is_scarce, answer.edges = grant.granted, grant.is_scarce, grant.edges
+    if grant.window_ends_in is not None:
+        answer.window_ends_in.FromMilliseconds(int(grant.window_ends_in * 1_000))
     answer.time_to_live.FromMilliseconds(int(grant.time_to_live * 1_000))
     if grant.refusal is not None:
         refusal = grant.refusal

@@ -86,7 +86,7 @@ class Neighbours:
     def __post_init__(self) -> None:
         """Everybody is of one accounts."""
         self.sessions = SessionServicer(MemoryOrganizations(self.accounts))
-        self.leases = MemoryLeases(self.accounts)
+        self.leases = MemoryLeases(self.accounts, self.guardrails)
 
 
 @asynccontextmanager

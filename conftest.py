@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 # What needs the whole of Turnpike as processes: one stack for all of it.
 WHOLE_SYSTEM = ("tests/e2e/", "tests/clients/", "tests/contract/")
+# What uses a stack of its own.
+COMMAND_LINE = "cli/tests/integration/"
 # What starts no process and needs little but its own worker.
 PURE = ("libs/contracts/tests/", "libs/dialects/tests/", "protos/tests/", "tools/checks/tests/")
 BEFORE, SYSTEM, AFTER, LAST = range(4)
@@ -100,13 +102,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     One worker has the whole system for minutes. It begins so late that it ends with the others, and the stack does not idle long.
     Within each group the random order stays.
     """
-    files = list(dict.fromkeys(_file(item) for item in items if _turn(item, ()) == AFTER))
+    files = list(dict.fromkeys(scope_of(item.nodeid) for item in items if _turn(item, ()) == AFTER))
     before = set(files[: len(files) * 2 // 3])
     items.sort(key=lambda item: _turn(item, before))
-
-
-def _file(item: pytest.Item) -> str:
-    return item.nodeid.partition("::")[0]
 
 
 def _turn(item: pytest.Item, before: Collection[str]) -> int:
@@ -114,7 +112,37 @@ def _turn(item: pytest.Item, before: Collection[str]) -> int:
         return SYSTEM
     if item.nodeid.startswith(PURE) or "/unit/" in item.nodeid:
         return LAST
-    return BEFORE if _file(item) in before else AFTER
+    return BEFORE if scope_of(item.nodeid) in before else AFTER
+
+
+_stacks: list[tuple[pytest.FixtureDef[Any], Any]] = []
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: Any) -> None:
+    if fixturedef.argname == "stack" and fixturedef.scope == "session":
+        _stacks.append((fixturedef, request))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Stop a stack of processes with its last test on this worker: ten that idle take a tenth of a core from the others."""
+    yield
+    if nextitem is None or scope_of(item.nodeid) != scope_of(nextitem.nodeid):
+        while _stacks:
+            fixture, request = _stacks.pop()
+            fixture.finish(request)
+
+
+def scope_of(nodeid: str) -> str:
+    """Name what one worker runs without a break: a file, or the files that share a stack of processes."""
+    if nodeid.startswith(WHOLE_SYSTEM):
+        return "the whole system"
+    return "the command line" if nodeid.startswith(COMMAND_LINE) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Give one worker more than there are cores: tests that start processes leave a quarter of two cores idle."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -126,7 +154,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
     class FilesThenEndToEnd(LoadFileScheduling):  # type: ignore[misc]  # xdist is published without types
         def _split_scope(self, nodeid: str) -> str:
-            return "the whole system" if nodeid.startswith(WHOLE_SYSTEM) else str(super()._split_scope(nodeid))
+            return scope_of(nodeid)
 
     config.option.loadscopereorder = False
     return FilesThenEndToEnd(config, log)

@@ -105,7 +105,7 @@ async def test_killed_model_server_costs_no_request_that_had_no_token(
             return await ask(http, stack.base_url, SMOLLM2, stream=number % 2 == 0, max_tokens=12)
 
     async with asyncio.TaskGroup() as group:
-        requests = [group.create_task(one(number)) for number in range(200)]
+        requests = [group.create_task(one(number)) for number in range(100)]
         await asyncio.sleep(1.5)
         stack.kill("model-a")
         # Without this the supervisor would have it back before the prober looks.
@@ -118,7 +118,7 @@ async def test_killed_model_server_costs_no_request_that_had_no_token(
         if answer.ending == "error_event":
             assert answer.errors == 1
             assert answer.text, "an error event although nothing had been sent"
-    assert endings["answered"] >= 180, endings
+    assert endings["answered"] >= 90, endings
     await until(lambda: endpoint_status(http, stack, "Local A"), -1, "the verdict did not reach the router")
     await asyncio.to_thread(stack.control, "start", "model-a")
     await until(lambda: endpoint_status(http, stack, "Local A"), 0, "the endpoint did not recover")

@@ -6,12 +6,17 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID
 
+import yaml
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 from sqlalchemy import text
@@ -20,17 +25,25 @@ from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_store import PostgresKeyStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
+from accounts.adapters.postgres.price_store import PostgresPriceStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
+from accounts.adapters.postgres.suspense_store import PostgresSuspenseStore
 from accounts.domain.accounts import KeyKind
 from accounts.identity import Identity
+from accounts.price_book import PriceBook
 from accounts.settlement import Settlement
+from accounts.suspended_usage import SuspendedUsage
 from accounts.testing.usage_events import UsageEvents, usage_records
+from contracts.catalog import Catalog, parse_catalog
 from contracts.topics import USAGE
 from servicekit.clock import SystemClock
 from servicekit.failpoints import Failpoints
+from servicekit.garbage import collect_rarely
 from servicekit.kafka import Record, TopicPartition
+from servicekit.watched_files import WatchedFiles
 from turnpike_bench.postgres import RunningPostgres, running_postgres
 
+PROVIDERS = ("local-a", "local-b", "local-c")
 PEPPER = b"a pepper of at least thirty-two bytes"
 CREDIT = 10**15
 WANTED_PER_S = 20_000
@@ -69,15 +82,51 @@ async def _customers(database: Database, orgs: int, random: Random) -> list[tupl
     return made
 
 
+def _catalog() -> dict[str, Any]:
+    """A model at three providers: what accounts prices by, as it does where it serves."""
+    price = {"prompt": "0.0000001", "completion": "0.0000003", "cached": "0.000000025"}
+    endpoints = [
+        {"provider": slug, "upstream_model": "m", "context_length": 8192, "price": price} for slug in PROVIDERS
+    ]
+    model = {
+        "id": "a/model", "name": "Model", "description": "A model.", "created": date(2026, 1, 1), "tokenizer": "Other",
+        "input_modalities": ["text"], "output_modalities": ["text"], "endpoints": endpoints,
+    }  # fmt: skip
+    return {
+        "providers": [{"slug": slug, "name": slug.title(), "base_url": "http://127.0.0.1:9"} for slug in PROVIDERS],
+        "models": [model],
+    }
+
+
+@asynccontextmanager
+async def _price_book(
+    database: Database, store: PostgresSettlementStore, audit: PostgresAuditLog
+) -> AsyncIterator[PriceBook]:
+    clock, meter = SystemClock(), NoOpMeterProvider().get_meter("bench")
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "catalog.yaml"
+        file.write_text(yaml.safe_dump(_catalog()))
+        catalog = WatchedFiles[Catalog]("catalog", [file], suffix=".yaml", parse=parse_catalog, clock=clock)
+        await catalog.start()
+        suspended = SuspendedUsage(PostgresSuspenseStore(database, audit, store), clock)
+        prices = PostgresPriceStore(database)
+        book = PriceBook(prices, catalog, suspended, clock, meter, interval=timedelta(seconds=1))
+        await book.start()
+        yield book
+
+
 def _records(customers: Sequence[tuple[UUID, UUID]], count: int, random: Random) -> list[Record]:
     make = UsageEvents(random)
     noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    catalog = parse_catalog([("catalog.yaml", yaml.safe_dump(_catalog()))])
+    prices = {endpoint.provider.slug: endpoint.price for endpoint in catalog.endpoints.values()}
     events = [
         make(
             *random.choice(customers),
             prompt=random.randint(1, 4_000),
             completion=random.randint(1, 2_000),
-            provider=random.choice(("local-a", "local-b", "local-c")),
+            provider=(provider := random.choice(PROVIDERS)),
+            price=prices[provider],
             ended_at=noon + timedelta(milliseconds=number),
         )
         for number in range(count)
@@ -92,20 +141,25 @@ async def measure(server: RunningPostgres, *, orgs: int, batch: int, events: int
     try:
         random = Random(batch)
         customers = await _customers(database, orgs, random)
-        settlement = Settlement(
-            PostgresSettlementStore(database, Failpoints()),
-            SystemClock(),
-            NoOpTracerProvider().get_tracer("bench"),
-            NoOpMeterProvider().get_meter("bench"),
-            Failpoints(),
-        )
-        partition = TopicPartition(USAGE.name, 0)
-        await settlement.handle("warm", partition, _records(customers, batch, random))
-        records = _records(customers, events, random)
-        postgres, cpu, wall = server.cpu_seconds(), time.process_time(), time.perf_counter()
-        for at in range(0, events, batch):
-            await settlement.handle("bench", partition, records[at : at + batch])
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        store = PostgresSettlementStore(database, Failpoints())
+        async with _price_book(database, store, PostgresAuditLog(database, PEPPER)) as book:
+            settlement = Settlement(
+                store,
+                SystemClock(),
+                NoOpTracerProvider().get_tracer("bench"),
+                NoOpMeterProvider().get_meter("bench"),
+                Failpoints(),
+                book,
+            )
+            partition = TopicPartition(USAGE.name, 0)
+            await settlement.handle("warm", partition, _records(customers, batch, random))
+            records = _records(customers, events, random)
+            # As accounts does when it starts.
+            collect_rarely()
+            postgres, cpu, wall = server.cpu_seconds(), time.process_time(), time.perf_counter()
+            for at in range(0, events, batch):
+                await settlement.handle("bench", partition, records[at : at + batch])
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         postgres = server.cpu_seconds() - postgres
         await _check(database, events + batch)
         return SettlementCost(orgs, batch, events, *(each / events * 1e6 for each in (wall, cpu, postgres)))

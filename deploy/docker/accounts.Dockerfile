@@ -14,6 +14,8 @@ RUN /opt/turnpike/bin/python -m compileall -q -j 0 --invalidation-mode unchecked
 FROM python:3.11-slim-bookworm
 
 COPY --from=build /opt/turnpike /opt/turnpike
+COPY catalog/providers.yaml /usr/share/turnpike/catalog/
+COPY catalog/models/ /usr/share/turnpike/catalog/models/
 USER 10001:10001
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 EXPOSE 50051 9090

@@ -31,6 +31,7 @@ from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.adapters.postgres.outbox import PostgresOutbox
 from accounts.adapters.postgres.payment_store import PostgresPaymentStore
 from accounts.adapters.postgres.preset_store import PostgresPresetStore
+from accounts.adapters.postgres.price_store import PostgresPriceStore
 from accounts.adapters.postgres.reconciliation_store import PostgresReconciliationStore
 from accounts.adapters.postgres.session_store import PostgresSessionStore
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
@@ -72,20 +73,31 @@ from accounts.leases import Leases
 from accounts.members import Members
 from accounts.payments import Payments
 from accounts.presets import Presets
+from accounts.price_book import PriceBook
 from accounts.publication import Publication
 from accounts.sessions import Sessions
-from accounts.settings import ContentsSettings, OidcSettings, PaymentSettings, PostgresSettings, Settings
+from accounts.settings import (
+    CatalogSettings,
+    ContentsSettings,
+    OidcSettings,
+    PaymentSettings,
+    PostgresSettings,
+    Settings,
+)
 from accounts.settlement import Settlement
 from accounts.suspended_usage import SuspendedUsage
 from accounts.top_ups import TopUps
 from accounts.workspaces import Workspaces
+from contracts.catalog import Catalog, parse_catalog
 from contracts.sealed_secrets import KeyEncryptionKeys, parse_keks
 from contracts.topics import USAGE
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
+from servicekit.garbage import collect_rarely
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import RecordConsumer, RecordSink
-from servicekit.lifecycle import Runtime, Service
+from servicekit.lifecycle import Component, Runtime, Service
+from servicekit.watched_files import WatchedFiles
 from turnpike.accounts.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from turnpike.accounts.v1.byok_service_pb2_grpc import add_ByokServiceServicer_to_server
 from turnpike.accounts.v1.content_service_pb2_grpc import add_ContentServiceServicer_to_server
@@ -173,12 +185,14 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     identity = Identity(PostgresKeyStore(store, audit), PostgresOrgStore(store, audit), clock, random, pepper)
     member_store = PostgresMemberStore(store, audit)
     settling = PostgresSettlementStore(store, failpoints)
+    suspended = SuspendedUsage(PostgresSuspenseStore(store, audit, settling), clock)
+    prices, catalog = _price_book(settings.catalog, store, suspended, runtime)
     consumer = RecordConsumer(
         settings.kafka,
         clock,
         topics=[USAGE.name],
         group=GROUP,
-        handler=Settlement(settling, clock, runtime.tracer, runtime.meter, failpoints),
+        handler=Settlement(settling, clock, runtime.tracer, runtime.meter, failpoints, prices),
         max_records=settings.settlement.batch,
         max_wait=settings.settlement.wait,
         meter=runtime.meter,
@@ -230,7 +244,6 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         add_AuditServiceServicer_to_server(audit_service.AuditServicer(audit), server)
         books = reconciliation_service.ReconciliationServicer(PostgresReconciliationStore(store))
         add_ReconciliationServiceServicer_to_server(books, server)
-        suspended = SuspendedUsage(PostgresSuspenseStore(store, audit, settling), clock)
         add_SuspenseServiceServicer_to_server(suspense_service.SuspenseServicer(suspended), server)
         byok = byok_of(settings, store, clock)
         add_ByokServiceServicer_to_server(byok_service.ByokServicer(byok), server)
@@ -249,6 +262,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         check_reaches(names)
         return names
 
+    collect_rarely()
     runtime.readiness.add("postgres", lambda: store.is_ready)
     runtime.liveness.add("consumer", lambda: consumer.is_live)
     async with _http(settings.oidc) as http:
@@ -265,7 +279,19 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         try:
             ingress = GrpcServer(settings.grpc, runtime, register)
             yield Service(
-                [ingress, leases, top_ups, lease_expiry, consumer, contents, publication, sink, store],
+                [
+                    ingress,
+                    leases,
+                    top_ups,
+                    lease_expiry,
+                    consumer,
+                    *([prices] if prices else []),
+                    contents,
+                    publication,
+                    sink,
+                    *catalog,
+                    store,
+                ],
             )
         finally:
             if provider is not None:
@@ -294,6 +320,26 @@ def _oidc_provider(settings: OidcSettings, http: aiohttp.ClientSession, clock: C
         settings.issuer, settings.client_id, settings.client_secret.get_secret_value(), settings.redirect_url
     )
     return HttpOidcProvider(client, http, clock)
+
+
+def _price_book(
+    settings: CatalogSettings, store: Database, suspended: SuspendedUsage, runtime: Runtime
+) -> tuple[PriceBook | None, list[Component]]:
+    """Make what knows prices, and what it reads; nothing where no catalogue is named."""
+    if not settings.paths:
+        return None, []
+    catalog = WatchedFiles[Catalog](
+        "catalog",
+        settings.paths,
+        suffix=".yaml",
+        parse=parse_catalog,
+        clock=runtime.clock,
+        interval=settings.interval,
+    )
+    book = PriceBook(
+        PostgresPriceStore(store), catalog, suspended, runtime.clock, runtime.meter, interval=settings.interval
+    )
+    return book, [catalog]
 
 
 def _content_sealing(settings: ContentsSettings) -> AesContentSealing | None:

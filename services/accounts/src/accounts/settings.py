@@ -14,6 +14,7 @@ from servicekit.settings import (
     Duration,
     GrpcServerSettings,
     KafkaSettings,
+    PathList,
     Section,
     ServiceSettings,
     WordList,
@@ -130,6 +131,18 @@ class SettlementSettings(Section):
     wait: Duration = Field(default=parse_duration("100ms"), description="how long to wait for a record")
 
 
+class CatalogSettings(Section):
+    """What usage may be charged at. Without paths, at any price that an event carries."""
+
+    paths: PathList = Field(
+        default=(), description="files, or folders of YAML files, separated by colons: those that routers price by"
+    )
+    interval: Duration = Field(
+        default=parse_duration("1s"),
+        description="between two looks at the files, and for usage that waits for a price version",
+    )
+
+
 class LeasesSettings(Section):
     """What is lent to edges, and for how long."""
 
@@ -197,6 +210,7 @@ class Settings(ServiceSettings):
     contents: ContentsSettings = ContentsSettings()
     settlement: SettlementSettings = SettlementSettings()
     outbox: OutboxSettings = OutboxSettings()
+    catalog: CatalogSettings = CatalogSettings()
     leases: LeasesSettings = LeasesSettings()
     payments: PaymentSettings = PaymentSettings()
     failpoints: WordList = Field(default=(), description="places at which a test kills the process; see failpoints.py")

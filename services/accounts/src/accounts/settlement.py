@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Final
-from uuid import UUID
 
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from accounts.domain.errors import StoreUnavailableError
 from accounts.domain.ports import ReceivedRecord, SettlementBatch, SettlementResult, SettlementStore
-from accounts.domain.postings import UsageFact
+from accounts.price_book import PriceBook, UnknownPriceError
+from accounts.usage_facts import fact_from_proto
 from contracts.usage import InvalidUsageEventError, validate_usage_event
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
@@ -29,8 +25,6 @@ from turnpike.usage.v1 import usage_event_pb2
 
 _log = get_logger(__name__)
 
-_IDS: Final = 65_536  # that are remembered
-_NO_HEDGES: Final[Mapping[str, int]] = MappingProxyType({})
 
 SETTLED: Final = CounterSpec("accounts.settlement.events", "{event}", "Usage events that were posted to the ledger.")
 REJECTED: Final = CounterSpec("accounts.settlement.rejected", "{event}", "Usage events that were set aside.")
@@ -53,8 +47,25 @@ class Settlement:
     """Handles the records of the usage topic."""
 
     def __init__(
-        self, store: SettlementStore, clock: Clock, tracer: Tracer, meter: Meter, failpoints: Failpoints
+        self,
+        store: SettlementStore,
+        clock: Clock,
+        tracer: Tracer,
+        meter: Meter,
+        failpoints: Failpoints,
+        prices: PriceBook | None = None,
     ) -> None:
+        """Make the handler.
+
+        Args:
+            store: the books.
+            clock: source of times.
+            tracer: for spans.
+            meter: for metrics.
+            failpoints: places at which a test kills the process.
+            prices: what usage may be charged at; without it, any price that an event carries.
+        """
+        self._prices = prices
         self._failpoints = failpoints
         self._store = store
         self._clock = clock
@@ -97,7 +108,7 @@ class Settlement:
             topic=partition.topic,
             partition=partition.partition,
             next_offset=records[-1].offset + 1,
-            records=[_receive(record) for record in records],
+            records=await self._receive_all(records),
         )
         self._failpoints.reach("settle.before")
         with self._spans(records):
@@ -118,6 +129,28 @@ class Settlement:
         _log.error(
             "records.lost", topic=partition.topic, partition=partition.partition, expected=expected, actual=actual
         )
+
+    async def _receive_all(self, records: Sequence[Record]) -> list[ReceivedRecord]:
+        """Read records; unknown prices are looked up before they are believed to be unknown.
+
+        Raises:
+            RetryLaterError: the books cannot be reached.
+        """
+        missing: set[str] = set()
+        received = [_receive(record, self._prices, missing) for record in records]
+        looked_up: set[str] = set()
+        # Again for the prices of copies: a record is read up to its first unknown price.
+        while self._prices is not None and missing - looked_up:
+            looked_up |= missing
+            try:
+                await self._prices.look_up(missing)
+            except StoreUnavailableError as error:
+                raise RetryLaterError(str(error)) from error
+            received = [
+                each if each.fact is not None else _receive(record, self._prices, missing)
+                for each, record in zip(received, records, strict=True)
+            ]
+        return received
 
     @contextmanager
     def _spans(self, records: Sequence[Record]) -> Iterator[Span]:
@@ -167,72 +200,22 @@ class Settlement:
         )
 
 
-def _receive(record: Record) -> ReceivedRecord:
+def _receive(record: Record, prices: PriceBook | None, missing: set[str]) -> ReceivedRecord:
+    """Read a record; a price version that is unknown is added to `missing`."""
     fact, reason = None, ""
     try:
         event = usage_event_pb2.UsageEvent.FromString(record.value or b"")
         validate_usage_event(event)
         fact = fact_from_proto(event)
+        if prices is not None:
+            prices.check(event)
+            if fact.hedges:
+                prices.check_expenses(event)
     except DecodeError:
         reason = "not a usage event"
+    except UnknownPriceError as error:
+        fact, reason = None, str(error)
+        missing.add(error.version)
     except (InvalidUsageEventError, ValueError) as error:
-        reason = str(error)
+        fact, reason = None, str(error)
     return ReceivedRecord(record.offset, record.key or b"", record.value, record.headers, fact, reason)
-
-
-def fact_from_proto(event: usage_event_pb2.UsageEvent) -> UsageFact:
-    """Read a valid event as the books need it.
-
-    Raises:
-        InvalidUsageEventError: something in it cannot be stored.
-    """
-    return UsageFact(
-        event_id=UUID(event.event_id),
-        rank=event.rank,
-        generation_id=event.generation_id,
-        org_id=_uuid("org_id", event.org_id),
-        key_id=_uuid("key_id", event.key_id),
-        model=_text("model", event.model),
-        provider=_text("provider", event.provider),
-        endpoint_id=_text("endpoint_id", event.endpoint_id),
-        price_version=_text("price.version", event.price.version),
-        prompt_tokens=event.usage.prompt_tokens,
-        completion_tokens=event.usage.completion_tokens,
-        cost=event.cost_nano_usd,
-        provider_cost=event.provider_cost_nano_usd,
-        hedges=_hedges(event.attempts) if event.attempts else _NO_HEDGES,
-        is_byok=event.is_byok,
-        ended_at=_datetime(event.ended_at),
-        lease_id=_uuid("lease_id", event.lease_id) if event.lease_id else None,
-        hold=event.hold_nano_usd,
-    )
-
-
-def _hedges(attempts: Iterable[usage_event_pb2.Attempt]) -> Mapping[str, int]:
-    owed: dict[str, int] = {}
-    for attempt in attempts:
-        if attempt.HasField("expense"):
-            provider = _text("attempts.provider", attempt.provider)
-            owed[provider] = owed.get(provider, 0) + attempt.expense.provider_cost_nano_usd
-    return owed or _NO_HEDGES
-
-
-@lru_cache(maxsize=_IDS)
-def _uuid(name: str, text: str) -> UUID:
-    """Read an id. Organisations and keys come again and again, and the same object is found in a dict without a comparison."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidUsageEventError(f"{name} is not a UUID") from None
-
-
-def _datetime(moment: Timestamp) -> datetime:
-    # Timestamp.ToDatetime does the same at four times the cost.
-    return datetime.fromtimestamp(moment.seconds, UTC).replace(microsecond=moment.nanos // 1_000)
-
-
-def _text(name: str, text: str) -> str:
-    """PostgreSQL stores no NUL: it would refuse the whole batch, again and again."""
-    if "\0" in text:
-        raise InvalidUsageEventError(f"{name} has a NUL character")
-    return text

@@ -19,13 +19,13 @@ from accounts.testing import NewCustomer, serving_dsn
 
 # What belongs to the installation rather than to an organisation. Everything else is a tenant's.
 INSTALLATION_TABLES = {
-    "alembic_version", "consumer_offsets", "destination_revision", "invoice_numbers", "lease_edges", "outbox", "publication", "quarantine",
+    "alembic_version", "consumer_offsets", "destination_revision", "invoice_numbers", "lease_edges", "outbox", "price_versions", "publication", "quarantine",
     "oidc_flows", "sessions", "sign_in_failures", "suspended_usage", "user_identities", "users",
 }  # fmt: skip
 # Modules that may look across organisations: settlement, publication and the looks for low credit, and where an organisation is
 # not known yet.
 CROSS_TENANT_MODULES = {
-    "auth_code_store", "byok_store", "content_store", "database", "destination_store", "key_store", "lease_store", "member_store", "outbox", "payment_store",
+    "auth_code_store", "byok_store", "content_store", "database", "destination_store", "key_store", "lease_store", "member_store", "outbox", "payment_store", "price_store",
     "reconciliation_store", "session_store", "settlement_store", "sign_in_store", "suspense_store", "top_up_store",
 }  # fmt: skip
 _TABLES = """

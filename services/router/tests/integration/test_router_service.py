@@ -356,3 +356,42 @@ async def test_a_generation_is_filed_under_the_start_that_its_edge_has_said(
                 (event,) = reader.events[request.generation_id]
                 assert event.started_at.ToMilliseconds() == now_ms + skew_ms
                 assert event.ended_at.ToMilliseconds() >= now_ms + skew_ms
+
+
+async def test_b09_a_price_that_changes_in_flight_is_for_what_is_dispatched_after(
+    tmp_path: Path, broker: BrokerProcess
+) -> None:
+    go_on = asyncio.Event()
+
+    async def hesitant(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        await exchange.event(delta("first"))
+        await go_on.wait()
+        await exchange.event(delta(finish_reason="stop"))
+        await exchange.event({"id": "up-1", "choices": [], "usage": scripts.USAGE})
+        await exchange.end_stream()
+
+    async with ScriptedProvider(hesitant) as provider:
+        cheap, dear = (Offer("a", url=provider.url, prompt=prompt) for prompt in ("0.000001", "0.000005"))
+        async with router_stack(tmp_path, broker.bootstrap, cheap) as router:
+            request = router.request(stream=True)
+            responses = aiter(router.stub.Complete(request, timeout=20))
+            await anext(responses)
+            write_files(router.folder, [dear])
+
+            while True:
+                listed = await router.stub.ListModels(router_service_pb2.ListModelsRequest(), timeout=5)
+                if listed.models[0].endpoints[0].price.prompt_pico_usd == 5_000_000:
+                    break
+                await asyncio.sleep(0.02)
+            go_on.set()
+            in_flight = [response async for response in responses][-1].outcome
+            later = await router.complete(stream=True)
+            reader = UsageReader(broker.bootstrap)
+            await reader.read_until(request.generation_id, later.generation_id)
+    # 7 tokens at one and at five thousand nano-dollars, and 3 at two.
+    assert (in_flight.cost_nano_usd, later.outcome.cost_nano_usd) == (13_000, 41_000)
+    ((before,), (after,)) = (reader.events[name] for name in (request.generation_id, later.generation_id))
+    assert (before.cost_nano_usd, before.price.prompt_pico_usd) == (13_000, 1_000_000)
+    assert (after.cost_nano_usd, after.price.prompt_pico_usd) == (41_000, 5_000_000)
+    assert before.price.version != after.price.version

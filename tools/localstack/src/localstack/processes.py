@@ -274,6 +274,7 @@ class Installation:
                 "PAYMENTS_API_KEY": self.secrets.payment_key,
                 "PAYMENTS_API_BASE": f"http://{self.ports.address('payments')}",
                 "PAYMENTS_WEBHOOK_SECRET": self.secrets.webhook_secret,
+                "CATALOG_PATHS": catalog,
                 "CONTENTS_KEY": self.secrets.contents_key,
                 "BYOK_KEKS": str(kek_file(self.state.secrets)),
                 # Where usage goes to may be this machine.

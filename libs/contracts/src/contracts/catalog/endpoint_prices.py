@@ -29,6 +29,13 @@ def price_for(endpoint: Endpoint, prompt_tokens: int, at: datetime) -> UnitPrice
     return endpoint.price_schedule.price_at(prompt_tokens, at.astimezone(UTC))
 
 
+def prices_of(endpoint: Endpoint) -> list[UnitPrice]:
+    """Every price that usage of an endpoint can be charged at: under each set of overrides, and the dearest, by which edges estimate."""
+    if endpoint.price_schedule is None:
+        return [endpoint.price]
+    return [*endpoint.price_schedule.prices, dearest_price(endpoint)]
+
+
 def dearest_price(endpoint: Endpoint) -> UnitPrice:
     """Of each kind the dearest price that a request can have at an endpoint, to set credit aside by."""
     if endpoint.price_schedule is None:

@@ -29,6 +29,7 @@ from accounts.domain.payments import SUSPENSE
 from accounts.domain.people import Actor
 from accounts.domain.ports import OutboxMessage
 from accounts.domain.postings import PROVIDER_COST, Entry, Posted, UsageFact, provider_payable
+from accounts.domain.prices import KnownPrice
 
 UNKNOWN_RANK: Final = 0
 """Of a record that does not say soundly who states it: any statement that can be priced knows better."""
@@ -90,12 +91,14 @@ class ListedSuspense:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What becomes of suspended usage: a `fact` to settle in its place with the `message` that tells others, or entries alone."""
+    """What becomes of suspended usage: a `fact` to settle in its place, with the `message` that tells others and the
+    `prices` that are known from now on, or entries alone."""
 
     after: Suspense
     entries: Sequence[Entry] = ()
     fact: UsageFact | None = None
     message: OutboxMessage | None = None
+    prices: Sequence[KnownPrice] = ()
 
 
 Decide = Callable[[Suspense], Resolution | None]
@@ -107,6 +110,10 @@ class SuspenseStore(Protocol):
 
     def pages(self, org_id: UUID | None, *, resolved: bool) -> AsyncIterator[Sequence[ListedSuspense]]:
         """List suspended usage, oldest first: of one organisation or of all, open or whatever became of it."""
+        ...
+
+    async def priced(self, reason: str, after: UUID, limit: int) -> Sequence[UUID]:
+        """Of what is open for a reason, what has a price version that the price book knows, in the order of ids after one."""
         ...
 
     async def resolve(

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.outbox import enqueue
+from accounts.adapters.postgres.price_store import learn_prices
 from accounts.adapters.postgres.settlement_sql import LOCK_ORGS
 from accounts.adapters.postgres.settlement_store import PostgresSettlementStore
 from accounts.adapters.postgres.suspense_rows import COLUMNS, insert_entries, put, suspense_from_row
@@ -34,6 +35,14 @@ _LIST = text(
 )
 _FIND = text("SELECT org_id FROM suspended_usage WHERE suspense_id = :id")
 _LOCK = text(f"SELECT {COLUMNS} FROM suspended_usage WHERE suspense_id = :id FOR UPDATE")  # noqa: S608 - constant columns
+_PRICED = text(
+    """
+    SELECT suspense_id FROM suspended_usage AS suspended
+    WHERE state = 1 AND org_id IS NOT NULL AND reason = :reason AND suspense_id > :after
+      AND EXISTS (SELECT FROM price_versions AS known WHERE known.version = suspended.price_version)
+    ORDER BY suspense_id LIMIT :limit
+    """
+)
 _CHARGED = text("SELECT cost_nano FROM settled_events WHERE event_id = :event_id AND org_id = :org_id")
 
 
@@ -56,6 +65,12 @@ class PostgresSuspenseStore:
                 return
             yield [_listed(row) for row in rows]
             at, after = rows[-1].suspended_at, rows[-1].suspense_id
+
+    async def priced(self, reason: str, after: UUID, limit: int) -> Sequence[UUID]:
+        """Find what waits for nothing any more."""
+        async with self._database.installation_transaction() as connection:
+            found = await connection.execute(_PRICED, {"reason": reason, "after": after, "limit": limit})
+            return list(found.scalars())
 
     async def resolve(
         self, suspense_id: UUID, decide: Decide, actor: Actor, note: str, now: datetime
@@ -92,12 +107,13 @@ class PostgresSuspenseStore:
                 # But settlement does not find what did not name its event soundly.
                 await insert_entries(connection, give_way(before, fact)[1], now)
             after = replace(after, held={})
+        await learn_prices(connection, resolution.prices, now)
         if resolution.message is not None:
             await enqueue(connection, [resolution.message])
         await insert_entries(connection, resolution.entries, now)
         await put(connection, [after], now, by=f"{actor.kind.name.lower()}/{actor.id}", note=note)
         org_id = after.statement.org_id
-        if org_id is not None:
+        if org_id is not None and after.state is not before.state:
             event = AuditEvent(
                 actor,
                 f"suspense.{after.state.name.lower()}",

@@ -70,7 +70,6 @@ async def serve(server: RunningPostgres, port: int) -> None:
     database = server.database(pool=10)
     leases = Leases(
         PostgresLeaseStore(database, LeaseTerms(timedelta(minutes=16), timedelta(minutes=25))),
-        SystemClock(),
         NoOpMeter("bench"),
         transactions=5,
     )

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,18 +64,24 @@ class Bank:
             )
         return org_id
 
-    async def new_key(self, org_id: str, limit: int | None = None) -> str:
+    async def new_key(self, org_id: str, limit: int | None = None, *, rate_limits: Iterable[RateLimit] = ()) -> str:
         """Make a key and return its id."""
         stub = key_service_pb2_grpc.KeyServiceStub(self.channel)
         request = key_service_pb2.CreateKeyRequest(
-            org_id=org_id, name="key", kind=records_pb2.KEY_KIND_INFERENCE, limit_nano_usd=limit
+            org_id=org_id,
+            name="key",
+            kind=records_pb2.KEY_KIND_INFERENCE,
+            limit_nano_usd=limit,
+            rate_limits=rate_limits_to_proto(rate_limits),
         )
         return (await stub.CreateKey(request)).key.key_id
 
-    async def set_rate_limits(self, org_id: str, *limits: RateLimit) -> None:
-        """Give an organisation rate limits as a whole."""
+    async def set_rate_limits(self, org_id: str, *limits: RateLimit, workspace_id: str = "") -> None:
+        """Give an organisation rate limits, as a whole or for a workspace."""
         stub = org_service_pb2_grpc.OrgServiceStub(self.channel)
-        messages = [records_pb2.OrgRateLimit(limit=limit) for limit in rate_limits_to_proto(limits)]
+        messages = [
+            records_pb2.OrgRateLimit(workspace_id=workspace_id, limit=limit) for limit in rate_limits_to_proto(limits)
+        ]
         await stub.SetRateLimits(org_service_pb2.SetRateLimitsRequest(org_id=org_id, rate_limits=messages))
 
     async def windows(self, org_id: str) -> dict[str, int]:

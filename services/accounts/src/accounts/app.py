@@ -214,7 +214,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     )
     lease_store = PostgresLeaseStore(store, LeaseTerms(settings.leases.ttl, settings.leases.grace))
     # Settlement and everybody else find connections in the pool, however much is lent.
-    leases = Leases(lease_store, clock, runtime.meter, transactions=max(settings.postgres.pool // 2, 1))
+    leases = Leases(lease_store, runtime.meter, transactions=max(settings.postgres.pool // 2, 1))
     lease_expiry = LeaseExpiry(lease_store, clock, runtime.meter, interval=settings.leases.interval)
     contents = Contents(
         PostgresContentStore(store),

@@ -20,7 +20,6 @@ from accounts.domain.errors import AccountsError, BusyError, InvalidFieldError, 
 from accounts.domain.lease_ports import LeaseStore
 from accounts.domain.leases import MAX_AMOUNT, Acquire, Ask, Grant, LeaseResource, LimitOwner, Release, Renew
 from contracts.rate_limits import RateInterval
-from servicekit.clock import Clock
 from servicekit.lifecycle import Component
 from servicekit.metrics import CounterSpec, HistogramSpec
 
@@ -49,17 +48,15 @@ class Leases(Component):
 
     name = "leases"
 
-    def __init__(self, store: LeaseStore, clock: Clock, meter: Meter, *, transactions: int) -> None:
+    def __init__(self, store: LeaseStore, meter: Meter, *, transactions: int) -> None:
         """Make the use cases; they answer while the component runs.
 
         Args:
             store: of leases.
-            clock: source of times.
             meter: for metrics.
             transactions: most at the same time, each of another organisation.
         """
         self._store = store
-        self._clock = clock
         self._answers = ANSWERS.create(meter)
         self._group_size = GROUP_SIZE.create(meter)
         self._room = asyncio.Semaphore(transactions)
@@ -160,7 +157,7 @@ class Leases(Component):
         self._group_size.record(len(group))
         outcomes: Sequence[Grant | Exception]
         try:
-            outcomes = await self._store.answer(org_id, [waiting.ask for waiting in group], self._clock.now())
+            outcomes = await self._store.answer(org_id, [waiting.ask for waiting in group])
         except Exception as error:
             outcomes = [error] * len(group)
         for waiting, outcome in zip(group, outcomes, strict=True):

@@ -26,7 +26,6 @@ from accounts.testing.leases import TERMS, check_leases, held_accounts
 from accounts.testing.usage_events import UsageEvents, usage_records
 from contracts.money import PicoUsd, UnitPrice
 from contracts.topics import USAGE
-from servicekit.clock import SystemClock
 from servicekit.grpc_errors import error_info
 from servicekit.kafka import TopicPartition
 from servicekit.testing import ManualClock, RecordingTelemetry, run_servicer, running
@@ -47,7 +46,7 @@ HOLD = CREDIT // (EDGES * IN_FLIGHT)
 @asynccontextmanager
 async def serving(store: LeaseStore, telemetry: RecordingTelemetry | None = None) -> AsyncIterator[LeaseServiceStub]:
     """Leases as accounts has them, at a socket."""
-    leases = Leases(store, SystemClock(), (telemetry or RecordingTelemetry()).meter, transactions=2)
+    leases = Leases(store, (telemetry or RecordingTelemetry()).meter, transactions=2)
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_LeaseServiceServicer_to_server(lease_service.LeaseServicer(leases), server)

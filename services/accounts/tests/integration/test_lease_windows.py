@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -22,7 +22,7 @@ from accounts.adapters.postgres.lease_store import PostgresLeaseStore
 from accounts.adapters.postgres.org_store import PostgresOrgStore
 from accounts.domain.accounts import KeyKind
 from accounts.domain.errors import NotFoundError
-from accounts.domain.leases import Borrower, Grant, LeaseResource, LimitName, LimitOwner, RefusalReason
+from accounts.domain.leases import Acquire, Borrower, Grant, LeaseResource, LimitName, LimitOwner, RefusalReason
 from accounts.domain.org_limits import OrgLimit
 from accounts.identity import Identity
 from accounts.testing.leases import TERMS, BorrowingEdge, check_leases
@@ -209,6 +209,17 @@ async def test_a_repeated_call_is_told_of_scarcity_and_of_the_edges_too(database
     lease_id, first = await edge.acquire(1_000)
     _, again = await edge.acquire(1_000, lease_id=lease_id)
     assert (first.is_scarce, again.is_scarce, again.window_ends_in) == (True, True, None)
+
+
+async def test_b11_a_window_is_that_of_the_clock_of_postgresql(database: Database, sql: asyncpg.Connection) -> None:
+    org_id = await new_org(database, LeaseResource.REQUESTS, RateInterval.DAY, 20)
+    store, name = PostgresLeaseStore(database, TERMS), LimitName(LimitOwner.ORG, RateInterval.DAY)
+    ask = Acquire(Borrower(f"{org_id}/1", 1), uuid4(), org_id, None, LeaseResource.REQUESTS, 1, 1, name)
+    # No process that lends says what time it is.
+    (grant,) = await store.answer(org_id, [ask])
+    assert isinstance(grant, Grant)
+    assert grant.granted == 1
+    assert await sql.fetchval("SELECT expires_at <= now() + $1 AND expires_at > now() FROM leases", TERMS.ttl)
 
 
 async def test_a_shared_window_outlives_the_key_that_it_was_asked_for_with(

@@ -32,7 +32,7 @@ _CALLS: Final = CounterSpec(
 DEPENDENCY: Final = "accounts"
 
 MAX_WALLETS: Final = 10_000
-"""Of one kind; each is about a kilobyte. More are kept only while none of them is without a hold."""
+"""Of one kind; each is about a kilobyte."""
 
 _LOOK_S: Final = 0.5
 # Between two questions of one wallet after a refusal, so that an organisation without credit costs little.
@@ -98,7 +98,15 @@ class Borrowing(Component, Generic[W]):
     # How often accounts must refuse before a request hears of it.
     _refusals = 1
 
-    def __init__(self, lender: LeaseLender, clock: Clock, meter: Meter, random: Random, patience: timedelta) -> None:
+    def __init__(
+        self,
+        lender: LeaseLender,
+        clock: Clock,
+        meter: Meter,
+        random: Random,
+        patience: timedelta,
+        most: int = MAX_WALLETS,
+    ) -> None:
         """Make it without any wallet.
 
         Args:
@@ -107,12 +115,16 @@ class Borrowing(Component, Generic[W]):
             meter: of the service.
             random: names leases; need not be secret.
             patience: of a request that has to wait for a lease.
+            most: wallets that are kept; more only while none of them is without a hold.
         """
         self._lender = lender
         self._clock = clock
         self._calls = _CALLS.create(meter)
         self._random = random
         self._patience_s = patience.total_seconds()
+        self._most = most
+        # Questions without an answer since the last one that had one.
+        self._silent = 0
         self._entries: OrderedDict[Hashable, Entry[W]] = OrderedDict()
         # One at most for each wallet, and leases of wallets that made room for others.
         self._due: deque[Entry[W]] = deque()
@@ -185,9 +197,9 @@ class Borrowing(Component, Generic[W]):
         return entry
 
     def _add(self, wallet: W) -> Entry[W]:
+        # Before it is one of them, because it is not used yet either.
+        self._make_room()
         entry = self._entries[wallet.name] = Entry(wallet)
-        if len(self._entries) > MAX_WALLETS:
-            self._make_room()
         return entry
 
     def _hold(self, entry: Entry[W], amount: int, now: float) -> Ticket | None:
@@ -198,22 +210,19 @@ class Borrowing(Component, Generic[W]):
         return ticket
 
     def _make_room(self) -> None:
-        """Remove the wallet that was not used for the longest time, of those that nobody uses now."""
-        for name in self._entries:
-            if self._remove(name):
+        """Remove wallets that nobody uses now, the one that was not used for the longest time first, for another one."""
+        while len(self._entries) >= self._most:
+            name = next((name for name, entry in self._entries.items() if is_idle(entry)), None)
+            if name is None:
                 return
+            self._remove(name)
 
-    def _remove(self, name: Hashable) -> bool:
-        """Remove a wallet that nobody uses now; says whether it did."""
-        entry = self._entries[name]
-        lease = entry.wallet.lease
-        if entry.flight is not None or entry.wallet.waiting or (lease is not None and lease.holds):
-            return False
-        del self._entries[name]
-        if lease is not None:
-            self._leaving.append((entry.wallet.scope, lease))
+    def _remove(self, name: Hashable) -> None:
+        """Remove a wallet that nobody uses now."""
+        wallet = self._entries.pop(name).wallet
+        if wallet.lease is not None:
+            self._leaving.append((wallet.scope, wallet.lease))
             self._wake.set()
-        return True
 
     async def _wait(self, entry: Entry[W], amount: int, arrived_at: float) -> Ticket:
         wallet, name, refusals = entry.wallet, object(), 0
@@ -302,8 +311,9 @@ class Borrowing(Component, Generic[W]):
         try:
             grant = await self._call(wallet.scope, ask)
         except EdgeError as error:
+            self._silent += 1
             return self._unanswered(entry, number, error)
-        entry.is_down = False
+        self._silent, entry.is_down = 0, False
         if grant is None:
             self._count("lost")
             return self._lost(entry, ask, number)
@@ -369,3 +379,9 @@ class Borrowing(Component, Generic[W]):
 
 def _nothing(entry: Entry[W]) -> Answer:
     return Answer(entry.asked, error=DependencyError(DEPENDENCY))
+
+
+def is_idle(entry: Entry[W]) -> bool:
+    """Whether nobody uses a wallet now."""
+    lease = entry.wallet.lease
+    return entry.flight is None and not entry.wallet.waiting and (lease is None or not lease.holds)

@@ -7,7 +7,7 @@ from random import Random
 
 from opentelemetry.metrics import Meter
 
-from edge.borrowing import Answer, Borrowing, Entry, ExhaustedError
+from edge.borrowing import MAX_WALLETS, Answer, Borrowing, Entry, ExhaustedError, is_idle
 from edge.domain.errors import InvalidKeyError
 from edge.domain.principal import Org
 from edge.domain.wallet import Ask, Ticket, Wallet, WalletScope
@@ -35,6 +35,7 @@ class Wallets(Borrowing[Wallet]):
         cover: timedelta,
         patience: timedelta,
         least: int = 0,
+        most: int = MAX_WALLETS,
     ) -> None:
         """Make it without any wallet.
 
@@ -46,8 +47,9 @@ class Wallets(Borrowing[Wallet]):
             cover: how long a lease should last at the rate at which its wallet spends.
             patience: of a request that has to wait for a lease.
             least: what a wallet borrows at least, in nano-dollars, where there is plenty.
+            most: wallets that are kept; more only while none of them is without a hold.
         """
-        super().__init__(lender, clock, meter, random, patience)
+        super().__init__(lender, clock, meter, random, patience, most)
         self._cover_s = cover.total_seconds()
         self._least = least
 
@@ -74,7 +76,7 @@ class Wallets(Borrowing[Wallet]):
         if org.active:
             return
         for entry in list(self._entries.values()):
-            if entry.wallet.scope.org_id == org.org_id:
+            if entry.wallet.scope.org_id == org.org_id and is_idle(entry):
                 self._remove(entry.wallet.name)
 
     def _lost(self, entry: Entry[Wallet], ask: Ask, number: int) -> Answer:

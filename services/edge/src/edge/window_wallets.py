@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
+from typing import Final
 
 from opentelemetry.metrics import Meter
 
@@ -17,6 +18,9 @@ from edge.domain.wallet import Ask, Ticket, WalletScope
 from edge.domain.window_wallet import WindowWallet
 from edge.lease_ports import Grant, LeaseLender
 from servicekit.clock import Clock
+
+# Questions in a row that had no answer, after which nobody waits for one.
+_SILENT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,12 @@ class WindowWallets(Borrowing[WindowWallet]):
         return self._add(wallet)
 
     def _is_unreachable(self, entry: Entry[WindowWallet], now: float) -> bool:
-        """Whether the last question had no answer: then another is put, and nobody waits for it."""
-        if entry.is_down and now >= entry.paced_until:
+        """Whether the last question had no answer, or the last few of others: then another is put, and nobody waits for it."""
+        if not entry.is_down and self._silent < _SILENT:
+            return False
+        if now >= entry.paced_until:
             self._ask_soon(entry)
-        return entry.is_down
+        return True
 
     def _hear(self, wallet: WindowWallet, grant: Grant, sent_at: float) -> None:
         left = None if grant.refusal is None else grant.refusal.available

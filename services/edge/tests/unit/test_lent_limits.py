@@ -262,6 +262,19 @@ async def test_while_accounts_is_away_nobody_waits_for_it() -> None:
         assert len(fleet.leases.asked_windows) == asked
 
 
+async def test_when_accounts_is_silent_nobody_waits_for_it_with_a_limit_that_was_not_asked_for_before() -> None:
+    fleet = Fleet(RateLimit(LimitedQuantity.REQUESTS, RateInterval.DAY, 1_000))
+    async with edges_of(fleet, 1) as (edge,):
+        gate = asyncio.Event()
+        for number in range(5):
+            fleet.leases.down = number < 3
+            fleet.leases.gate = gate.wait if number >= 3 else None
+            key = Owned(LimitOwner.KEY, fleet.org.org_id, f"key-{number}")
+            owner = LimitSet(f"key/{number}", "this API key", fleet.owner.limits, key)
+            (await edge.limits.reserve([owner], ONE, unix_ms(fleet.clock.now()))).close()
+        gate.set()
+
+
 async def test_a_limit_that_accounts_does_not_have_is_kept_here() -> None:
     fleet = Fleet(REQUESTS)
     async with edges_of(fleet, 1, edges=2) as (edge,):

@@ -282,3 +282,34 @@ async def settled(work: Awaitable[Ticket]) -> Ticket | Exception:
         return await work
     except Exception as error:
         return error
+
+
+async def test_so_many_wallets_are_kept_and_those_with_holds_are_never_given_up() -> None:
+    purse = Purse()
+    wallets = Wallets(
+        purse.leases,
+        purse.clock,
+        NoOpMeter("test"),
+        Random(1),
+        cover=timedelta(minutes=15),
+        patience=timedelta(seconds=3),
+        most=3,
+    )
+    orgs = [purse.accounts.add_org().org_id for _ in range(6)]
+    async with running(wallets):
+        tickets = [await wallets.take(WalletScope(org_id), 1_000) for org_id in orgs[:4]]
+        assert "release" not in purse.leases.calls, "each has a hold, so one more is kept"
+        tickets[1].charge(10)
+        tickets[3].charge(10)
+        await wallets.take(WalletScope(orgs[4]), 1_000)
+        await purse.clock.advance(0.1)
+        assert [purse.leases.held(org_id) > 0 for org_id in orgs] == [True, False, True, False, True, False]
+        # Now the one that was used the longest ago.
+        tickets[0].charge(10)
+        tickets[2].charge(10)
+        await wallets.take(WalletScope(orgs[0]), 1_000)
+        await wallets.take(WalletScope(orgs[5]), 1_000)
+        await purse.clock.advance(0.1)
+        assert [purse.leases.held(org_id) > 0 for org_id in orgs] == [True, False, False, False, True, True]
+        assert wallets.in_flight() == 3
+    assert not purse.leases.leases, "all is given back at the end"

@@ -14,8 +14,13 @@ from accounts.domain.leases import Ask
 class LeaseStore(Protocol):
     """Leases and the accounts that they hold on."""
 
-    async def answer(self, org_id: UUID, asks: Sequence[Ask], now: datetime) -> Sequence[Outcome]:
+    async def answer(self, org_id: UUID, asks: Sequence[Ask], now: datetime | None = None) -> Sequence[Outcome]:
         """Do what is asked for of one organisation, in order, in one transaction; one outcome for each.
+
+        Args:
+            org_id: the organisation.
+            asks: what is asked for.
+            now: the moment; None for that of the store's own clock, by which windows are the same whichever process lends.
 
         Raises:
             NotFoundError: there is no such organisation; nothing was done.

@@ -32,6 +32,7 @@ class WindowWallet(Wallet):
     __slots__ = (
         "_before",
         "_carried",
+        "_is_unheard",
         "_left",
         "_length_s",
         "_life_s",
@@ -77,6 +78,8 @@ class WindowWallet(Wallet):
         self._carried = 0
         # When accounts refused to lend more of the window: what it had left, and what may be taken here. None when it last lent.
         self._left: int | None = None
+        # Whether a request did without accounts since it last answered.
+        self._is_unheard = False
         self._most: int | None = None
 
     def hold(self, amount: int, now: float) -> Ticket | None:
@@ -100,6 +103,7 @@ class WindowWallet(Wallet):
             most: what this edge may take of the window without being lent it.
         """
         self._turn(now)
+        self._is_unheard = True
         lease = self.lease if self.lease is not None else self._pending()
         if self.taken + amount > (most if self._most is None else min(most, self._most)):
             return None
@@ -165,8 +169,9 @@ class WindowWallet(Wallet):
             made = self._pending()
             made.lease_id = made.lease_id or lease_id()
             taken = max(-made.remaining, 0)
-            # Where nobody waits it is asked because accounts did not answer before.
-            needed = taken + least if least else self._within_left(taken + usual)
+            # Where nobody waits it is asked because accounts did not answer before, or not at all.
+            is_wanted = taken > 0 or self._is_unheard
+            needed = taken + least if least else self._within_left(taken + usual) if is_wanted else 0
             return Ask(made, True, needed, max(target + taken, needed), statement_of(made))
         remaining = lease.remaining
         if lease.is_scarce:
@@ -206,6 +211,7 @@ class WindowWallet(Wallet):
             left: of the window, where it refused to lend; None otherwise.
         """
         self._asked_at = sent_at
+        self._is_unheard = False
         self.edges = edges
         self._left = left
         self._most = None if left is None else self.taken + max(left, 0) // max(edges, 1)

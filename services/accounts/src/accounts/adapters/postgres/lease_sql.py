@@ -12,7 +12,7 @@ LEASE_COLUMNS = (
     "closes_at, released_at, closed_at"
 )
 
-LOCK_ORG = text("SELECT org_id FROM orgs WHERE org_id = :org_id FOR UPDATE")
+LOCK_ORG = text("SELECT clock_timestamp() AS now FROM orgs WHERE org_id = :org_id FOR UPDATE")
 LOCK_IDLE_ORG = text("SELECT org_id FROM orgs WHERE org_id = :org_id FOR UPDATE SKIP LOCKED")
 # After the lock, so that it sees what the one who had it wrote. The columns are constants; every value is a parameter.
 ORG = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id")  # noqa: S608 - constant columns

@@ -38,19 +38,26 @@ class PostgresLeaseStore:
         self._database = database
         self._terms = terms
 
-    async def answer(self, org_id: UUID, asks: Sequence[Ask], now: datetime) -> Sequence[Outcome]:
+    async def answer(self, org_id: UUID, asks: Sequence[Ask], now: datetime | None = None) -> Sequence[Outcome]:
         """Do what is asked for of one organisation, in order, in one transaction; one outcome for each.
+
+        Args:
+            org_id: the organisation.
+            asks: what is asked for.
+            now: the moment; None for that of PostgreSQL's clock, by which windows are the same whichever process lends.
 
         Raises:
             NotFoundError: there is no such organisation; nothing was done.
             StoreUnavailableError: nothing is known to have been done; asking again is safe.
         """
         async with self._database.transaction(org_id) as connection:
-            if (await connection.execute(sql.LOCK_ORG, {"org_id": org_id})).one_or_none() is None:
+            locked = (await connection.execute(sql.LOCK_ORG, {"org_id": org_id})).one_or_none()
+            if locked is None:
                 raise NotFoundError("no such organisation")
-            book = await self._open(connection, org_id, asks, now)
+            moment = now or locked.now
+            book = await self._open(connection, org_id, asks, moment)
             outcomes = [book.answer(ask) for ask in asks]
-            await self._write(connection, org_id, book, now)
+            await self._write(connection, org_id, book, moment)
         return outcomes
 
     async def due(self, now: datetime) -> Sequence[UUID]:

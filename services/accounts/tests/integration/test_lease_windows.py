@@ -222,6 +222,22 @@ async def test_b11_a_window_is_that_of_the_clock_of_postgresql(database: Databas
     assert await sql.fetchval("SELECT expires_at <= now() + $1 AND expires_at > now() FROM leases", TERMS.ttl)
 
 
+async def test_windows_that_are_over_go_with_their_leases(database: Database, sql: asyncpg.Connection) -> None:
+    org_id = await new_org(database, LeaseResource.REQUESTS, RateInterval.MINUTE, 1_000)
+    store, name = PostgresLeaseStore(database, TERMS), LimitName(LimitOwner.ORG, RateInterval.MINUTE)
+    now = datetime.now(UTC)
+    for number, moment in enumerate((now - timedelta(minutes=5), now - timedelta(minutes=5), now)):
+        edge = BorrowingEdge(store, org_id, Borrower(f"{org_id}/{number}", 1), moment)
+        await edge.acquire(1, 10, resource=LeaseResource.REQUESTS, limit=name)
+    assert await store.due(now) == [org_id]
+    assert await store.due(now - timedelta(minutes=4)) == [], "not each by itself"
+    await store.forget(now)
+    assert await store.due(now) == []
+    assert await store.mismatches() == 0
+    assert await sql.fetchval("SELECT count(*) FROM leases") == 1
+    assert await sql.fetchval("SELECT count(*) FROM lease_accounts") == 1
+
+
 async def test_a_shared_window_outlives_the_key_that_it_was_asked_for_with(
     database: Database, sql: asyncpg.Connection
 ) -> None:

@@ -27,7 +27,9 @@ W = TypeVar("W", bound=Wallet)
 
 _log = get_logger(__name__)
 _CALLS: Final = CounterSpec(
-    "edge.leases.calls", "{call}", "Questions to accounts about leases, by what became of them."
+    "edge.leases.calls",
+    "{call}",
+    "Questions to accounts about leases, by their kind (credit, limit) and what became of them.",
 )
 DEPENDENCY: Final = "accounts"
 
@@ -95,6 +97,8 @@ class Entry(Generic[W]):
 class Borrowing(Component, Generic[W]):
     """Takes holds, and borrows what they need. What kind of wallets these are, and when waiting is worth it, others say."""
 
+    # What is borrowed, in metrics.
+    _kind = ""
     # How often accounts must refuse before a request hears of it.
     _refusals = 1
 
@@ -374,7 +378,7 @@ class Borrowing(Component, Generic[W]):
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
     def _count(self, result: str) -> None:
-        self._calls.add(1, {"edge.lease.result": result})
+        self._calls.add(1, {"edge.lease.kind": self._kind, "edge.lease.result": result})
 
 
 def _nothing(entry: Entry[W]) -> Answer:

@@ -21,6 +21,7 @@ class Wallets(Borrowing[Wallet]):
     """Sets credit aside."""
 
     name = "wallets"
+    _kind = "credit"
 
     # Credit that other edges give back meanwhile is seen by the second question.
     _refusals = 2

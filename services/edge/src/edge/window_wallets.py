@@ -40,6 +40,7 @@ class WindowWallets(Borrowing[WindowWallet]):
     """Takes holds of rate limits."""
 
     name = "window-wallets"
+    _kind = "limit"
 
     def __init__(
         self,

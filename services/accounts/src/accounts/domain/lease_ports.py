@@ -40,7 +40,7 @@ class LeaseStore(Protocol):
         ...
 
     async def forget(self, now: datetime) -> int:
-        """Delete leases that were closed long ago, and what only they needed; how many leases."""
+        """Delete leases that were closed long ago, what only they needed, and windows that are over; how many of the first."""
         ...
 
     async def mismatches(self) -> int:

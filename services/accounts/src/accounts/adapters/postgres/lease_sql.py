@@ -86,10 +86,12 @@ WRITE_FENCES = text(
     """
 )
 
+# Leases that ended with their windows go with these, see FORGET_WINDOWS; what is due for longer is of a longer window.
 DUE_ORGS = text(
     """
     SELECT org_id FROM (
         SELECT org_id, closes_at FROM leases WHERE closed_at IS NULL AND closes_at <= :now
+            AND NOT (windowed AND closes_at > CAST(:now AS timestamptz) - interval '3 minutes')
         ORDER BY closes_at LIMIT :most
     ) AS due GROUP BY org_id ORDER BY min(closes_at)
     """
@@ -110,7 +112,20 @@ FORGET_LEASES = text(
     )
     """
 )
-FORGET_WINDOWS = text("DELETE FROM lease_accounts WHERE ends_at < :before AND held = 0")
+# Whatever is held of a window that is over is nobody's concern: it goes with all its leases, of which every edge leaves one. By the clock
+# that windows are by, and so late that no transaction from before its end is still there.
+FORGET_WINDOWS = text(
+    """
+    WITH gone AS (
+        DELETE FROM lease_accounts WHERE (org_id, name) IN (
+            SELECT org_id, name FROM lease_accounts WHERE ends_at < clock_timestamp() - interval '1 minute'
+            ORDER BY ends_at LIMIT :most FOR UPDATE SKIP LOCKED
+        ) RETURNING org_id, name
+    )
+    DELETE FROM leases USING gone
+    WHERE leases.org_id = gone.org_id AND leases.windowed AND leases.accounts = ARRAY[gone.name]
+    """
+)
 # Its epoch is taken again from its next call.
 FORGET_EDGES = text("DELETE FROM lease_edges WHERE seen_at < :before")
 

@@ -89,11 +89,11 @@ class PostgresLeaseStore:
         return len(leases), freed
 
     async def forget(self, now: datetime) -> int:
-        """Delete leases that were closed long ago, and what only they needed; how many leases."""
+        """Delete leases that were closed long ago, what only they needed, and windows that are over; how many of the first."""
         async with self._database.installation_transaction() as connection:
             before = now - _KEPT
             found = await connection.execute(sql.FORGET_LEASES, {"before": before, "most": 10 * _MOST_DUE})
-            await connection.execute(sql.FORGET_WINDOWS, {"before": before})
+            await connection.execute(sql.FORGET_WINDOWS, {"most": 10 * _MOST_DUE})
             await connection.execute(sql.FORGET_EDGES, {"before": now - _EDGES_KEPT})
         return found.rowcount
 

@@ -18,6 +18,9 @@ from edge.domain.wallet import Ticket
 from edge.domain.windows import LimitOwner
 
 WINDOW_MS: Final[Mapping[RateInterval, int]] = {RateInterval.MINUTE: 60_000, RateInterval.DAY: 86_400_000}
+_TOKENS: Final = LimitedQuantity.TOKENS
+_SPEND: Final = LimitedQuantity.SPEND
+
 CONCURRENT: Final = RateInterval.NONE
 """Of a limit of requests in hand, which each edge counts for itself, whoever it is of."""
 
@@ -43,8 +46,7 @@ class Owned(NamedTuple):
     guardrail_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitSet:
+class LimitSet(NamedTuple):
     """The limits of one subject: a key, a member, an organisation, an address.
 
     Attributes:
@@ -76,13 +78,9 @@ class Claim:
 
     def amount(self, quantity: LimitedQuantity) -> int:
         """What it could use of a quantity."""
-        match quantity:
-            case LimitedQuantity.TOKENS:
-                return self.tokens
-            case LimitedQuantity.SPEND:
-                return self.spend
-            case _:
-                return 1
+        if quantity is _TOKENS:
+            return self.tokens
+        return self.spend if quantity is _SPEND else 1
 
 
 class _Windows:
@@ -135,9 +133,9 @@ class Reservation:
                 kept.append(each)
         self._held = kept
         for quantity, ticket in self._lent:
-            if quantity is LimitedQuantity.TOKENS:
+            if quantity is _TOKENS:
                 ticket.charge(tokens)
-            elif quantity is LimitedQuantity.SPEND:
+            elif quantity is _SPEND:
                 ticket.charge(spend)
 
     def release(self) -> None:

@@ -91,8 +91,12 @@ class WindowWallet(Wallet):
 
     def close(self, lease: Lease, amount: int, cost: int) -> None:
         """A hold is over; called by its ticket."""
+        lease.held -= amount
+        lease.holds -= 1
+        lease.spent += cost
         self._used += cost - amount
-        super().close(lease, amount, cost)
+        if lease.is_scarce and lease is self.lease and self._on_close is not None:
+            self._on_close(self)
 
     def overdraw(self, amount: int, now: float, most: int) -> Ticket | None:
         """Set an amount aside that nothing is lent for; None when this edge has taken too much of the window already.

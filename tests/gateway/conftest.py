@@ -46,7 +46,7 @@ async def filled(tmp_path_factory: pytest.TempPathFactory, broker: BrokerProcess
                     if event.key_id == "org-a-key-0":
                         copy.key_id = edge.key_record.key_id
                 events.append(copy)
-            await metering.insert(events, Rollup.USAGE_DAYS, Rollup.ENDPOINT_MINUTES)
+            await metering.insert(events, Rollup.USAGE_DAYS, Rollup.PAGE_DAYS, Rollup.ENDPOINT_MINUTES)
             yield Filled(edge, events)
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()

@@ -110,6 +110,7 @@ def main() -> int:
     record = RESULTS / f"usage-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.json"
     pages = [
         {"name": each.name, "asked": len(each.seconds), "p50_ms": each.p50_s * 1000, "p95_ms": each.p95_s * 1000,
+         "cpu_p95_ms": each.cpu_p95_s * 1000,
          "limit_ms": each.limit_s * 1000, "reads": each.heaviest}
         for each in results
     ]  # fmt: skip

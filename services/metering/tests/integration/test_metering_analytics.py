@@ -221,7 +221,7 @@ async def test_b10_sums_out_of_hours_and_days_are_those_of_the_events(asked: Ask
                 assert row[name] == count(groups[tuple(row[column] for column in shown)]), (dimension, name)
 
 
-@pytest.mark.parametrize(("granularity", "table"), [("hour", "usage_hours"), ("day", "usage_days"), ("", "usage_days")])
+@pytest.mark.parametrize(("granularity", "table"), [("hour", "usage_hours"), ("day", "key_days"), ("", "key_days")])
 async def test_whole_hours_and_days_are_read_from_their_rollup(asked: Asked, granularity: str, table: str) -> None:
     await asked.insert(EVENTS)
     await asked.rollups.refresh()
@@ -231,7 +231,7 @@ async def test_whole_hours_and_days_are_read_from_their_rollup(asked: Asked, gra
     }  # fmt: skip
     answer = await asked.query(**question)
     assert len(answer[0]) > 5
-    for other in {"usage_events", "usage_hours", "usage_days"} - {table}:
+    for other in {"usage_events", "usage_hours", "usage_days", "kind_days", "key_days", "user_days"} - {table}:
         await asked.empty(other)
     assert await asked.query(**question) == answer
 

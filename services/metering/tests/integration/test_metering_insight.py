@@ -27,6 +27,7 @@ from metering.domain.insight import LEAST_SESSIONS
 from metering.domain.rollups import Rollup
 from metering.domain.usage import UnixMs
 from metering.rollups import Rollups
+from metering.testing.rollup_recounts import counts_against
 from metering.testing.seeded_usage import SeededUsage
 from metering.testing.usage_questions import at, refused
 from servicekit.clock import SystemClock
@@ -51,9 +52,9 @@ class Asked:
         self.log = log
         self.stub = stub
 
-    async def refresh(self, rollup: Rollup) -> None:
+    async def refresh(self, *rollups: Rollup) -> None:
         store = ClickHouseRollups(self.log.calls)
-        await Rollups(store, SystemClock(), timedelta(1), is_in_charge=lambda: True).refresh(rollup)
+        await Rollups(store, SystemClock(), timedelta(1), is_in_charge=lambda: True).refresh(*rollups)
 
 
 def opened(engine: Any, name: str) -> ClickHouseUsageLog:
@@ -72,7 +73,7 @@ def filled(engine: Any) -> Iterator[str]:
         plan = BatchPlan("c", "turnpike.usage.v1", (Span(0, 0, len(EVENTS) - 1),), UnixMs(1))
         await log.append(plan, [usage_row_from_proto(event) for event in EVENTS])
         rollups = Rollups(ClickHouseRollups(log.calls), SystemClock(), timedelta(1), is_in_charge=lambda: True)
-        await rollups.refresh(Rollup.USAGE_DAYS)
+        await rollups.refresh(Rollup.USAGE_DAYS, Rollup.PAGE_DAYS)
         await log.stop(timedelta(seconds=1))
 
     asyncio.run(fill())
@@ -283,18 +284,6 @@ async def test_costs_of_sessions_are_medians_of_kinds_with_enough_of_them(asked:
     assert await rows(limit=2, offset=1) == wanted[1:3]
 
 
-def counts_against(attempt: usage_pb.Attempt) -> bool:
-    if attempt.outcome in (
-        usage_pb.ATTEMPT_OUTCOME_SUCCESS,
-        usage_pb.ATTEMPT_OUTCOME_CANCELLED,
-        usage_pb.ATTEMPT_OUTCOME_RATE_LIMITED,
-    ):
-        return False
-    if attempt.status_code in (401, 402, 404) or attempt.status_code >= 500:
-        return True
-    return attempt.status_code not in (400, 403, 413, 429) and attempt.outcome != usage_pb.ATTEMPT_OUTCOME_REJECTED
-
-
 async def test_days_of_providers_are_what_a_recount_gives(asked: Asked) -> None:
     # A busy minute of each kind, besides the minutes with a call or two.
     busy = []
@@ -319,7 +308,7 @@ async def test_days_of_providers_are_what_a_recount_gives(asked: Asked) -> None:
         BatchPlan("c", "turnpike.usage.v1", (Span(0, 10_000, 10_023),), UnixMs(2)),
         [usage_row_from_proto(each) for each in busy],
     )
-    await asked.refresh(Rollup.ENDPOINT_MINUTES)
+    await asked.refresh(Rollup.PAGE_DAYS)
 
     minutes: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
     for event in [*EVENTS, *busy]:
@@ -354,7 +343,13 @@ async def test_days_of_providers_are_what_a_recount_gives(asked: Asked) -> None:
             for row in (await asked.stub.GetProviderDays(request)).rows
         ]  # fmt: skip
 
-    assert await rows() == wanted
+    assert await rows() == wanted  # out of days that are added up
+    await asked.log.calls.step(lambda client: client.command("TRUNCATE TABLE provider_days"))
+    assert await rows() == []
+    await asked.log.calls.step(lambda client: client.command("TRUNCATE TABLE rollup_progress"))
+    await asked.refresh(Rollup.ENDPOINT_MINUTES)
+    assert await rows() == wanted  # out of minutes
+    await asked.refresh(Rollup.PAGE_DAYS)
     east = await rows("east")
     assert east == [row for row in wanted if row[0] == "east"]
     assert [row[6] for row in east] == [0.5]

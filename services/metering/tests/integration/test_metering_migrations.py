@@ -47,8 +47,9 @@ def test_migrations_make_an_empty_database_usable_and_change_nothing_again(clien
     assert migrate(client, packaged_migrations(), None) == NAMES
     made = tables(client)
     assert set(made) == {
-        "app_days", "category_days", "endpoint_minutes", "ingest_batches", "model_days", "rollup_progress", "schema_migrations",
-        "usage_days", "usage_events", "usage_events_by_month", "usage_hours",
+        "app_days", "category_days", "endpoint_minutes", "ingest_batches", "key_days", "kind_days", "model_days", "provider_days",
+        "rollup_progress", "schema_migrations", "session_days", "usage_days", "usage_events", "usage_events_by_month", "usage_hours",
+        "user_days",
     }  # fmt: skip
     assert migrate(client, packaged_migrations(), None) == []
     assert tables(client) == made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -12,7 +11,6 @@ from typing import Any
 import grpc
 import pytest
 
-from contracts.apps import app_of
 from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_endpoint_stats import ClickHouseEndpointStats
 from metering.adapters.clickhouse_insight import ClickHouseInsight
@@ -27,6 +25,17 @@ from metering.domain.usage import UnixMs
 from metering.endpoint_stats_feed import EndpointStatsFeed
 from metering.rollups import Rollups
 from metering.stats_convert import stats_to_proto
+from metering.testing.rollup_recounts import (
+    ALL_PUBLIC,
+    KEYS,
+    all_usage,
+    counted,
+    counts_against,
+    providers_recount,
+    public_recount,
+    recount,
+    sessions_recount,
+)
 from metering.testing.seeded_usage import SeededUsage
 from servicekit.clock import SystemClock
 from servicekit.testing import ManualClock, run_servicer
@@ -70,87 +79,20 @@ def lately(seed: int, count: int, days: float) -> list[usage_pb.UsageEvent]:
     return SeededUsage(Random(seed), NOW - timedelta(days=days), NOW).events(count)
 
 
-def context_bucket(prompt_tokens: int) -> int:
-    return sum(prompt_tokens > bound for bound in (1_000, 10_000, 100_000, 1_000_000))
-
-
-def recount(events: Sequence[usage_pb.UsageEvent], seconds: int) -> Counter[tuple[Any, ...]]:
-    """Every closed bucket: a count of each measure by every dimension."""
-    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 11)
-    for event in closed(events, seconds):
-        app, usage = app_of(event.http_referer, event.app_title), event.usage
-        key = (
-            event.org_id, event.started_at.seconds // seconds * seconds, event.workspace_id, event.member_id, event.key_id,
-            event.model, event.requested_model, event.provider, event.endpoint_id, app.app_id, app.name,
-            usage_pb.GenerationStatus.Name(event.status).removeprefix("GENERATION_STATUS_").lower(), event.finish_reason,
-            event.service_tier, context_bucket(usage.prompt_tokens), event.country,
-        )  # fmt: skip
-        measures = (
-            1, usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens, usage.cached_tokens,
-            int(event.finish_reason == "tool_calls" and event.bad_tool_calls > 0), event.cost_nano_usd,
-            event.provider_cost_nano_usd, int(event.is_byok), event.provider_cost_nano_usd if event.is_byok else 0,
-            event.cost_nano_usd if event.is_byok else 0,
-        )  # fmt: skip
-        for index, measure in enumerate(measures):
-            sums[key][index] += measure
-    return Counter((*key, *values) for key, values in sums.items())
-
-
-def closed(events: Sequence[usage_pb.UsageEvent], seconds: int) -> list[usage_pb.UsageEvent]:
-    over = int(NOW.timestamp()) // seconds * seconds
-    return [event for event in events if event.started_at.seconds < over]
-
-
-def public_recount(events: Sequence[usage_pb.UsageEvent], table: str) -> Counter[tuple[Any, ...]]:
-    """The same of public traffic, by what the table tells apart."""
-    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
-    titles: dict[tuple[Any, ...], tuple[int, str]] = {}
-    for event in closed(events, 86_400):
-        app = app_of(event.http_referer, event.app_title)
-        if event.private or not event.endpoint_id:
-            continue
-        day = event.started_at.seconds // 86_400 * 86_400
-        keys = {
-            "model_days": (
-                day, event.model, event.provider, event.tool_calls > 0, context_bucket(event.usage.prompt_tokens),
-            ),
-            "category_days": (day, tuple(event.app_categories), event.model) if event.app_categories else None,
-            "app_days": (day, app.app_id, app.name, tuple(event.app_categories)) if app.name else None,
-        }  # fmt: skip
-        key = keys[table]
-        if key is None:
-            continue
-        sums[key][0] += 1
-        sums[key][1] += event.usage.prompt_tokens + event.usage.completion_tokens
-        if event.app_title:
-            titles[key] = max(titles.get(key, (0, "")), (event.started_at.ToMilliseconds(), event.app_title))
-    if table == "app_days":
-        return Counter((*key, titles.get(key, (0, ""))[1], *values) for key, values in sums.items())
-    return Counter((*key, *values) for key, values in sums.items())
-
-
-ALL_USAGE = """
-SELECT org_id, toUnixTimestamp(bucket), workspace_id, member_id, key_id, model, requested_model, provider, endpoint_id, app_id,
-    app, status, finish_reason, service_tier, context_bucket, country, requests, prompt_tokens, completion_tokens, reasoning_tokens,
-    cached_tokens, bad_tool_answers, cost_nano_usd, provider_cost_nano_usd, byok_requests, byok_cost_nano_usd,
-    byok_fees_nano_usd
-FROM {table} FINAL WHERE requests > 0
-"""
-ALL_PUBLIC = {
-    "model_days": "SELECT toUnixTimestamp(bucket), model, provider, with_tools, context_bucket, requests, tokens FROM model_days",
-    "category_days": "SELECT toUnixTimestamp(bucket), app_categories, model, requests, tokens FROM category_days",
-    "app_days": "SELECT toUnixTimestamp(bucket), app_id, app, app_categories, title, requests, tokens FROM app_days",
-}
-
-
-def counted(rows: Sequence[Sequence[Any]]) -> Counter[tuple[Any, ...]]:
-    return Counter(tuple(tuple(cell) if isinstance(cell, list) else cell for cell in row) for row in rows)
-
-
 async def check_usage(store: Store, events: Sequence[usage_pb.UsageEvent]) -> None:
-    for table, seconds in (("usage_hours", 3_600), ("usage_days", 86_400)):
-        rows = await store.rows(ALL_USAGE.replace("{table}", table))
-        assert counted(rows) == recount(events, seconds), table
+    for table in KEYS:
+        rows = await store.rows(all_usage(table))
+        assert counted(rows) == recount(events, 3_600 if table == "usage_hours" else 86_400, table), table
+    rows = await store.rows(
+        "SELECT toUnixTimestamp(bucket), app, app_id, model, sum(requests), sum(cost_nano_usd), count() FROM session_days FINAL"
+        " WHERE requests > 0 GROUP BY ALL"
+    )
+    assert counted(rows) == sessions_recount(events)
+    rows = await store.rows(
+        "SELECT toUnixTimestamp(bucket), provider, successes, errors, rate_limited, busy_minutes, good_minutes"
+        " FROM provider_days FINAL WHERE successes + errors + rate_limited > 0"
+    )
+    assert counted(rows) == providers_recount(events)
     for table, query in ALL_PUBLIC.items():
         rows = await store.rows(query + " FINAL WHERE requests > 0")
         assert counted(rows) == public_recount(events, table), table
@@ -199,21 +141,6 @@ def now() -> UnixSeconds:
 def within(events: Sequence[usage_pb.UsageEvent], minutes: int) -> list[usage_pb.UsageEvent]:
     first = int(NOW.timestamp()) // 60 * 60 - minutes * 60
     return [event for event in events if event.started_at.seconds >= first]
-
-
-def counts_against(attempt: usage_pb.Attempt) -> bool:
-    """The documented rule, written down a second time."""
-    if attempt.outcome in (
-        usage_pb.ATTEMPT_OUTCOME_SUCCESS,
-        usage_pb.ATTEMPT_OUTCOME_CANCELLED,
-        usage_pb.ATTEMPT_OUTCOME_RATE_LIMITED,
-    ):
-        return False
-    if attempt.status_code in (400, 403, 413, 429):
-        return False
-    if attempt.status_code in (401, 402, 404) or attempt.status_code >= 500:
-        return True
-    return attempt.outcome != usage_pb.ATTEMPT_OUTCOME_REJECTED
 
 
 def nearly(got: Percentiles | None, values: list[float], wanted: Sequence[float]) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from contracts.analytics import CONTEXT_BUCKETS, Granularity, Operator
-from metering.adapters.usage_columns import EVENT_COLUMNS, ROLLUP_COLUMNS
+from metering.adapters.usage_columns import COLUMNS, DAYS, EVENT_COLUMNS, HOURS, RollupTable
 from metering.domain.analytics import DATE, AnalyticsQuestion, Filter
-from metering.domain.rollups import RULES, Rollup
-
-# Columns that only events have.
-_EVENTS_ONLY: Final = frozenset({"external_user", "generation_id", "first_token_ms", "generation_ms", "streamed"})
+from metering.domain.rollups import RULES
 
 # What a row says of each dimension; empty means that it has no value.
 _DIMENSIONS: Final = {
@@ -56,10 +54,7 @@ _METRICS: Final = {
     "reasoning_tokens": "toInt64(sum(reasoning_tokens))",
     "cached_tokens": "toInt64(sum(cached_tokens))",
     "cache_hit_rate": "if(sum(prompt_tokens) = 0, NULL, sum(cached_tokens) / sum(prompt_tokens))",
-    "tool_call_error_rate": (
-        "if(sumIf(requests, finish_reason = 'tool_calls') = 0, NULL, "
-        "sum(bad_tool_answers) / sumIf(requests, finish_reason = 'tool_calls'))"
-    ),
+    "tool_call_error_rate": ("if(sum(tool_answers) = 0, NULL, sum(bad_tool_answers) / sum(tool_answers))"),
     "total_usage": "sum(cost_nano_usd + byok_cost_nano_usd)",
     "credits_usage": "sum(cost_nano_usd)",
     "byok_request_count": "toInt64(sum(byok_requests))",
@@ -113,8 +108,6 @@ _ROLLED_UP: Final = (
     " AND bucket >= toDateTime(FIRST_OF_ROLLUP, 'UTC') AND bucket < toDateTime(LAST_OF_ROLLUP, 'UTC')"
 )
 _WHOLE: Final = _ROLLED_UP.replace("FIRST_OF_ROLLUP", _FIRST).replace("LAST_OF_ROLLUP", _LAST)
-# How far back a rollup is whole: it drops what is older a little later.
-_KEPT_S: Final = {Rollup.USAGE_HOURS: 98 * 86_400, Rollup.USAGE_DAYS: 798 * 86_400}
 _WORD: Final = re.compile(r"\b[a-z][a-z_]*\b")
 _COMPARISONS: Final = {
     Operator.EQ: " = ",
@@ -168,34 +161,46 @@ def statement_of(question: AnalyticsQuestion) -> Statement:
 
 
 def _source(question: AnalyticsQuestion, uses: str, parameters: dict[str, Any]) -> str:
-    """What is read: a rollup and the events around it, when the rollup knows every column that is used; else the events."""
-    words = set(_WORD.findall(uses))
-    names = sorted(words & (ROLLUP_COLUMNS | _EVENTS_ONLY)) or ["org_id"]
-    of_events = ", ".join(EVENT_COLUMNS[name] + " AS " + name if name in EVENT_COLUMNS else name for name in names)
-    of_events += ", started_at AS moment"
-    rollup = (
-        None if question.granularity is Granularity.MINUTE or words & _EVENTS_ONLY else _rollup(question, parameters)
-    )
-    if rollup is None:
+    """What is read: sums and the events around them, when some table of sums has every column that is used; else the events."""
+    names = sorted(COLUMNS.intersection(_WORD.findall(uses))) or ["org_id"]
+    of_events = _selected(names, EVENT_COLUMNS) + ", started_at AS moment"
+    table = _table(question, names, parameters)
+    if table is None:
         return _EVENTS.replace("COLUMNS_OF_EVENTS", of_events)
-    of_rollup = ", ".join([*names, "toDateTime64(bucket, 3, 'UTC') AS moment"])
+    of_rollup = _selected(names, table.expressions) + ", toDateTime64(bucket, 3, 'UTC') AS moment"
     return (
-        _WHOLE.replace("USAGE_ROLLUP", rollup.value).replace("COLUMNS_OF_ROLLUP", of_rollup)
+        _WHOLE.replace("USAGE_ROLLUP", table.name).replace("COLUMNS_OF_ROLLUP", of_rollup)
         + " UNION ALL "
         + _EVENTS_AROUND.replace("COLUMNS_OF_EVENTS", of_events)
     )
 
 
-def _rollup(question: AnalyticsQuestion, parameters: dict[str, Any]) -> Rollup | None:
-    """The rollup of the question's granularity, unless no whole bucket of it is in the period."""
-    rollup = Rollup.USAGE_HOURS if question.granularity is Granularity.HOUR else Rollup.USAGE_DAYS
-    length_s = RULES[rollup].seconds
+def _selected(names: Sequence[str], expressions: Mapping[str, str]) -> str:
+    return ", ".join(expressions[name] + " AS " + name if name in expressions else name for name in names)
+
+
+def _table(question: AnalyticsQuestion, names: Sequence[str], parameters: dict[str, Any]) -> RollupTable | None:
+    """The smallest table of sums by the question's granularity, unless no whole bucket of it is in the period."""
+    if question.granularity is Granularity.MINUTE:
+        return None
+    asks_variants = "variant" in {*question.dimensions, *(each.field for each in question.filters)}
+    table = next(
+        (
+            each
+            for each in (HOURS if question.granularity is Granularity.HOUR else DAYS)
+            if each.columns.issuperset(names) and (each.has_variants or not asks_variants)
+        ),
+        None,
+    )
+    if table is None:
+        return None
+    length_s = RULES[table.rollup].seconds
     first = -(-question.start // (length_s * 1_000)) * length_s
     last = question.end // (length_s * 1_000) * length_s
     if first >= last:
         return None
-    parameters |= {"rollup": rollup.value, "whole_from": first, "whole_to": last, "kept_s": _KEPT_S[rollup]}
-    return rollup
+    parameters |= {"rollup": table.rollup.value, "whole_from": first, "whole_to": last, "kept_s": table.kept_s}
+    return table
 
 
 def _order(question: AnalyticsQuestion, aliases: dict[str, str]) -> list[str]:

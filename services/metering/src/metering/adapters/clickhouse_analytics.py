@@ -29,7 +29,7 @@ FROM
     SELECT
         bucket AS day, model, endpoint_id, provider, workspace_id, key_id, member_id, app, requests, prompt_tokens,
         completion_tokens, reasoning_tokens, cached_tokens, cost_nano_usd, byok_cost_nano_usd, byok_requests
-    FROM usage_days FINAL
+    FROM key_days FINAL
     WHERE org_id = {org_id:String} AND requests > 0
       AND bucket >= toDateTime(intDiv({start:Int64}, 1000), 'UTC') AND bucket < toDateTime(intDiv({end:Int64}, 1000), 'UTC')
       AND bucket < toDateTime((SELECT max(closed_until) FROM rollup_progress FINAL WHERE rollup = {rollup:String}), 'UTC')
@@ -82,7 +82,7 @@ class ClickHouseAnalytics:
             "org_id": question.org_id,
             "start": question.start,
             "end": question.end,
-            "rollup": Rollup.USAGE_DAYS.value,
+            "rollup": Rollup.PAGE_DAYS.value,
             "key_id": question.key_id,
             "member_id": question.member_id,
             "workspace_id": question.workspace_id,

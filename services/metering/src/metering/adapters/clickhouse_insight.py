@@ -29,7 +29,7 @@ from metering.domain.insight import (
     ShareHolder,
     TrafficFilter,
 )
-from metering.domain.rollups import UnixSeconds
+from metering.domain.rollups import Rollup, UnixSeconds
 
 _SETTINGS: Final = {"do_not_merge_across_partitions_select_final": 1, "use_skip_indexes_if_final": 1}
 # A title is looked for in the last days only: it is read from the events.
@@ -97,7 +97,7 @@ class ClickHouseInsight:
 
     async def provider_days(self, start: UnixSeconds, end: UnixSeconds, provider: str) -> Sequence[ProviderDay]:
         """Reliability by provider and day."""
-        parameters = {"first": start, "end": end, "provider": provider}
+        parameters = {"first": start, "end": end, "provider": provider, "rollup": Rollup.PAGE_DAYS.value}
         return [ProviderDay(*row) for row in await self._ask(PROVIDER_DAYS, parameters)]
 
     async def _titles(self, start: int, end: int, apps: Sequence[str]) -> Mapping[str, str]:

@@ -21,6 +21,10 @@ SHARDED: Final = {
     "usage_events_by_month": "cityHash64(org_id)",
     "usage_hours": "cityHash64(org_id)",
     "usage_days": "cityHash64(org_id)",
+    "key_days": "cityHash64(org_id)",
+    "kind_days": "cityHash64(org_id)",
+    "user_days": "cityHash64(org_id)",
+    "session_days": "cityHash64(session)",
     "endpoint_minutes": "cityHash64(endpoint_id)",
 }
 # A write that was answered is on its shard, and a question about one organisation goes to its shard only.

@@ -19,6 +19,7 @@ _KEPT_S: Final = {
     Rollup.ENDPOINT_MINUTES: 34 * 86_400,
     Rollup.USAGE_HOURS: 99 * 86_400,
     Rollup.USAGE_DAYS: 799 * 86_400,
+    Rollup.PAGE_DAYS: 799 * 86_400,
 }
 _COLUMNS: Final = ("rollup", "seen_until", "closed_until", "version")
 _TYPES: Final = ("LowCardinality(String)", "Int64", "Int64", "UInt64")

@@ -89,15 +89,12 @@ SELECT app, number, model, turn_range, quantileExactInclusive(0.5)(cost) AS medi
 FROM
 (
     SELECT
-        app, toInt64(any(app_id)) AS number, toString(model) AS model, org_id, session_id, sum(cost_nano_usd) AS cost,
-        multiIf(count() = 1, '1-turn', count() < 10, '2-9-turns', count() < 50, '10-49-turns', '50-plus-turns')
-            AS turn_range
-    FROM usage_events FINAL
-    WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
-      AND started_at < fromUnixTimestamp64Milli({end:Int64} * 1000, 'UTC')
-      AND session_id != '' AND app != '' AND NOT private AND endpoint_id != ''
+        app, toInt64(app_id) AS number, toString(model) AS model, session, sum(cost_nano_usd) AS cost, sum(requests) AS turns,
+        multiIf(turns = 1, '1-turn', turns < 10, '2-9-turns', turns < 50, '10-49-turns', '50-plus-turns') AS turn_range
+    FROM session_days FINAL
+    WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC') AND requests > 0
       AND (empty({apps:Array(String)}) OR has({apps:Array(String)}, app)) AND ({model:String} = '' OR model = {model:String})
-    GROUP BY app, model, org_id, session_id
+    GROUP BY app, app_id, model, session
 )
 WHERE {turn_range:String} = '' OR turn_range = {turn_range:String}
 GROUP BY app, number, model, turn_range
@@ -116,26 +113,38 @@ GROUP BY app
 """
 """The latest titles of applications. Parameters: first, end, apps."""
 
+# Days that are added up, and the minutes of those after them.
 PROVIDER_DAYS: Final = """
 SELECT
-    provider, toString(toDate(minute)) AS date, toInt64(sum(answered)), toInt64(sum(missed)), toInt64(sum(limited)),
-    toInt64(countIf(answered + missed >= 10)), toInt64(countIf(answered + missed >= 10 AND answered >= 0.8 * (answered + missed)))
+    provider_name, toString(toDate(day)) AS date, toInt64(sum(answered)) AS all_answered, toInt64(sum(missed)) AS all_missed,
+    toInt64(sum(limited)) AS all_limited, toInt64(sum(busy)), toInt64(sum(good))
 FROM
 (
     SELECT
-        toString(provider) AS provider, minute, sum(successes) AS answered, sum(errors) AS missed,
-        sum(rate_limited) AS limited
-    FROM endpoint_minutes FINAL
-    WHERE minute >= toDateTime({first:Int64}, 'UTC') AND minute < toDateTime({end:Int64}, 'UTC')
+        toString(provider) AS provider_name, bucket AS day, successes AS answered, errors AS missed, rate_limited AS limited,
+        busy_minutes AS busy, good_minutes AS good
+    FROM provider_days FINAL
+    WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC') AND bucket < CLOSED_UNTIL
       AND ({provider:String} = '' OR provider = {provider:String})
-    GROUP BY provider, minute
+    UNION ALL
+    SELECT
+        toString(provider) AS provider_name, toStartOfDay(minute) AS day, sum(successes) AS answered, sum(errors) AS missed,
+        sum(rate_limited) AS limited, toUInt64(answered + missed >= 10) AS busy,
+        toUInt64(answered + missed >= 10 AND answered >= 0.8 * (answered + missed)) AS good
+    FROM endpoint_minutes FINAL
+    WHERE minute >= toDateTime({first:Int64}, 'UTC') AND minute < toDateTime({end:Int64}, 'UTC') AND minute >= CLOSED_UNTIL
+      AND ({provider:String} = '' OR provider = {provider:String})
+    GROUP BY provider_name, minute
 )
-GROUP BY provider, date
-HAVING sum(answered) + sum(missed) + sum(limited) > 0
-ORDER BY provider, date
+GROUP BY provider_name, date
+HAVING all_answered + all_missed + all_limited > 0
+ORDER BY provider_name, date
 LIMIT 50000
-"""
-"""Parameters: first, end, provider."""
+""".replace(
+    "CLOSED_UNTIL",
+    "toDateTime((SELECT max(closed_until) FROM rollup_progress FINAL WHERE rollup = {rollup:String}), 'UTC')",
+)
+"""Parameters: first, end, provider, rollup."""
 
 _STARTS: Final = {Period.DAY: "toDate(", Period.WEEK: "toMonday(", Period.MONTH: "toStartOfMonth("}
 _HOLDERS: Final = {

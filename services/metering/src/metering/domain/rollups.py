@@ -19,14 +19,16 @@ _DAY_S: Final = 86_400
 
 
 class Rollup(Enum):
-    """Sums by one length of time; the value is the name of their table in the store.
+    """Sums by one length of time; the value names them in the store, where some are a table.
 
-    Those by day include what everybody did by model, category and application, which are tables of their own.
+    Those by day include what everybody did by model, category and application, which are tables of their own. Those of pages are
+    smaller sums by day: by key, by kind of answer, by end user, of sessions and of providers.
     """
 
     ENDPOINT_MINUTES = "endpoint_minutes"
     USAGE_HOURS = "usage_hours"
     USAGE_DAYS = "usage_days"
+    PAGE_DAYS = "page_days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ RULES: Final = {
     Rollup.ENDPOINT_MINUTES: RollupRule(60, closed_only=False, at_once=240),
     Rollup.USAGE_HOURS: RollupRule(3_600, closed_only=True, at_once=8),
     Rollup.USAGE_DAYS: RollupRule(86_400, closed_only=True, at_once=1),
+    Rollup.PAGE_DAYS: RollupRule(86_400, closed_only=True, at_once=1),
 }
 
 

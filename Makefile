@@ -68,7 +68,7 @@ bench-admission: ## measure what admitting a request costs an edge that holds a 
 	@cd bench && ../$(python) -m turnpike_bench.admission
 
 bench-flushed: ## load an edge, take everything from it that it knows, and watch it recover (ARGS="--keys 200")
-	@cd bench && ../$(python) -m turnpike_bench.flushed $(ARGS)
+	@cd bench && ../$(python) -m turnpike_bench.flush $(ARGS)
 
 bench-settlement: ## measure what settling a usage event costs (ARGS="--events 100000 --batch 2000")
 	@cd bench && ../$(python) -m turnpike_bench.settlement $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m turnpike_bench.flushed`: a loaded edge loses everything that it keeps in memory and on disk, at once.
+"""`python -m turnpike_bench.flush --http`: a loaded edge loses everything that it keeps in memory and on disk, at once.
 
 Many keys call at the same time, half of them with a limit and so with a wallet of their own. Then the edge is stopped, its state removed, and started
 again, and the load goes on where nothing is known and nothing is lent. What must hold: no 401, few transactions of PostgreSQL, and answers as
@@ -145,15 +145,15 @@ def run(folder: Path, keys: int, requests: int) -> tuple[list[Slice], list[Slice
         return warm, asyncio.run(measure(calls, requests, SLICES, dsn, time.perf_counter()))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=200)
     parser.add_argument("--requests", type=int, default=5, help="of each key in a slice")
-    arguments = parser.parse_args()
+    given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="turnpike-bench-") as folder:
-        warm, flushed = run(Path(folder), arguments.keys, arguments.requests)
-    print(f"{arguments.keys} keys, {arguments.keys * arguments.requests} requests a slice")
+        warm, flushed = run(Path(folder), given.keys, given.requests)
+    print(f"{given.keys} keys, {given.keys * given.requests} requests a slice")
     print(f"{'':>10} {'at, s':>7} {'rps':>7} {'p50, ms':>8} {'p99, ms':>8} {'transactions':>13}  faults")
     for name, slices in (("before", warm), ("flushed", flushed)):
         for each in slices:

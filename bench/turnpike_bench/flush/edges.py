@@ -109,7 +109,8 @@ class _Parts:
     rate: RequestRate
     rules: RequestRules
     admission: Admission
-    tasks: list[asyncio.Task[None]]
+    lending: asyncio.Task[None]
+    reading: list[asyncio.Task[None]]
 
 
 class BenchEdge:
@@ -140,13 +141,18 @@ class BenchEdge:
         return self._parts.directory.age_s() < Trust().fresh_s
 
     def flush(self) -> None:
-        """Lose everything, on disk too, as a process that is killed and starts again somewhere else. Nothing is given back."""
-        self.kill()
-        self._parts = self._new()
+        """Lose everything, on disk too, as a process that is killed and starts again somewhere else. Nothing is given back.
+
+        Only requests that wait for a lease at this moment still get it, so that all of them are answered.
+        """
+        before, self._parts = self._parts, self._new()
+        for task in before.reading:
+            task.cancel()
+        asyncio.get_running_loop().call_later(2 * _CALL_S, before.lending.cancel)
 
     def kill(self) -> None:
         """End without a word to anybody."""
-        for task in self._parts.tasks:
+        for task in (self._parts.lending, *self._parts.reading):
             task.cancel()
 
     async def admit(self, authorization: str) -> None:
@@ -220,7 +226,6 @@ class BenchEdge:
             trust=trust,
         )
         rates = RateLimits(1)
-        components: tuple[Component, ...] = (wallets, *directory.tables)
         return _Parts(
             directory=directory,
             authenticator=authenticator,
@@ -228,7 +233,8 @@ class BenchEdge:
             rate=RequestRate(rates, 10**9),
             rules=RequestRules(directory, rates),
             admission=Admission(wallets, directory),
-            tasks=[self._group.create_task(_live(component)) for component in components],
+            lending=self._group.create_task(_live(wallets)),
+            reading=[self._group.create_task(_live(table)) for table in directory.tables],
         )
 
 

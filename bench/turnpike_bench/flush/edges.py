@@ -53,6 +53,7 @@ from servicekit.testing import make_runtime
 from turnpike_bench.admission import ENDPOINTS, REQUEST
 
 _CALL_S: Final = 3.0
+_LOOKUPS: Final = 4
 _COST: Final = 50_000
 _TICK_S: Final = 0.002
 _START_LIMIT_S: Final = 120.0
@@ -219,7 +220,7 @@ class BenchEdge:
         )
         authenticator = Authenticator(
             directory,
-            GrpcKeyLookup(self._to_accounts, timedelta(seconds=trust.timeout_s)),
+            GrpcKeyLookup(self._to_accounts, timedelta(seconds=trust.timeout_s), clock, _LOOKUPS),
             clock=clock,
             random=random,
             pepper=self._plan.pepper.encode(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from random import Random
 from uuid import UUID
@@ -22,7 +22,7 @@ from accounts.domain.accounts import (
     checked_page,
     checked_text,
 )
-from accounts.domain.errors import InvalidFieldError
+from accounts.domain.errors import BusyError, InvalidFieldError, NotFoundError
 from accounts.domain.key_settings import NO_SETTINGS, KeySettings, checked_settings
 from accounts.domain.org_limits import OrgLimit, checked_org_limits
 from accounts.domain.people import OPERATOR, Actor
@@ -30,11 +30,20 @@ from accounts.domain.ports import KeyStore, OrgStore
 from contracts import api_keys
 from contracts.api_keys import ApiKeyKind
 from contracts.spend import Spend
+from servicekit.batches import Batches, FullError
 from servicekit.clock import Clock
 
 _FORMS = {KeyKind.INFERENCE: ApiKeyKind.INFERENCE, KeyKind.MANAGEMENT: ApiKeyKind.MANAGEMENT}
 _MAX_IDEMPOTENCY_KEY = 100
 _MAX_REASON = 200
+
+MOST_DIGESTS = 500
+"""In one call."""
+
+# Transactions that look keys up at the same time. One of some hundred keys takes PostgreSQL a few milliseconds.
+_LOOKUPS = 2
+_LOOKUPS_TOGETHER = 50
+_LOOKUPS_WAITING = 2_000
 
 
 class Identity:
@@ -55,6 +64,9 @@ class Identity:
         self._clock = clock
         self._random = random
         self._pepper = pepper
+        self._lookups: Batches[frozenset[str], Mapping[str, tuple[ApiKey, Org]]] = Batches(
+            self._look_up, clock, together=_LOOKUPS_TOGETHER, under_way=_LOOKUPS, waiting=_LOOKUPS_WAITING
+        )
 
     async def create_org(self, name: str, founder: str = "", actor: Actor = OPERATOR) -> Org:
         """Make an organisation without credit; `founder` is the user who owns it, "" for nobody yet."""
@@ -83,8 +95,38 @@ class Identity:
         return await self._orgs.set_rate_limits(owner, checked_org_limits(limits), actor, self._clock.now())
 
     async def resolve_key(self, digest: str) -> tuple[ApiKey, Org]:
-        """Find a key by its digest."""
-        return await self._keys.resolve(checked_digest(digest), self._clock.now())
+        """Find a key by its digest.
+
+        Raises:
+            NotFoundError: no key has it.
+        """
+        found = (await self.resolve_keys([digest])).get(digest)
+        if found is None:
+            raise NotFoundError("no such key")
+        return found
+
+    async def resolve_keys(self, digests: Sequence[str]) -> Mapping[str, tuple[ApiKey, Org]]:
+        """Find keys by their digests, 500 at most; what is not among them does not exist.
+
+        However many edges ask, no more than a few transactions are under way: what they ask meanwhile goes together in the next.
+
+        Raises:
+            InvalidFieldError: too many, or one is none.
+            BusyError: too many wait.
+            StoreUnavailableError: nothing can be said about any of them.
+        """
+        if not 1 <= len(digests) <= MOST_DIGESTS:
+            raise InvalidFieldError("digests", f"must be 1 to {MOST_DIGESTS}")
+        asked = frozenset(checked_digest(digest) for digest in digests)
+        try:
+            found = await self._lookups.ask(asked)
+        except FullError:
+            raise BusyError from None
+        return {digest: each for digest, each in found.items() if digest in asked}
+
+    async def _look_up(self, questions: Sequence[frozenset[str]]) -> Sequence[Mapping[str, tuple[ApiKey, Org]]]:
+        found = await self._keys.resolve(frozenset().union(*questions), self._clock.now())
+        return [found] * len(questions)
 
     async def create_key(
         self,

@@ -156,7 +156,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         )
         authenticator = Authenticator(
             directory,
-            GrpcKeyLookup(to_accounts, settings.keys.timeout),
+            GrpcKeyLookup(to_accounts, settings.keys.timeout, clock, settings.keys.lookups),
             clock=clock,
             random=random,
             pepper=settings.keys.pepper.get_secret_value().encode(),
@@ -379,5 +379,4 @@ def _trust(keys: KeysSettings) -> Trust:
         stale_s=keys.stale.total_seconds(),
         negative_s=keys.negative.total_seconds(),
         timeout_s=keys.timeout.total_seconds(),
-        lookups=keys.lookups,
     )

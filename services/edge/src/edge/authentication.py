@@ -41,7 +41,7 @@ class Trust:
         negative_s: how long an unknown key stays unknown.
         retry_s: pause after an unanswered question, for keys that are still good enough.
         timeout_s: how long a request waits for an answer, its turn included.
-        lookups: questions at the same time (A2).
+        lookups: keys that are asked about at the same time; all of them are in a few calls (A2).
         entries: keys that are remembered besides the directory, of each kind.
     """
 
@@ -50,7 +50,7 @@ class Trust:
     negative_s: float = 5.0
     retry_s: float = 5.0
     timeout_s: float = 2.0
-    lookups: int = 32
+    lookups: int = 2_000
     entries: int = 10_000
 
 

@@ -139,7 +139,7 @@ class KeysSettings(Section):
     )
     negative: Duration = Field(default=parse_duration("5s"), description="how long an unknown key stays unknown")
     timeout: Duration = Field(default=parse_duration("2s"), description="for an answer about an unknown key")
-    lookups: int = Field(default=32, ge=1, description="questions at the same time")
+    lookups: int = Field(default=4, ge=1, le=32, description="questions at the same time, each about 500 keys at most")
 
     @field_validator("pepper")
     @classmethod

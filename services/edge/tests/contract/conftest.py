@@ -15,6 +15,7 @@ from edge.testing.accounts import MemoryAccounts
 from edge.testing.doubles import MemoryGenerationRecords
 from edge.testing.router import ScriptedRouter
 from edge.testing.servicers import register_accounts, register_records, register_router
+from servicekit.clock import SystemClock
 from servicekit.testing import run_servicer
 
 TIMEOUT = timedelta(seconds=20)
@@ -38,7 +39,7 @@ async def lookup(kind: str, accounts: MemoryAccounts, opened: AsyncExitStack) ->
     if kind == "double":
         return accounts
     channel = await opened.enter_async_context(run_servicer(lambda server: register_accounts(server, accounts)))
-    return GrpcKeyLookup(channel, TIMEOUT)
+    return GrpcKeyLookup(channel, TIMEOUT, SystemClock(), 4)
 
 
 @pytest.fixture

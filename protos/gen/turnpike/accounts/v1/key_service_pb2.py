@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from turnpike.accounts.v1 import records_pb2 as turnpike_dot_accounts_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&turnpike/accounts/v1/key_service.proto\x12\x14turnpike.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"turnpike/accounts/v1/records.proto\"#\n\x11ResolveKeyRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"p\n\x12ResolveKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12,\n\x03org\x18\x02 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"\xf0\x03\n\x10\x43reateKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.turnpike.accounts.v1.KeyKind\x12\x1b\n\x0elimit_nano_usd\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x38\n\x0blimit_reset\x18\x07 \x01(\x0e\x32#.turnpike.accounts.v1.SpendInterval\x12\x1d\n\x15include_byok_in_limit\x18\x08 \x01(\x08\x12\x17\n\x0f\x63reator_user_id\x18\t \x01(\t\x12\x16\n\x0e\x61llowed_models\x18\n \x03(\t\x12\x19\n\x11\x61llowed_providers\x18\x0b \x03(\t\x12\x11\n\tip_ranges\x18\x0c \x03(\t\x12\x34\n\x0brate_limits\x18\r \x03(\x0b\x32\x1f.turnpike.accounts.v1.RateLimit\x12\x14\n\x0clogs_content\x18( \x01(\x08\x12\x14\n\x0cworkspace_id\x18\x1e \x01(\tB\x11\n\x0f_limit_nano_usd\"Q\n\x11\x43reateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x89\x01\n\x0fListKeysRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x05\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x18\n\x10include_disabled\x18\x04 \x01(\x08\x12\x14\n\x0cworkspace_id\x18\x1e \x01(\t\x12\x17\n\x0f\x63reator_user_id\x18\x1f \x01(\t\"V\n\x10ListKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12\x13\n\x0btotal_count\x18\x02 \x01(\x05\"/\n\rGetKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x9b\x01\n\x0eGetKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12\x1c\n\x14spent_daily_nano_usd\x18\x02 \x01(\x03\x12\x1d\n\x15spent_weekly_nano_usd\x18\x03 \x01(\x03\x12\x1e\n\x16spent_monthly_nano_usd\x18\x04 \x01(\x03\"\xd0\x04\n\x10UpdateKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08\x64isabled\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\x1b\n\x0elimit_nano_usd\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x13\n\x0b\x63lear_limit\x18\x06 \x01(\x08\x12=\n\x0blimit_reset\x18\x07 \x01(\x0e\x32#.turnpike.accounts.v1.SpendIntervalH\x03\x88\x01\x01\x12\"\n\x15include_byok_in_limit\x18\x08 \x01(\x08H\x04\x88\x01\x01\x12\x36\n\x0e\x61llowed_models\x18\t \x01(\x0b\x32\x1e.turnpike.accounts.v1.TextList\x12\x39\n\x11\x61llowed_providers\x18\n \x01(\x0b\x32\x1e.turnpike.accounts.v1.TextList\x12\x31\n\tip_ranges\x18\x0b \x01(\x0b\x32\x1e.turnpike.accounts.v1.TextList\x12\x38\n\x0brate_limits\x18\x0c \x01(\x0b\x32#.turnpike.accounts.v1.RateLimitList\x12\x19\n\x0clogs_content\x18( \x01(\x08H\x05\x88\x01\x01\x42\x07\n\x05_nameB\x0b\n\t_disabledB\x11\n\x0f_limit_nano_usdB\x0e\n\x0c_limit_resetB\x18\n\x16_include_byok_in_limitB\x0f\n\r_logs_content\"@\n\rRateLimitList\x12/\n\x06limits\x18\x01 \x03(\x0b\x32\x1f.turnpike.accounts.v1.RateLimit\"A\n\x11UpdateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\"2\n\x10\x44\x65leteKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x13\n\x11\x44\x65leteKeyResponse2\xb7\x04\n\nKeyService\x12_\n\nResolveKey\x12\'.turnpike.accounts.v1.ResolveKeyRequest\x1a(.turnpike.accounts.v1.ResolveKeyResponse\x12\\\n\tCreateKey\x12&.turnpike.accounts.v1.CreateKeyRequest\x1a\'.turnpike.accounts.v1.CreateKeyResponse\x12Y\n\x08ListKeys\x12%.turnpike.accounts.v1.ListKeysRequest\x1a&.turnpike.accounts.v1.ListKeysResponse\x12S\n\x06GetKey\x12#.turnpike.accounts.v1.GetKeyRequest\x1a$.turnpike.accounts.v1.GetKeyResponse\x12\\\n\tUpdateKey\x12&.turnpike.accounts.v1.UpdateKeyRequest\x1a\'.turnpike.accounts.v1.UpdateKeyResponse\x12\\\n\tDeleteKey\x12&.turnpike.accounts.v1.DeleteKeyRequest\x1a\'.turnpike.accounts.v1.DeleteKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&turnpike/accounts/v1/key_service.proto\x12\x14turnpike.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"turnpike/accounts/v1/records.proto\"#\n\x11ResolveKeyRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"p\n\x12ResolveKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12,\n\x03org\x18\x02 \x01(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"%\n\x12ResolveKeysRequest\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"s\n\x13ResolveKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12-\n\x04orgs\x18\x02 \x03(\x0b\x32\x1f.turnpike.accounts.v1.OrgRecord\"\xf0\x03\n\x10\x43reateKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.turnpike.accounts.v1.KeyKind\x12\x1b\n\x0elimit_nano_usd\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x38\n\x0blimit_reset\x18\x07 \x01(\x0e\x32#.turnpike.accounts.v1.SpendInterval\x12\x1d\n\x15include_byok_in_limit\x18\x08 \x01(\x08\x12\x17\n\x0f\x63reator_user_id\x18\t \x01(\t\x12\x16\n\x0e\x61llowed_models\x18\n \x03(\t\x12\x19\n\x11\x61llowed_providers\x18\x0b \x03(\t\x12\x11\n\tip_ranges\x18\x0c \x03(\t\x12\x34\n\x0brate_limits\x18\r \x03(\x0b\x32\x1f.turnpike.accounts.v1.RateLimit\x12\x14\n\x0clogs_content\x18( \x01(\x08\x12\x14\n\x0cworkspace_id\x18\x1e \x01(\tB\x11\n\x0f_limit_nano_usd\"Q\n\x11\x43reateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x89\x01\n\x0fListKeysRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x05\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x18\n\x10include_disabled\x18\x04 \x01(\x08\x12\x14\n\x0cworkspace_id\x18\x1e \x01(\t\x12\x17\n\x0f\x63reator_user_id\x18\x1f \x01(\t\"V\n\x10ListKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12\x13\n\x0btotal_count\x18\x02 \x01(\x05\"/\n\rGetKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x9b\x01\n\x0eGetKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\x12\x1c\n\x14spent_daily_nano_usd\x18\x02 \x01(\x03\x12\x1d\n\x15spent_weekly_nano_usd\x18\x03 \x01(\x03\x12\x1e\n\x16spent_monthly_nano_usd\x18\x04 \x01(\x03\"\xd0\x04\n\x10UpdateKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08\x64isabled\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\x1b\n\x0elimit_nano_usd\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x13\n\x0b\x63lear_limit\x18\x06 \x01(\x08\x12=\n\x0blimit_reset\x18\x07 \x01(\x0e\x32#.turnpike.accounts.v1.SpendIntervalH\x03\x88\x01\x01\x12\"\n\x15include_byok_in_limit\x18\x08 \x01(\x08H\x04\x88\x01\x01\x12\x36\n\x0e\x61llowed_models\x18\t \x01(\x0b\x32\x1e.turnpike.accounts.v1.TextList\x12\x39\n\x11\x61llowed_providers\x18\n \x01(\x0b\x32\x1e.turnpike.accounts.v1.TextList\x12\x31\n\tip_ranges\x18\x0b \x01(\x0b\x32\x1e.turnpike.accounts.v1.TextList\x12\x38\n\x0brate_limits\x18\x0c \x01(\x0b\x32#.turnpike.accounts.v1.RateLimitList\x12\x19\n\x0clogs_content\x18( \x01(\x08H\x05\x88\x01\x01\x42\x07\n\x05_nameB\x0b\n\t_disabledB\x11\n\x0f_limit_nano_usdB\x0e\n\x0c_limit_resetB\x18\n\x16_include_byok_in_limitB\x0f\n\r_logs_content\"@\n\rRateLimitList\x12/\n\x06limits\x18\x01 \x03(\x0b\x32\x1f.turnpike.accounts.v1.RateLimit\"A\n\x11UpdateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.turnpike.accounts.v1.KeyRecord\"2\n\x10\x44\x65leteKeyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x13\n\x11\x44\x65leteKeyResponse2\x9b\x05\n\nKeyService\x12_\n\nResolveKey\x12\'.turnpike.accounts.v1.ResolveKeyRequest\x1a(.turnpike.accounts.v1.ResolveKeyResponse\x12\x62\n\x0bResolveKeys\x12(.turnpike.accounts.v1.ResolveKeysRequest\x1a).turnpike.accounts.v1.ResolveKeysResponse\x12\\\n\tCreateKey\x12&.turnpike.accounts.v1.CreateKeyRequest\x1a\'.turnpike.accounts.v1.CreateKeyResponse\x12Y\n\x08ListKeys\x12%.turnpike.accounts.v1.ListKeysRequest\x1a&.turnpike.accounts.v1.ListKeysResponse\x12S\n\x06GetKey\x12#.turnpike.accounts.v1.GetKeyRequest\x1a$.turnpike.accounts.v1.GetKeyResponse\x12\\\n\tUpdateKey\x12&.turnpike.accounts.v1.UpdateKeyRequest\x1a\'.turnpike.accounts.v1.UpdateKeyResponse\x12\\\n\tDeleteKey\x12&.turnpike.accounts.v1.DeleteKeyRequest\x1a\'.turnpike.accounts.v1.DeleteKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +37,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEKEYREQUEST']._serialized_end=168
   _globals['_RESOLVEKEYRESPONSE']._serialized_start=170
   _globals['_RESOLVEKEYRESPONSE']._serialized_end=282
-  _globals['_CREATEKEYREQUEST']._serialized_start=285
-  _globals['_CREATEKEYREQUEST']._serialized_end=781
-  _globals['_CREATEKEYRESPONSE']._serialized_start=783
-  _globals['_CREATEKEYRESPONSE']._serialized_end=864
-  _globals['_LISTKEYSREQUEST']._serialized_start=867
-  _globals['_LISTKEYSREQUEST']._serialized_end=1004
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1006
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1092
-  _globals['_GETKEYREQUEST']._serialized_start=1094
-  _globals['_GETKEYREQUEST']._serialized_end=1141
-  _globals['_GETKEYRESPONSE']._serialized_start=1144
-  _globals['_GETKEYRESPONSE']._serialized_end=1299
-  _globals['_UPDATEKEYREQUEST']._serialized_start=1302
-  _globals['_UPDATEKEYREQUEST']._serialized_end=1894
-  _globals['_RATELIMITLIST']._serialized_start=1896
-  _globals['_RATELIMITLIST']._serialized_end=1960
-  _globals['_UPDATEKEYRESPONSE']._serialized_start=1962
-  _globals['_UPDATEKEYRESPONSE']._serialized_end=2027
-  _globals['_DELETEKEYREQUEST']._serialized_start=2029
-  _globals['_DELETEKEYREQUEST']._serialized_end=2079
-  _globals['_DELETEKEYRESPONSE']._serialized_start=2081
-  _globals['_DELETEKEYRESPONSE']._serialized_end=2100
-  _globals['_KEYSERVICE']._serialized_start=2103
-  _globals['_KEYSERVICE']._serialized_end=2670
+  _globals['_RESOLVEKEYSREQUEST']._serialized_start=284
+  _globals['_RESOLVEKEYSREQUEST']._serialized_end=321
+  _globals['_RESOLVEKEYSRESPONSE']._serialized_start=323
+  _globals['_RESOLVEKEYSRESPONSE']._serialized_end=438
+  _globals['_CREATEKEYREQUEST']._serialized_start=441
+  _globals['_CREATEKEYREQUEST']._serialized_end=937
+  _globals['_CREATEKEYRESPONSE']._serialized_start=939
+  _globals['_CREATEKEYRESPONSE']._serialized_end=1020
+  _globals['_LISTKEYSREQUEST']._serialized_start=1023
+  _globals['_LISTKEYSREQUEST']._serialized_end=1160
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1162
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1248
+  _globals['_GETKEYREQUEST']._serialized_start=1250
+  _globals['_GETKEYREQUEST']._serialized_end=1297
+  _globals['_GETKEYRESPONSE']._serialized_start=1300
+  _globals['_GETKEYRESPONSE']._serialized_end=1455
+  _globals['_UPDATEKEYREQUEST']._serialized_start=1458
+  _globals['_UPDATEKEYREQUEST']._serialized_end=2050
+  _globals['_RATELIMITLIST']._serialized_start=2052
+  _globals['_RATELIMITLIST']._serialized_end=2116
+  _globals['_UPDATEKEYRESPONSE']._serialized_start=2118
+  _globals['_UPDATEKEYRESPONSE']._serialized_end=2183
+  _globals['_DELETEKEYREQUEST']._serialized_start=2185
+  _globals['_DELETEKEYREQUEST']._serialized_end=2235
+  _globals['_DELETEKEYRESPONSE']._serialized_start=2237
+  _globals['_DELETEKEYRESPONSE']._serialized_end=2256
+  _globals['_KEYSERVICE']._serialized_start=2259
+  _globals['_KEYSERVICE']._serialized_end=2926
 # @@protoc_insertion_point(module_scope)

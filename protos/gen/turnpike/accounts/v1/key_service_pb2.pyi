@@ -73,6 +73,60 @@ class ResolveKeyResponse(_message.Message):
 Global___ResolveKeyResponse: _TypeAlias = ResolveKeyResponse  # noqa: Y015
 
 @_typing.final
+class ResolveKeysRequest(_message.Message):
+    """Asks for keys by their digests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Lower-case hex HMAC-SHA256 of the whole keys, 1 to 500, each once."""
+
+    def __init__(
+        self,
+        *,
+        digests: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveKeysRequest: _TypeAlias = ResolveKeysRequest  # noqa: Y015
+
+@_typing.final
+class ResolveKeysResponse(_message.Message):
+    """Those of the keys that there are. For certain there is no key with a digest that was asked for and is not among them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    ORGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[_records_pb2.KeyRecord]:
+        """The keys, in any order."""
+
+    @_builtins.property
+    def orgs(self) -> _containers.RepeatedCompositeFieldContainer[_records_pb2.OrgRecord]:
+        """The organisation of each of them, once."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_records_pb2.KeyRecord] | None = ...,
+        orgs: _abc.Iterable[_records_pb2.OrgRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "orgs", b"orgs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveKeysResponse: _TypeAlias = ResolveKeysResponse  # noqa: Y015
+
+@_typing.final
 class CreateKeyRequest(_message.Message):
     """Asks for a new key."""
 

@@ -40,6 +40,11 @@ class KeyServiceStub:
                 request_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeyRequest.SerializeToString,
                 response_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeyResponse.FromString,
                 _registered_method=True)
+        self.ResolveKeys = channel.unary_unary(
+                '/turnpike.accounts.v1.KeyService/ResolveKeys',
+                request_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeysRequest.SerializeToString,
+                response_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeysResponse.FromString,
+                _registered_method=True)
         self.CreateKey = channel.unary_unary(
                 '/turnpike.accounts.v1.KeyService/CreateKey',
                 request_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.CreateKeyRequest.SerializeToString,
@@ -74,6 +79,13 @@ class KeyServiceServicer:
     def ResolveKey(self, request, context):
         """Finds a key by its digest, with its organisation. NOT_FOUND means that there is no such key; any other error says
         nothing about the key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveKeys(self, request, context):
+        """Finds many keys by their digests, with their organisations, in one transaction. An error says nothing about any of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,6 +133,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.ResolveKey,
                     request_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeyRequest.FromString,
                     response_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeyResponse.SerializeToString,
+            ),
+            'ResolveKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveKeys,
+                    request_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeysRequest.FromString,
+                    response_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeysResponse.SerializeToString,
             ),
             'CreateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateKey,
@@ -176,6 +193,33 @@ class KeyService:
             '/turnpike.accounts.v1.KeyService/ResolveKey',
             turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeyRequest.SerializeToString,
             turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.accounts.v1.KeyService/ResolveKeys',
+            turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeysRequest.SerializeToString,
+            turnpike_dot_accounts_dot_v1_dot_key__service__pb2.ResolveKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class KeyServiceStub:
     """Finds a key by its digest, with its organisation. NOT_FOUND means that there is no such key; any other error says
     nothing about the key.
     """
+    ResolveKeys: _aio.UnaryUnaryMultiCallable[_key_service_pb2.ResolveKeysRequest, _key_service_pb2.ResolveKeysResponse]
+    """Finds many keys by their digests, with their organisations, in one transaction. An error says nothing about any of them."""
     CreateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.CreateKeyRequest, _key_service_pb2.CreateKeyResponse]
     """Makes a key. The answer is the only place where the whole key ever appears."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_key_service_pb2.ListKeysRequest, _key_service_pb2.ListKeysResponse]
@@ -43,6 +45,14 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Finds a key by its digest, with its organisation. NOT_FOUND means that there is no such key; any other error says
         nothing about the key.
         """
+
+    @_abc_1.abstractmethod
+    def ResolveKeys(
+        self,
+        request: _key_service_pb2.ResolveKeysRequest,
+        context: _aio.ServicerContext[_key_service_pb2.ResolveKeysRequest, _abc.Awaitable[_key_service_pb2.ResolveKeysResponse]],
+    ) -> _abc.Awaitable[_key_service_pb2.ResolveKeysResponse]:
+        """Finds many keys by their digests, with their organisations, in one transaction. An error says nothing about any of them."""
 
     @_abc_1.abstractmethod
     def CreateKey(

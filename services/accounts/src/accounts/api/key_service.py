@@ -34,6 +34,15 @@ class KeyServicer(stubs.KeyServiceServicer):
             key, org = await self._identity.resolve_key(request.digest)
             return messages.ResolveKeyResponse(key=key_to_proto(key), org=org_to_proto(org))
 
+    async def ResolveKeys(self, request: messages.ResolveKeysRequest, context: Context) -> messages.ResolveKeysResponse:  # noqa: N802 - named by the wire
+        """Find keys by their digests."""
+        async with aborting(context):
+            found = await self._identity.resolve_keys(request.digests)
+            orgs = {org.org_id: org for _, org in found.values()}
+            return messages.ResolveKeysResponse(
+                keys=[key_to_proto(key) for key, _ in found.values()], orgs=[org_to_proto(org) for org in orgs.values()]
+            )
+
     async def CreateKey(self, request: messages.CreateKeyRequest, context: Context) -> messages.CreateKeyResponse:  # noqa: N802 - named by the wire
         """Make a key."""
         async with aborting(context):

@@ -39,6 +39,7 @@ CALLS: Final[Mapping[str, Reach]] = MappingProxyType(
         "DestinationService/ListChangedDestinations": Reach.INSTALLATION,
         "DestinationService/ReportDeliveries": Reach.INSTALLATION,
         "KeyService/ResolveKey": Reach.BEARER,
+        "KeyService/ResolveKeys": Reach.BEARER,
         "MemberService/AcceptInvitation": Reach.BEARER,
         "MemberService/FoundOrg": Reach.PERSON,
         "OrgService/CreateOrg": Reach.INSTALLATION,

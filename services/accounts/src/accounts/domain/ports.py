@@ -82,8 +82,8 @@ class KeyStore(Protocol):
         """Store a new key. Raises NotFoundError for the organisation, AlreadyExistsError for the idempotency key."""
         ...
 
-    async def resolve(self, digest: str, now: datetime) -> tuple[ApiKey, Org]:
-        """Find a key with its organisation. Raises NotFoundError."""
+    async def resolve(self, digests: Collection[str], now: datetime) -> Mapping[str, tuple[ApiKey, Org]]:
+        """Find keys with their organisations, by digest; what is not among them does not exist."""
         ...
 
     async def page(

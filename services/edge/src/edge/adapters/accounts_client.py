@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -17,6 +17,8 @@ from edge.domain.actor import Actor
 from edge.domain.errors import DependencyError, EdgeError, NotFoundError, RefusedError
 from edge.domain.principal import Key, Org
 from edge.ports import KeyChange, KeyFields, KeyFilter, NewKey
+from servicekit.batches import Batches, FullError
+from servicekit.clock import Clock
 from turnpike.accounts.v1 import (
     key_service_pb2,
     key_service_pb2_grpc,
@@ -27,14 +29,32 @@ from turnpike.accounts.v1 import (
 
 T = TypeVar("T")
 _NAME = "accounts"
+# What accounts takes in one call.
+_KEYS_TOGETHER = 500
+# So that an edge asks 100 times a second at most.
+_PAUSE = timedelta(milliseconds=10)
 
 
 class GrpcKeyLookup:
-    """Resolves keys that are not in memory."""
+    """Resolves keys that are not in memory: what several requests need at the same time in one call.
 
-    def __init__(self, channel: grpc.aio.Channel, timeout: timedelta) -> None:
+    However many keys are asked for, there are `calls` calls under way at most, and as many in a second as the pause allows.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, timeout: timedelta, clock: Clock, calls: int) -> None:
+        """Make it.
+
+        Args:
+            channel: to accounts.
+            timeout: of a call.
+            clock: for the pause between calls.
+            calls: most under way.
+        """
         self._stub = key_service_pb2_grpc.KeyServiceStub(channel)
         self._timeout_s = timeout.total_seconds()
+        self._batches: Batches[str, tuple[Key, Org]] = Batches(
+            self._ask, clock, together=_KEYS_TOGETHER, under_way=calls, pause=_PAUSE
+        )
 
     async def resolve(self, digest: str) -> tuple[Key, Org]:
         """Find a key.
@@ -43,21 +63,33 @@ class GrpcKeyLookup:
             NotFoundError: there is no such key, for certain.
             DependencyError: anything else: it says nothing about the key (A3).
         """
-        request = key_service_pb2.ResolveKeyRequest(digest=digest)
+        try:
+            return await self._batches.ask(digest)
+        except FullError:
+            raise DependencyError(_NAME) from None
+
+    async def _ask(self, digests: Sequence[str]) -> Sequence[tuple[Key, Org] | Exception]:
+        request = key_service_pb2.ResolveKeysRequest(digests=digests)
         try:
             # Ready or not: right after a restart of the other side the connection is a moment behind.
-            answer = await self._stub.ResolveKey(request, timeout=self._timeout_s, wait_for_ready=True)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise NotFoundError("No such key") from None
+            answer = await self._stub.ResolveKeys(request, timeout=self._timeout_s, wait_for_ready=True)
+        except grpc.aio.AioRpcError:
             raise DependencyError(_NAME) from None
-        try:
-            key, org = key_from_proto(answer.key), org_from_proto(answer.org)
-        except ValueError:
-            raise DependencyError(_NAME) from None
-        if key.digest != digest or key.org_id != org.org_id:
-            raise DependencyError(_NAME)
-        return key, org
+        keys = {record.digest: record for record in answer.keys}
+        orgs = {record.org_id: record for record in answer.orgs}
+        return [_resolved(keys.get(digest), orgs) for digest in digests]
+
+
+def _resolved(
+    record: records_pb2.KeyRecord | None, orgs: Mapping[str, records_pb2.OrgRecord]
+) -> tuple[Key, Org] | EdgeError:
+    if record is None:
+        return NotFoundError("No such key")
+    try:
+        return key_from_proto(record), org_from_proto(orgs[record.org_id])
+    except (KeyError, ValueError):
+        # What cannot be read says nothing about the key.
+        return DependencyError(_NAME)
 
 
 class GrpcKeyRegistry:

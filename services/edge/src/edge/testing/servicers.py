@@ -11,6 +11,7 @@ import grpc
 from contracts.rate_limits import rate_limits_from_proto
 from contracts.spend import SpendInterval
 from edge.domain.actor import Actor
+from edge.domain.errors import NotFoundError
 from edge.ports import GenerationRecords, KeyChange, KeyFields, KeyFilter, NewKey
 from edge.testing.accounts import MemoryAccounts
 from edge.testing.organizations import AuditServicer, MemberServicer, MemoryOrganizations
@@ -49,6 +50,23 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
             return key_service_pb2.ResolveKeyResponse(
                 key=self._accounts.keys[key.digest], org=self._accounts.orgs[org.org_id]
             )
+
+    async def ResolveKeys(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.ResolveKeysRequest, context: Context
+    ) -> key_service_pb2.ResolveKeysResponse:
+        """Find keys by their digests."""
+        async with aborting(context):
+            answer = key_service_pb2.ResolveKeysResponse()
+            orgs = {}
+            for digest in request.digests:
+                try:
+                    key, org = await self._accounts.resolve(digest)
+                except NotFoundError:
+                    continue
+                answer.keys.append(self._accounts.keys[key.digest])
+                orgs[org.org_id] = self._accounts.orgs[org.org_id]
+            answer.orgs.extend(orgs.values())
+            return answer
 
     async def CreateKey(  # noqa: N802 - named by the wire
         self, request: key_service_pb2.CreateKeyRequest, context: Context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -39,9 +40,9 @@ _WORKSPACE = text(
 )
 # The columns are constants of this package; every value is a parameter.
 _BY_DIGEST = text(
-    f"SELECT {KEY_COLUMNS} FROM api_keys WHERE digest = :digest AND deleted_at IS NULL"  # noqa: S608 - constant columns
+    f"SELECT {KEY_COLUMNS} FROM api_keys WHERE digest = ANY(CAST(:digests AS text[])) AND deleted_at IS NULL"  # noqa: S608 - constant columns
 )
-_ORG = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id")  # noqa: S608 - constant columns
+_ORGS = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uuid[]))")  # noqa: S608 - constant columns
 _OWN = text(
     f"SELECT {KEY_COLUMNS} FROM api_keys WHERE digest = :digest AND org_id = :org_id AND deleted_at IS NULL"  # noqa: S608 - constant columns
 )
@@ -148,19 +149,16 @@ class PostgresKeyStore:
                 raise NotFoundError("no such organisation") from None
             raise
 
-    async def resolve(self, digest: str, now: datetime) -> tuple[ApiKey, Org]:
-        """Find a key with its organisation.
-
-        Raises:
-            NotFoundError: no key has this digest.
-        """
+    async def resolve(self, digests: Collection[str], now: datetime) -> Mapping[str, tuple[ApiKey, Org]]:
+        """Find keys with their organisations, by digest; what is not among them does not exist."""
         async with self._database.installation_transaction() as connection:
-            row = (await connection.execute(_BY_DIGEST, {"digest": digest})).one_or_none()
-            if row is None:
-                raise NotFoundError("no such key")
-            org = (await connection.execute(_ORG, {"org_id": row.org_id})).one()
-            (key,) = await keys_from_rows(connection, [row], now.date())
-        return key, org_from_row(org)
+            rows = (await connection.execute(_BY_DIGEST, {"digests": list(digests)})).all()
+            if not rows:
+                return {}
+            found = await connection.execute(_ORGS, {"org_ids": list({row.org_id for row in rows})})
+            orgs = {row.org_id: org_from_row(row) for row in found}
+            keys = await keys_from_rows(connection, rows, now.date())
+        return {key.digest: (key, orgs[key.org_id]) for key in keys}
 
     async def page(
         self, org_id: UUID, offset: int, limit: int, wanted: KeyFilter, now: datetime

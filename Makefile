@@ -67,7 +67,7 @@ bench: ## measure CPU per request, added latency and memory (ARGS="--requests 50
 bench-admission: ## measure what admitting a request costs an edge that holds a lease
 	@cd bench && ../$(python) -m turnpike_bench.admission
 
-bench-flushed: ## load an edge, take everything from it that it knows, and watch it recover (ARGS="--keys 200")
+bench-flushed: ## take everything from ten edges that they know, at 2,000 requests a second, and watch them recover (ARGS="--edges 20", ARGS=--http)
 	@cd bench && ../$(python) -m turnpike_bench.flush $(ARGS)
 
 bench-settlement: ## measure what settling a usage event costs (ARGS="--events 100000 --batch 2000")

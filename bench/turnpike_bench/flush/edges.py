@@ -40,10 +40,12 @@ from edge.domain.prompt_size import estimate_prompt_tokens
 from edge.domain.quote import quote_of
 from edge.domain.rate_limits import Claim, RateLimits
 from edge.domain.request_rate import RequestRate
+from edge.lent_limits import LentLimits
 from edge.request_rules import RequestRules
 from edge.settings import CreditSettings, LeaseSettings
 from edge.testing.router import model
 from edge.wallets import Wallets
+from edge.window_wallets import WindowWallets
 from servicekit.clock import SystemClock
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Component
@@ -110,7 +112,7 @@ class _Parts:
     rate: RequestRate
     rules: RequestRules
     admission: Admission
-    lending: asyncio.Task[None]
+    lending: list[asyncio.Task[None]]
     reading: list[asyncio.Task[None]]
 
 
@@ -149,11 +151,12 @@ class BenchEdge:
         before, self._parts = self._parts, self._new()
         for task in before.reading:
             task.cancel()
-        asyncio.get_running_loop().call_later(2 * _CALL_S, before.lending.cancel)
+        for task in before.lending:
+            asyncio.get_running_loop().call_later(2 * _CALL_S, task.cancel)
 
     def kill(self) -> None:
         """End without a word to anybody."""
-        for task in (self._parts.lending, *self._parts.reading):
+        for task in (*self._parts.lending, *self._parts.reading):
             task.cancel()
 
     async def admit(self, authorization: str) -> None:
@@ -174,7 +177,7 @@ class BenchEdge:
         claim = Claim(
             self._catalog.names_of(slugs), demand.prompt_tokens + quote.usual.output_tokens, quote.usual.amount
         )
-        reserved = parts.rules.reserve(ruled, claim, now_ms)
+        reserved = await parts.rules.reserve(ruled, claim, now_ms)
         try:
             admitted = await parts.admission.admit(principal, quote, now_ms, has_budget=ruled.has_budget)
         except BaseException:
@@ -202,6 +205,16 @@ class BenchEdge:
             patience=timedelta(seconds=_CALL_S),
         )
 
+        windows = WindowWallets(
+            GrpcLeaseLender(self._to_accounts, leases.patience, self._name, self._epoch),
+            clock,
+            meter,
+            random,
+            unused=leases.unused,
+            patience=leases.patience,
+            edges=self._plan.edges,
+        )
+
         def on_key(digest: str) -> None:
             authenticator.forget(digest)
 
@@ -226,15 +239,15 @@ class BenchEdge:
             pepper=self._plan.pepper.encode(),
             trust=trust,
         )
-        rates = RateLimits(1)
+        rates = RateLimits(self._plan.edges)
         return _Parts(
             directory=directory,
             authenticator=authenticator,
             wallets=wallets,
             rate=RequestRate(rates, 10**9),
-            rules=RequestRules(directory, rates),
+            rules=RequestRules(directory, LentLimits(rates, windows)),
             admission=Admission(wallets, directory),
-            lending=self._group.create_task(_live(wallets)),
+            lending=[self._group.create_task(_live(each)) for each in (wallets, windows)],
             reading=[self._group.create_task(_live(table)) for table in directory.tables],
         )
 

@@ -1,13 +1,13 @@
-"""Use cases on leases: what several edges ask of one organisation at the same time becomes one transaction.
+"""Use cases on leases: what edges ask at the same time, of whichever organisations, becomes a few transactions.
 
-While one transaction of an organisation is under way, what arrives for it waits, and goes together in the next one. So the more is
-asked for, the less each asking costs, and what is asked of a quiet organisation waits for nothing.
+While as many transactions are under way as there may be, what arrives waits, and goes together in the next one. So the more is asked
+for, the less each asking costs, and what is asked for when little is waits for nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,7 +16,7 @@ from uuid import UUID
 from opentelemetry.metrics import Meter
 
 from accounts.domain.accounts import checked_text
-from accounts.domain.errors import AccountsError, BusyError, InvalidFieldError, StoreUnavailableError
+from accounts.domain.errors import AccountsError, BusyError, InvalidFieldError, NotFoundError, StoreUnavailableError
 from accounts.domain.lease_ports import LeaseStore
 from accounts.domain.leases import MAX_AMOUNT, Acquire, Ask, Grant, LeaseResource, LimitOwner, Release, Renew
 from contracts.rate_limits import RateInterval
@@ -27,11 +27,11 @@ ANSWERS: Final = CounterSpec(
     "accounts.lease.answers", "{call}", "Calls about leases that were answered, by what was asked and what came of it."
 )
 GROUP_SIZE: Final = HistogramSpec(
-    "accounts.lease.group_size", "{call}", "Calls about leases of one organisation that were one transaction."
+    "accounts.lease.group_size", "{call}", "Calls about leases that were one transaction."
 )
 
 MOST_TOGETHER: Final = 500
-"""Calls in one transaction: some 50 ms of work, during which settlement of the organisation waits."""
+"""Calls in one transaction: some 50 ms of work, during which settlement of their organisations waits."""
 
 MOST_WAITING: Final = 10_000
 _MAX_EDGE_ID: Final = 200
@@ -54,13 +54,16 @@ class Leases(Component):
         Args:
             store: of leases.
             meter: for metrics.
-            transactions: most at the same time, each of another organisation.
+            transactions: most at the same time, each of other organisations.
         """
         self._store = store
         self._answers = ANSWERS.create(meter)
         self._group_size = GROUP_SIZE.create(meter)
-        self._room = asyncio.Semaphore(transactions)
+        self._most = transactions
+        self._transactions = 0
+        # Of each organisation; those that are ready to be taken, the first first, are in no transaction now.
         self._waiting: dict[UUID, list[_Waiting]] = {}
+        self._ready: dict[UUID, None] = {}
         self._count = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
@@ -128,9 +131,12 @@ class Leases(Component):
         queue = self._waiting.get(ask.org_id)
         if queue is None:
             self._waiting[ask.org_id] = [waiting]
-            tasks.create_task(self._serve(ask.org_id))
+            self._ready[ask.org_id] = None
         else:
             queue.append(waiting)
+        if self._ready and self._transactions < self._most:
+            self._transactions += 1
+            tasks.create_task(self._serve())
         self._count += 1
         try:
             grant = await waiting.answer
@@ -142,34 +148,73 @@ class Leases(Component):
         self._note(ask, "done" if grant.refusal is None else grant.refusal.reason.name.lower())
         return grant
 
-    async def _serve(self, org_id: UUID) -> None:
-        queue = self._waiting[org_id]
-        while queue:
-            async with self._room:
-                # Nobody waits any more for what was cancelled; it would lend to nobody.
-                group = [waiting for waiting in queue[:MOST_TOGETHER] if not waiting.answer.done()]
-                del queue[:MOST_TOGETHER]
-                if group:
-                    await self._answer(org_id, group)
-        del self._waiting[org_id]
-
-    async def _answer(self, org_id: UUID, group: list[_Waiting]) -> None:
-        self._group_size.record(len(group))
-        outcomes: Sequence[Grant | Exception]
+    async def _serve(self) -> None:
+        """Answer what is ready, transaction after transaction, until nothing is."""
         try:
-            outcomes = await self._store.answer(org_id, [waiting.ask for waiting in group])
+            while self._ready:
+                org_ids, groups = self._take()
+                if groups:
+                    await self._answer(groups)
+                for org_id in org_ids:
+                    if self._waiting[org_id]:
+                        self._ready[org_id] = None
+                    else:
+                        del self._waiting[org_id]
+        finally:
+            self._transactions -= 1
+
+    def _take(self) -> tuple[Sequence[UUID], Mapping[UUID, Sequence[_Waiting]]]:
+        """Take what goes together: the organisations, and what is asked of them."""
+        org_ids: list[UUID] = []
+        groups: dict[UUID, Sequence[_Waiting]] = {}
+        room = MOST_TOGETHER
+        while self._ready and room:
+            org_id = next(iter(self._ready))
+            del self._ready[org_id]
+            org_ids.append(org_id)
+            queue = self._waiting[org_id]
+            # Nobody waits any more for what was cancelled; it would lend to nobody.
+            group = [waiting for waiting in queue[:room] if not waiting.answer.done()]
+            del queue[:room]
+            if group:
+                groups[org_id] = group
+            room -= len(group)
+        return org_ids, groups
+
+    async def _answer(self, groups: Mapping[UUID, Sequence[_Waiting]]) -> None:
+        # Who is alone may wait for whoever is at the organisation. Several do not wait for one: it comes after them.
+        answered = await self._together(groups, may_wait=len(groups) == 1)
+        late = {org_id: group for org_id, group in groups.items() if org_id not in answered}
+        if late and len(groups) > 1:
+            answered = await self._together(late, may_wait=True)
+            late = {org_id: group for org_id, group in late.items() if org_id not in answered}
+        for group in late.values():
+            _tell(group, [NotFoundError("no such organisation")] * len(group))
+
+    async def _together(self, groups: Mapping[UUID, Sequence[_Waiting]], *, may_wait: bool) -> Collection[UUID]:
+        """Answer in one transaction; returns the organisations of which something was answered."""
+        self._group_size.record(sum(len(group) for group in groups.values()))
+        asks = {org_id: [waiting.ask for waiting in group] for org_id, group in groups.items()}
+        try:
+            outcomes: Mapping[UUID, Sequence[Grant | Exception]] = await self._store.answer(asks, may_wait=may_wait)
         except Exception as error:
-            outcomes = [error] * len(group)
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            if waiting.answer.done():
-                continue
-            if isinstance(outcome, Exception):
-                waiting.answer.set_exception(outcome)
-            else:
-                waiting.answer.set_result(outcome)
+            outcomes = {org_id: [error] * len(group) for org_id, group in groups.items()}
+        for org_id, each in outcomes.items():
+            _tell(groups[org_id], each)
+        return outcomes.keys()
 
     def _note(self, ask: Ask, outcome: str) -> None:
         self._answers.add(1, {"call": type(ask).__name__.lower(), "outcome": outcome})
+
+
+def _tell(group: Sequence[_Waiting], outcomes: Sequence[Grant | Exception]) -> None:
+    for waiting, outcome in zip(group, outcomes, strict=True):
+        if waiting.answer.done():
+            continue
+        if isinstance(outcome, Exception):
+            waiting.answer.set_exception(outcome)
+        else:
+            waiting.answer.set_result(outcome)
 
 
 def _check_borrower(ask: Ask) -> None:

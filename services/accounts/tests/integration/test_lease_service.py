@@ -212,6 +212,36 @@ async def test_calls_of_one_organisation_at_the_same_time_are_few_transactions(
     assert transactions <= 100, "together, although one after the other would do as well"
 
 
+async def test_calls_of_many_organisations_go_together_and_wait_for_none_that_is_busy(
+    stub: LeaseServiceStub, new_customer: NewCustomer, telemetry: RecordingTelemetry, sql: asyncpg.Connection
+) -> None:
+    busy, *free = [(await new_customer())[0] for _ in range(21)]
+    async with sql.transaction():
+        # Both transactions that there may be wait: what comes now goes together.
+        await sql.execute("SELECT FROM orgs WHERE org_id = $1 FOR UPDATE", free[0])
+        first = stub.AcquireLease(acquiring(free[0]))
+        await sql.execute("SELECT FROM orgs WHERE org_id = $1 FOR UPDATE", free[1])
+        second = stub.AcquireLease(acquiring(free[1]))
+        while await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < 2:  # noqa: ASYNC110 - another process's table
+            await asyncio.sleep(0.01)
+        nobodys = stub.AcquireLease(acquiring(uuid4()))
+        others = [stub.AcquireLease(acquiring(org_id)) for org_id in (busy, *free[2:]) for _ in range(2)]
+        held = asyncio.gather(first, second, *others)
+        await asyncio.sleep(0)
+    assert [answer.granted for answer in await held] == [500] * 40
+    assert await refusal_code(nobodys) == grpc.StatusCode.NOT_FOUND
+    assert await sql.fetchval("SELECT count(DISTINCT org_id) FROM leases") == 21
+    groups = await sql.fetchval("SELECT count(DISTINCT acquired_at) FROM leases")
+    assert groups < 21, "each organisation was a transaction of its own"
+    async with sql.transaction():
+        await sql.execute("SELECT FROM orgs WHERE org_id = $1 FOR UPDATE", busy)
+        waits = stub.AcquireLease(acquiring(busy))
+        # Of these some share a transaction with the one that is busy, and are answered while it is.
+        answers = await asyncio.gather(*(stub.AcquireLease(acquiring(org_id)) for org_id in free))
+        assert [answer.granted for answer in answers] == [500] * 20
+    assert (await waits).granted == 500
+
+
 async def test_a_call_that_nobody_waits_for_any_more_lends_nothing(
     lease_store: PostgresLeaseStore, new_customer: NewCustomer, sql: asyncpg.Connection
 ) -> None:

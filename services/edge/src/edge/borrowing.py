@@ -248,7 +248,8 @@ class Borrowing(Component, Generic[W]):
                     refusals += 1
                     available = wallet.remaining + max(answer.refusal.available, 0)
                     # With what became free here meanwhile it may fit, so that asking again is worth it.
-                    if refusals >= self._refusals + (_MORE_REFUSALS if amount <= available else 0):
+                    enough = 1 if answer.refusal.is_final else self._refusals
+                    if refusals >= enough + (_MORE_REFUSALS if amount <= available else 0):
                         raise ExhaustedError(answer.refusal, available)
                 if now - arrived_at > self._patience_s or self._stopping.is_set():
                     raise DependencyError(DEPENDENCY)

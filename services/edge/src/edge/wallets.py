@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import timedelta
 from random import Random
+from types import MappingProxyType
+from typing import Final
 
 from opentelemetry.metrics import Meter
 
@@ -15,6 +19,13 @@ from edge.lease_ports import LeaseLender
 from servicekit.clock import Clock
 
 __all__ = ["ExhaustedError", "Wallets"]
+
+# For so long nothing is asked after an answer that there is no credit at all. Credit that is bought ends it at once, by the
+# news of the organisation; a limit that is raised when it is over.
+_EMPTY_S: Final = 1.0
+# Organisations, and wallets of each, of which that is known. Of others accounts is asked again.
+_MAX_EMPTY: Final = 1_000
+_NONE: Final[Mapping[WalletScope, float]] = MappingProxyType({})
 
 
 class Wallets(Borrowing[Wallet]):
@@ -53,6 +64,8 @@ class Wallets(Borrowing[Wallet]):
         super().__init__(lender, clock, meter, random, patience, most)
         self._cover_s = cover.total_seconds()
         self._least = least
+        # Until when nothing is asked for a wallet, because there is no credit at all, by organisation.
+        self._empty: OrderedDict[str, dict[WalletScope, float]] = OrderedDict()
 
     async def take(self, scope: WalletScope, amount: int) -> Ticket:
         """Set credit aside. Waits for nothing when a lease covers it.
@@ -70,10 +83,41 @@ class Wallets(Borrowing[Wallet]):
         if entry is None:
             entry = self._add(Wallet(scope, now, cover_s=self._cover_s, least=self._least, on_close=self._closed))
         ticket = self._hold(entry, amount, now)
-        return ticket if ticket is not None else await self._wait(entry, amount, now)
+        if ticket is not None:
+            return ticket
+        self._recall(entry, amount, now)
+        try:
+            return await self._wait(entry, amount, now)
+        except ExhaustedError as error:
+            if error.refusal.is_final:
+                self._note_empty(scope)
+            raise
+
+    def _note_empty(self, scope: WalletScope) -> None:
+        wallets = self._empty.setdefault(scope.org_id, {})
+        if len(wallets) >= _MAX_EMPTY:
+            wallets.clear()
+        wallets[scope] = self._clock.monotonic() + _EMPTY_S
+        self._empty.move_to_end(scope.org_id)
+        if len(self._empty) > _MAX_EMPTY:
+            self._empty.popitem(last=False)
+
+    def _recall(self, entry: Entry[Wallet], amount: int, now: float) -> None:
+        """Refuse without asking what accounts has just refused because there is nothing, lent or not."""
+        scope = entry.wallet.scope
+        until = self._empty.get(scope.org_id, _NONE).get(scope, 0.0)
+        refusal = entry.refusal
+        if (
+            now < until
+            and refusal is not None
+            and refusal.is_final
+            and amount > refusal.available + entry.wallet.remaining
+        ):
+            raise ExhaustedError(refusal, entry.wallet.remaining + max(refusal.available, 0))
 
     def heard(self, org: Org) -> None:
-        """Give back what is lent to an organisation that may not spend any more."""
+        """Ask again for an organisation that had no credit; give back what is lent to one that may not spend any more."""
+        self._empty.pop(org.org_id, None)
         if org.active:
             return
         for entry in list(self._entries.values()):

@@ -145,6 +145,33 @@ async def test_what_other_edges_give_back_meanwhile_is_not_refused(small_purse: 
     assert waiting.result().amount == 1_000
 
 
+async def test_without_any_credit_one_answer_is_enough_until_somebody_pays(small_purse: Purse) -> None:
+    small_purse.org.balance_nano_usd = 5
+    first = await small_purse.outcome(small_purse.take())
+    assert isinstance(first, ExhaustedError)
+    assert (first.available, first.refusal.is_final, len(small_purse.leases.calls)) == (5, True, 1)
+    assert isinstance(await small_purse.outcome(small_purse.take()), ExhaustedError)
+    assert len(small_purse.leases.calls) == 1
+    # What is there is lent all the same.
+    ticket = await small_purse.outcome(small_purse.take(4))
+    assert isinstance(ticket, Ticket)
+    ticket.release()
+    small_purse.org.balance_nano_usd = 0
+    assert isinstance(await small_purse.outcome(small_purse.take()), ExhaustedError)
+    small_purse.org.balance_nano_usd = 10 * USD
+    small_purse.wallets.heard(known_org(small_purse.org))
+    assert isinstance(await small_purse.outcome(small_purse.take()), Ticket)
+
+
+async def test_a_limit_that_is_raised_is_seen_when_the_last_answer_is_a_second_old(small_purse: Purse) -> None:
+    small_purse.org.balance_nano_usd = 0
+    assert isinstance(await small_purse.outcome(small_purse.take()), ExhaustedError)
+    small_purse.org.balance_nano_usd = 10 * USD
+    assert isinstance(await small_purse.outcome(small_purse.take()), ExhaustedError)
+    await small_purse.clock.advance(1)
+    assert isinstance(await small_purse.outcome(small_purse.take()), Ticket)
+
+
 async def test_a_refusal_says_what_refused_and_what_is_left(small_purse: Purse) -> None:
     outcome = await small_purse.outcome(small_purse.take(USD + 1))
     assert isinstance(outcome, ExhaustedError)
@@ -266,7 +293,9 @@ async def test_an_end_without_accounts_is_an_end_all_the_same() -> None:
 
 @pytest.mark.parametrize("steps", [0, 3])
 async def test_an_end_does_not_wait_for_a_question_that_is_held_back(steps: int) -> None:
-    purse = Purse(USD)
+    purse = Purse(2 * USD)
+    # Another edge could give it back, so that asking again is worth it.
+    await purse.leases.acquire(purse.scope, "other", USD, USD)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         async with running(purse.wallets):
             assert isinstance(await purse.outcome(purse.take(2 * USD)), ExhaustedError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -14,16 +14,20 @@ from accounts.domain.leases import Ask
 class LeaseStore(Protocol):
     """Leases and the accounts that they hold on."""
 
-    async def answer(self, org_id: UUID, asks: Sequence[Ask], now: datetime | None = None) -> Sequence[Outcome]:
-        """Do what is asked for of one organisation, in order, in one transaction; one outcome for each.
+    async def answer(
+        self, asks: Mapping[UUID, Sequence[Ask]], now: datetime | None = None, *, may_wait: bool
+    ) -> Mapping[UUID, Sequence[Outcome]]:
+        """Do what is asked for of each organisation, in order, in one transaction; one outcome for each.
 
         Args:
-            org_id: the organisation.
-            asks: what is asked for.
+            asks: by organisation.
             now: the moment; None for that of the store's own clock, by which windows are the same whichever process lends.
+            may_wait: whether to wait for organisations at which somebody else is, such as settlement.
+
+        Returns:
+            The outcomes by organisation, without those that do not exist or, unless it may wait, that somebody else is at.
 
         Raises:
-            NotFoundError: there is no such organisation; nothing was done.
             StoreUnavailableError: nothing is known to have been done; asking again is safe.
         """
         ...

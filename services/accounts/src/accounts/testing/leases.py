@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from accounts.domain.errors import AccountsError
+from accounts.domain.errors import AccountsError, NotFoundError
 from accounts.domain.lease_ports import LeaseStore
 from accounts.domain.leases import Acquire, Ask, Borrower, Grant, LeaseResource, LeaseTerms, LimitName, Release, Renew
 
@@ -55,7 +55,10 @@ class BorrowingEdge:
 
     async def ask(self, ask: Ask) -> Grant:
         """Ask. Raises what the store answers as an error."""
-        (outcome,) = await self.store.answer(self.org_id, [ask], self.now)
+        answered = await self.store.answer({self.org_id: [ask]}, self.now, may_wait=True)
+        if self.org_id not in answered:
+            raise NotFoundError("no such organisation")
+        (outcome,) = answered[self.org_id]
         if isinstance(outcome, AccountsError):
             raise outcome
         return outcome

@@ -45,3 +45,8 @@ class Refusal:
     limit: int = 0
     interval: SpendInterval = SpendInterval.NEVER
     guardrail_id: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is lent of it, so that nothing can come back to it: only who pays, or raises a limit, changes that."""
+        return self.reason is RefusalReason.EXHAUSTED and not self.held

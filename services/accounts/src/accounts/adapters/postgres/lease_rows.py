@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,10 +30,11 @@ def lease_from_row(row: Any) -> Lease:
     )
 
 
-def lease_columns(org_id: UUID, leases: Sequence[Lease], now: datetime) -> dict[str, Any]:
-    """The values of WRITE_LEASES."""
+def lease_columns(owned: Sequence[tuple[UUID, Lease]], now: datetime) -> dict[str, Any]:
+    """The values of WRITE_LEASES, of leases with their organisations."""
+    leases = [lease for _, lease in owned]
     return {
-        "org_id": org_id,
+        "org_ids": [org_id for org_id, _ in owned],
         "lease_ids": [lease.lease_id for lease in leases],
         "key_ids": [lease.key_id for lease in leases],
         "edge_ids": [lease.borrower.edge_id for lease in leases],
@@ -52,11 +53,11 @@ def lease_columns(org_id: UUID, leases: Sequence[Lease], now: datetime) -> dict[
     }
 
 
-def account_columns(org_id: UUID, accounts: Iterable[Account]) -> dict[str, Any]:
-    """The values of WRITE_ACCOUNTS. What is spent of money is written where it is settled."""
-    accounts = list(accounts)
+def account_columns(owned: Sequence[tuple[UUID, Account]]) -> dict[str, Any]:
+    """The values of WRITE_ACCOUNTS, of accounts with their organisations. What is spent of money is written where it is settled."""
+    accounts = [account for _, account in owned]
     return {
-        "org_id": org_id,
+        "org_ids": [org_id for org_id, _ in owned],
         "names": [account.name for account in accounts],
         "held": [account.held for account in accounts],
         "spent": [0 if account.ends_at is None else account.spent for account in accounts],

@@ -8,42 +8,56 @@ from accounts.adapters.postgres.guardrail_sql import COLUMNS as GUARDRAIL_COLUMN
 from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS
 
 LEASE_COLUMNS = (
-    "lease_id, key_id, edge_id, edge_epoch, resource, windowed, accounts, granted, returned, spent, expires_at, "
+    "org_id, lease_id, key_id, edge_id, edge_epoch, resource, windowed, accounts, granted, returned, spent, expires_at, "
     "closes_at, released_at, closed_at"
 )
 
-LOCK_ORG = text("SELECT clock_timestamp() AS now FROM orgs WHERE org_id = :org_id FOR UPDATE")
+# In the order of their ids, as settlement locks them too.
+LOCK_ORGS = text(
+    """
+    SELECT org_id, clock_timestamp() AS now FROM orgs
+    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR UPDATE
+    """
+)
+LOCK_IDLE_ORGS = text(
+    """
+    SELECT org_id, clock_timestamp() AS now FROM orgs
+    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR UPDATE SKIP LOCKED
+    """
+)
 LOCK_IDLE_ORG = text("SELECT org_id FROM orgs WHERE org_id = :org_id FOR UPDATE SKIP LOCKED")
 # After the lock, so that it sees what the one who had it wrote. The columns are constants; every value is a parameter.
-ORG = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id")  # noqa: S608 - constant columns
+ORGS = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uuid[]))")  # noqa: S608 - constant columns
 LEASES = text(
     f"""
-    SELECT {LEASE_COLUMNS} FROM leases WHERE org_id = :org_id AND lease_id = ANY(CAST(:lease_ids AS uuid[]))
+    SELECT {LEASE_COLUMNS} FROM leases
+    WHERE (org_id, lease_id) IN (SELECT * FROM unnest(CAST(:org_ids AS uuid[]), CAST(:lease_ids AS uuid[])))
     """  # noqa: S608 - constant columns
 )
 KEYS = text(
     f"""
     SELECT {KEY_COLUMNS}, deleted_at FROM api_keys
-    WHERE org_id = :org_id AND key_id = ANY(CAST(:key_ids AS uuid[]))
+    WHERE (org_id, key_id) IN (SELECT * FROM unnest(CAST(:org_ids AS uuid[]), CAST(:key_ids AS uuid[])))
     """  # noqa: S608 - constant columns
 )
 GUARDRAILS = text(
     f"""
     SELECT {GUARDRAIL_COLUMNS} FROM guardrails
-    WHERE org_id = :org_id AND guardrail_id = ANY(CAST(:guardrail_ids AS uuid[])) AND deleted_at IS NULL
+    WHERE (org_id, guardrail_id) IN (SELECT * FROM unnest(CAST(:org_ids AS uuid[]), CAST(:guardrail_ids AS uuid[])))
+      AND deleted_at IS NULL
     """  # noqa: S608 - constant columns
 )
 ACCOUNTS = text(
     """
-    SELECT name, held, spent, amount, ends_at FROM lease_accounts
-    WHERE org_id = :org_id AND name = ANY(CAST(:names AS text[]))
+    SELECT org_id, name, held, spent, amount, ends_at FROM lease_accounts
+    WHERE (org_id, name) IN (SELECT * FROM unnest(CAST(:org_ids AS uuid[]), CAST(:names AS text[])))
     """
 )
 FENCES = text("SELECT edge_id, epoch FROM lease_edges WHERE edge_id = ANY(CAST(:edge_ids AS text[]))")
 EDGES = text(
     """
-    SELECT DISTINCT edge_id FROM leases
-    WHERE org_id = :org_id AND closed_at IS NULL AND released_at IS NULL AND expires_at > :now
+    SELECT DISTINCT org_id, edge_id FROM leases
+    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) AND closed_at IS NULL AND released_at IS NULL AND expires_at > :now
     """
 )
 
@@ -51,15 +65,15 @@ WRITE_LEASES = text(
     """
     INSERT INTO leases (org_id, lease_id, key_id, edge_id, edge_epoch, resource, windowed, accounts, granted, returned,
         spent, expires_at, closes_at, released_at, closed_at, acquired_at)
-    SELECT CAST(:org_id AS uuid), lease.lease_id, lease.key_id, lease.edge_id, lease.edge_epoch, lease.resource,
+    SELECT lease.org_id, lease.lease_id, lease.key_id, lease.edge_id, lease.edge_epoch, lease.resource,
            lease.windowed, ARRAY(SELECT jsonb_array_elements_text(lease.accounts)), lease.granted, lease.returned, lease.spent,
            lease.expires_at, lease.closes_at, lease.released_at, lease.closed_at, CAST(:now AS timestamptz)
-    FROM unnest(CAST(:lease_ids AS uuid[]), CAST(:key_ids AS uuid[]), CAST(:edge_ids AS text[]),
+    FROM unnest(CAST(:org_ids AS uuid[]), CAST(:lease_ids AS uuid[]), CAST(:key_ids AS uuid[]), CAST(:edge_ids AS text[]),
                 CAST(:edge_epochs AS bigint[]), CAST(:resources AS smallint[]), CAST(:windowed AS boolean[]),
                 CAST(:accounts AS jsonb[]), CAST(:granted AS bigint[]), CAST(:returned AS bigint[]),
                 CAST(:spent AS bigint[]), CAST(:expires_at AS timestamptz[]), CAST(:closes_at AS timestamptz[]),
                 CAST(:released_at AS timestamptz[]), CAST(:closed_at AS timestamptz[]))
-        AS lease (lease_id, key_id, edge_id, edge_epoch, resource, windowed, accounts, granted, returned, spent,
+        AS lease (org_id, lease_id, key_id, edge_id, edge_epoch, resource, windowed, accounts, granted, returned, spent,
                   expires_at, closes_at, released_at, closed_at)
     ON CONFLICT (org_id, lease_id) DO UPDATE SET accounts = excluded.accounts, granted = excluded.granted,
         returned = excluded.returned, spent = excluded.spent, expires_at = excluded.expires_at,
@@ -69,8 +83,8 @@ WRITE_LEASES = text(
 WRITE_ACCOUNTS = text(
     """
     INSERT INTO lease_accounts (org_id, name, held, spent, amount, ends_at)
-    SELECT CAST(:org_id AS uuid), account.*
-    FROM unnest(CAST(:names AS text[]), CAST(:held AS bigint[]), CAST(:spent AS bigint[]),
+    SELECT account.*
+    FROM unnest(CAST(:org_ids AS uuid[]), CAST(:names AS text[]), CAST(:held AS bigint[]), CAST(:spent AS bigint[]),
                 CAST(:amounts AS bigint[]), CAST(:ends_at AS timestamptz[])) AS account
     ON CONFLICT (org_id, name) DO UPDATE SET held = excluded.held, spent = excluded.spent, amount = excluded.amount
     """

@@ -34,6 +34,8 @@ def test_b04_members_and_the_store_are_killed_under_load_and_every_event_is_ther
         events = seeded_events(EVENTS, seed=1, start=START, over=timedelta(hours=5))
         report = chaos.run(events, EVENTS, disruptions, limit_s=120)
     assert report.problems == []
+    assert set(report.recounted) == {"usage_hours", "usage_days", "endpoint_minutes"}
+    assert report.recounted["endpoint_minutes"] > 300  # five hours of several endpoints
     assert report.found == EVENTS == len(report.sent.ids)
     assert report.sent.records > EVENTS
     assert len(report.disruptions) == len(disruptions)

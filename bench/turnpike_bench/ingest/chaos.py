@@ -19,9 +19,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -35,7 +36,8 @@ from turnpike_bench.ingest.events import Event, seeded_events
 from turnpike_bench.ingest.producing import UsageProducer
 
 _REPLAYED: Final = 50  # one event of so many is sent twice
-_HOUR_MS: Final = 3_600_000
+_MINUTE_MS: Final = 60_000
+_HOUR_MS: Final = 60 * _MINUTE_MS
 
 _ROWS: Final = "SELECT count() FROM usage_events"
 _EVENTS: Final = "SELECT count(), sum(toInt128(cost_nano_usd)) FROM usage_events FINAL"
@@ -44,6 +46,10 @@ _ROLLUP: Final = (
     "SELECT toUnixTimestamp(bucket), sum(requests), sum(toInt128(cost_nano_usd)) FROM {} FINAL GROUP BY bucket"
 )
 _LAST_WORDS: Final = 3_000
+_MINUTES: Final = (
+    "SELECT endpoint_id, intDiv(toUnixTimestamp(minute), 60), successes, rate_limited, prompt_tokens"
+    " FROM endpoint_minutes FINAL WHERE successes OR rate_limited OR prompt_tokens"
+)
 _DEATH_LIMIT_S: Final = 180.0
 _FOUND: Final = "SELECT uniqExact(event_id) FROM usage_events"
 _OPEN: Final = "SELECT count() FROM ingest_batches FINAL WHERE NOT done"
@@ -51,9 +57,13 @@ _OPEN: Final = "SELECT count() FROM ingest_batches FINAL WHERE NOT done"
 
 @dataclass
 class Sent:
-    """What was acknowledged: by hour of its start, how many events and what they cost, and the ids."""
+    """What was acknowledged: by hour of its start, how many events and what they cost; what endpoints did; and the ids.
+
+    `minutes` is by endpoint and Unix minute: successes, rate-limited calls, prompt tokens of answers.
+    """
 
     ids: set[str] = field(default_factory=set)
+    minutes: dict[tuple[str, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
     hours: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     records: int = 0
 
@@ -66,6 +76,11 @@ class Sent:
         hour = self.hours[event.started_ms // _HOUR_MS]
         hour[0] += 1
         hour[1] += event.cost_nano_usd
+        for call in event.calls:
+            minute = self.minutes[call.endpoint_id, event.started_ms // _MINUTE_MS]
+            minute[0] += call.successes
+            minute[1] += call.rate_limited
+            minute[2] += call.prompt_tokens
 
     @property
     def cost_nano_usd(self) -> int:
@@ -92,6 +107,8 @@ class Report:
     found: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    recounted: dict[str, int] = field(default_factory=dict)
+    """Rollups that equal a recount, and how many sums each has."""
 
 
 def plan(members: Sequence[str], points: Sequence[str] = POINTS, *, keeps_records: bool) -> list[str]:
@@ -316,14 +333,27 @@ class Chaos:
         if int(cost) != sent.cost_nano_usd:
             report.problems.append(f"they cost {cost}, and {sent.cost_nano_usd} was sent")
         for table, hours in (("usage_hours", 1), ("usage_days", 24)):
-            expected = sent.buckets(hours)
-            give_up_at = time.monotonic() + limit_s
-            while (found_sums := self._rollup(table)) != expected:
-                if time.monotonic() > give_up_at:
-                    wrong = sorted(set(found_sums.items()) ^ set(expected.items()))
-                    report.problems.append(f"{table} is not a recount: {wrong[:4]}")
-                    break
-                time.sleep(2)
+            self._recount(report, table, partial(self._rollup, table), sent.buckets(hours), limit_s)
+        minutes = {key: (values[0], values[1], values[2]) for key, values in sent.minutes.items() if any(values)}
+        self._recount(report, "endpoint_minutes", self._minutes, minutes, limit_s)
+
+    @staticmethod
+    def _recount(
+        report: Report, table: str, read: Callable[[], Mapping[Any, Any]], expected: Mapping[Any, Any], limit_s: float
+    ) -> None:
+        give_up_at = time.monotonic() + limit_s
+        while (found := read()) != expected:
+            if time.monotonic() > give_up_at:
+                wrong = sorted(set(found.items()) ^ set(expected.items()))
+                report.problems.append(f"{table} is not a recount: {wrong[:4]}")
+                return
+            time.sleep(2)
+        report.recounted[table] = len(expected)
+
+    def _minutes(self) -> dict[tuple[str, int], tuple[int, int, int]]:
+        """Successes, rate-limited calls and prompt tokens by endpoint and minute."""
+        rows = self._client().query(_MINUTES).result_rows
+        return {(str(endpoint), int(minute)): (int(a), int(b), int(c)) for endpoint, minute, a, b, c in rows}
 
     def _rollup(self, table: str) -> dict[int, tuple[int, int]]:
         """Requests and cost by bucket, of the buckets that are over."""
@@ -354,7 +384,8 @@ def main() -> int:
     )
     for problem in report.problems:
         print(f"PROBLEM: {problem}")
-    print("nothing lost, nothing doubled, rollups equal a recount" if not report.problems else "failed")
+    sums = ", ".join(f"{count} of {table}" for table, count in report.recounted.items())
+    print(f"nothing lost, nothing doubled; sums equal to a recount: {sums}" if not report.problems else "failed")
     return 1 if report.problems else 0
 
 

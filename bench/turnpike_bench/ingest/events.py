@@ -10,10 +10,24 @@ from typing import Final, NamedTuple
 from contracts.ids import new_generation_id, usage_event_id
 from contracts.usage import InvalidUsageEventError, validate_usage_event
 from metering.testing.seeded_usage import SeededUsage
-from turnpike.usage.v1.usage_event_pb2 import UsageEvent
+from turnpike.usage.v1.usage_event_pb2 import (
+    ATTEMPT_OUTCOME_RATE_LIMITED,
+    ATTEMPT_OUTCOME_SUCCESS,
+    GENERATION_STATUS_COMPLETED,
+    UsageEvent,
+)
 
 _KINDS: Final = 2_000
 _MS: Final = 1_000
+
+
+class Call(NamedTuple):
+    """What one attempt adds to the minute of its endpoint. `prompt_tokens` is that of the answer, if it gave one."""
+
+    endpoint_id: str
+    successes: int
+    rate_limited: int
+    prompt_tokens: int
 
 
 class Event(NamedTuple):
@@ -24,6 +38,25 @@ class Event(NamedTuple):
     event_id: str
     started_ms: int
     cost_nano_usd: int
+    calls: tuple[Call, ...]
+
+
+def _calls(event: UsageEvent) -> tuple[Call, ...]:
+    calls = []
+    for attempt in event.attempts:
+        succeeded = attempt.outcome == ATTEMPT_OUTCOME_SUCCESS
+        answered = (
+            succeeded and event.status == GENERATION_STATUS_COMPLETED and attempt.endpoint_id == event.endpoint_id
+        )
+        calls.append(
+            Call(
+                attempt.endpoint_id,
+                int(succeeded),
+                int(attempt.outcome == ATTEMPT_OUTCOME_RATE_LIMITED),
+                event.usage.prompt_tokens if answered else 0,
+            )
+        )
+    return tuple(calls)
 
 
 def _is_valid(event: UsageEvent) -> bool:
@@ -51,6 +84,7 @@ def seeded_events(
     kinds = [
         event for event in SeededUsage(random, begin, begin + timedelta(seconds=1)).events(_KINDS) if _is_valid(event)
     ]
+    calls = [_calls(event) for event in kinds]
     first = int(begin.timestamp() * _MS)
     span = int(over.total_seconds() * _MS)
     for number in range(count):
@@ -61,4 +95,11 @@ def seeded_events(
         event.ended_at.FromMilliseconds(started + lasted)
         event.generation_id = new_generation_id(started // _MS, random)
         event.event_id = usage_event_id(event.generation_id)
-        yield Event(event.org_id.encode(), event.SerializeToString(), event.event_id, started, event.cost_nano_usd)
+        yield Event(
+            event.org_id.encode(),
+            event.SerializeToString(),
+            event.event_id,
+            started,
+            event.cost_nano_usd,
+            calls[number % len(kinds)],
+        )

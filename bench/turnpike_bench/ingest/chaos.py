@@ -245,8 +245,8 @@ class Chaos:
         """Run a member that kills itself at the point, and then one that does not."""
         self._members[name].kill()
         doomed = self._start(name, METERING_FAILPOINTS=point)
-        # Every partition gets records, so that it dies as soon as it has any.
-        doomed.until("consumer.positioned")
+        # Every partition gets records, so that it dies as soon as it has any; or before, over a batch that the last one left.
+        doomed.until("consumer.positioned", or_end=True)
         sending.start()
         give_up_at = time.monotonic() + _DEATH_LIMIT_S
         while doomed.process.poll() is None and time.monotonic() < give_up_at:

@@ -71,8 +71,8 @@ class Metering:
             float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))
         )
 
-    def until(self, event: str) -> dict[str, Any]:
-        """Wait for a log line.
+    def until(self, event: str, *, or_end: bool = False) -> dict[str, Any]:
+        """Wait for a log line, or for its end, which gives an empty one.
 
         Raises:
             RuntimeError: it ended before, or did not say so in time.
@@ -81,6 +81,8 @@ class Metering:
         while True:
             if found := self.lines(event):
                 return found[-1]
+            if or_end and self.process.poll() is not None:
+                return {}
             if self.process.poll() is not None or time.monotonic() > give_up_at:
                 raise RuntimeError(f"metering did not say {event}; log: {self.log}")
             time.sleep(_STEP_S)

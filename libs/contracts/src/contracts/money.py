@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from turnpike.usage.v1 import token_usage_pb2
 
@@ -51,11 +51,10 @@ class UnitPrice:
     """Per query over up to a hundred documents."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCounts:
+class TokenCounts(NamedTuple):
     """What one generation used. `prompt` includes `cached` and `cache_write`; `completion` includes `reasoning`.
 
-    `audio_ms` is the sound that was heard, in milliseconds; the other three are counts of what their names say.
+    A tuple, because every consumer of usage events makes one for each of tens of thousands a second. `audio_ms` is the sound that was heard, in milliseconds; the other three are counts of what their names say.
     """
 
     prompt: int
@@ -116,16 +115,16 @@ def price_to_proto(price: UnitPrice) -> token_usage_pb2.Price:
 def tokens_from_proto(message: token_usage_pb2.TokenUsage) -> TokenCounts:
     """Read token counts off the wire."""
     return TokenCounts(
-        prompt=message.prompt_tokens,
-        completion=message.completion_tokens,
-        reasoning=message.reasoning_tokens,
-        cached=message.cached_tokens,
-        cache_write=message.cache_write_tokens,
-        source=message.source,
-        images=message.images,
-        audio_ms=message.audio_milliseconds,
-        characters=message.characters,
-        search_units=message.search_units,
+        message.prompt_tokens,
+        message.completion_tokens,
+        message.reasoning_tokens,
+        message.cached_tokens,
+        message.cache_write_tokens,
+        message.source,
+        message.images,
+        message.audio_milliseconds,
+        message.characters,
+        message.search_units,
     )
 
 
@@ -146,26 +145,37 @@ def tokens_to_proto(tokens: TokenCounts) -> token_usage_pb2.TokenUsage:
 
 
 def cost(price: UnitPrice, tokens: TokenCounts) -> Cost:
-    """Price a generation: what it used x pico-dollars over every kind, rounded half to even to nano-dollars, once.
+    """Price a generation, with the shares of its input and its output.
 
     The share for input is rounded on its own and the share for output is the rest, so that the two always add up.
     """
-    plain_prompt = tokens.prompt - tokens.cached - tokens.cache_write
-    plain_completion = tokens.completion - tokens.reasoning
-    input_pico = (
-        plain_prompt * price.prompt
-        + tokens.cached * price.cached
-        + tokens.cache_write * price.cache_write
-        + price.request
-        + tokens.characters * price.character
-        + tokens.search_units * price.search_unit
-    )
-    output_pico = plain_completion * price.completion + tokens.reasoning * price.reasoning + tokens.images * price.image
-    # Milliseconds at a price per second are thousandths of a pico-dollar; nothing is lost before the one rounding.
-    input_femto = input_pico * _FEMTO_PER_PICO + tokens.audio_ms * price.second
-    total = _round_half_even(input_femto + output_pico * _FEMTO_PER_PICO)
+    input_femto, output_femto = _femto(price, tokens)
+    total = _round_half_even(input_femto + output_femto)
     prompt = min(_round_half_even(input_femto), total)
     return Cost(total=NanoUsd(total), prompt=NanoUsd(prompt), completion=NanoUsd(total - prompt))
+
+
+def total_cost(price: UnitPrice, tokens: TokenCounts) -> NanoUsd:
+    """Price a generation: what it used x pico-dollars over every kind, rounded half to even to nano-dollars, once."""
+    input_femto, output_femto = _femto(price, tokens)
+    return NanoUsd(_round_half_even(input_femto + output_femto))
+
+
+def _femto(price: UnitPrice, tokens: TokenCounts) -> tuple[int, int]:
+    prompt, completion, reasoning, cached, cache_write, _, images, audio_ms, characters, search_units = tokens
+    plain_prompt = prompt - cached - cache_write
+    plain_completion = completion - reasoning
+    input_pico = (
+        plain_prompt * price.prompt
+        + cached * price.cached
+        + cache_write * price.cache_write
+        + price.request
+        + characters * price.character
+        + search_units * price.search_unit
+    )
+    output_pico = plain_completion * price.completion + reasoning * price.reasoning + images * price.image
+    # Milliseconds at a price per second are thousandths of a pico-dollar; nothing is lost before the one rounding.
+    return input_pico * _FEMTO_PER_PICO + audio_ms * price.second, output_pico * _FEMTO_PER_PICO
 
 
 def fee(nano: int, ppm: int) -> NanoUsd:

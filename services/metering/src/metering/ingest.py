@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Final
 
 from contracts.usage import InvalidUsageEventError
-from metering.convert import usage_event_from_bytes, usage_row_from_proto
+from metering.convert import checked_event_from_bytes, usage_row_from_proto
 from metering.domain.batch import Backlog, Batch, BatchPlan, DeadLetter, Part, Received, next_batch
 from metering.domain.errors import (
     DeadLettersUnavailableError,
@@ -282,7 +282,7 @@ class Ingest(Component):
     def _receive(self, record: Record, now: UnixMs) -> Received:
         traceparent = sampled_traceparent(record.headers.get("traceparent"))
         try:
-            event = usage_event_from_bytes(record.value)
+            event, checked = checked_event_from_bytes(record.value)
         except InvalidUsageEventError as error:
             self._fuse.bad()
             letter = DeadLetter(
@@ -297,7 +297,7 @@ class Ingest(Component):
             return Received(record.offset, now, letter=letter, traceparent=traceparent)
         self._fuse.good()
         self._recent.put(event.generation_id, RecentEvent(event.org_id, event.rank, record.value or b""))
-        return Received(record.offset, now, row=usage_row_from_proto(event), traceparent=traceparent)
+        return Received(record.offset, now, row=usage_row_from_proto(event, checked), traceparent=traceparent)
 
     def _age(self) -> float:
         oldest = [backlog.oldest for backlog in list(self._backlogs.values()) if backlog.oldest is not None]

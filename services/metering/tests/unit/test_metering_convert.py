@@ -6,7 +6,7 @@ import pytest
 
 from contracts.testing.examples import iter_examples
 from contracts.usage import InvalidUsageEventError
-from metering.convert import usage_event_from_bytes, usage_row_from_proto, usage_row_to_proto
+from metering.convert import checked_event_from_bytes, usage_event_from_bytes, usage_row_from_proto, usage_row_to_proto
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
 
 EXAMPLES = dict(iter_examples(UsageEvent, Path(__file__).parents[4] / "protos" / "examples"))
@@ -23,13 +23,14 @@ def without_hold(event: UsageEvent) -> UsageEvent:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_published_example_is_accepted_and_comes_back_equal_but_for_expenses_and_hold(name: str) -> None:
-    event = usage_event_from_bytes(EXAMPLES[name].SerializeToString())
+    event, checked = checked_event_from_bytes(EXAMPLES[name].SerializeToString())
     row = usage_row_from_proto(event)
     expected = without_hold(EXAMPLES[name])
     for attempt in expected.attempts:
         attempt.ClearField("expense")
 
     assert usage_row_to_proto(row) == expected
+    assert usage_row_from_proto(event, checked) == row
 
 
 def test_row_has_what_all_cancelled_copies_cost_and_no_attempt_gains_an_expense() -> None:

@@ -19,7 +19,7 @@ from metering.broadcast.domain.filters import Search, lets_through
 from metering.broadcast.domain.ports import ContentLibrary, KeyNames, Sender, Spool, TargetDirectory
 from metering.broadcast.domain.spans import GenerationSpan, facts_of, span_of
 from metering.broadcast.domain.targets import Target
-from metering.convert import usage_event_from_bytes, usage_row_from_proto
+from metering.convert import checked_event_from_bytes, usage_row_from_proto
 from servicekit.clock import Clock
 from servicekit.failpoints import Failpoints
 from servicekit.logs import get_logger
@@ -223,7 +223,7 @@ class Delivery:
 
     async def _span(self, target: Target, event: WaitingEvent) -> tuple[GenerationSpan | None, int]:
         """Make a span, with the bytes of what was said; None where the generation is not for the destination after all."""
-        parts, row, found = self._parts, usage_row_from_proto(usage_event_from_bytes(event.payload)), None
+        parts, row, found = self._parts, usage_row_from_proto(*checked_event_from_bytes(event.payload)), None
         if target.allowed_digests is not None:
             digest = parts.names.digest_of(row.key_id)
             if not digest and self._now_ms() - event.received_ms < _UNKNOWN_KEY_MS:

@@ -77,11 +77,15 @@ bench-settlement: ## measure what settling a usage event costs (ARGS="--events 1
 bench-usage: ## time every page's question over many usage events (ARGS="--path /a/folder --events 100000000")
 	@cd bench && ../$(python) -m turnpike_bench.usage $(ARGS)
 
-bench-ingest: ## measure ingest on real Kafka: cost of an event, freshness, an outage of the store (needs Java 17)
+bench-ingest: ## measure ingest on real Kafka: cost of an event, freshness (needs Java 17)
 	@tools/kafka/fetch.sh
 	@cd bench && ../$(python) -m turnpike_bench.ingest.cost $(ARGS)
 	@cd bench && ../$(python) -m turnpike_bench.ingest.freshness
-	@cd bench && ../$(python) -m turnpike_bench.ingest.outage
+
+.PHONY: bench-outage
+bench-outage: ## let a day pass without the store, and some hours without Kafka, on a clock that is moved; then catch up (needs Java 17)
+	@tools/kafka/fetch.sh
+	@cd bench && ../$(python) -m turnpike_bench.ingest.outage $(ARGS)
 
 protos: ## generate protos/gen from protos/turnpike
 	@$(bin)/buf format -w

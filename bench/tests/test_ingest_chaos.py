@@ -11,12 +11,14 @@ import pytest
 from localstack.kafka.topics import create_topics
 from servicekit.testing import kafka_broker, keeps_records
 from turnpike_bench.ingest import parts
-from turnpike_bench.ingest.chaos import Chaos, Sent, plan
+from turnpike_bench.ingest.chaos import Chaos, plan
 from turnpike_bench.ingest.events import seeded_events
+from turnpike_bench.ingest.outage import DAY, Day
+from turnpike_bench.ingest.recount import Sent
 
 START = datetime(2026, 11, 3, tzinfo=UTC)
 EVENTS = 3_000
-SETTINGS = {"METERING_KAFKA_SESSION_TIMEOUT": "2s", "METERING_ROLLUP_INTERVAL": "1s", "METERING_BATCH_ROWS": "100"}
+SETTINGS = {"METERING_KAFKA_SESSION_TIMEOUT": "2s", "METERING_ROLLUP_INTERVAL": "1s", "METERING_BATCH_ROWS": "400"}
 
 
 @pytest.mark.timeout(300)
@@ -28,17 +30,33 @@ def test_b04_members_and_the_store_are_killed_under_load_and_every_event_is_ther
             asyncio.run(create_topics(broker.bootstrap))
         partitions = parts.PARTITIONS if keeps_records() else 4
         chaos = Chaos(tmp_path, broker, partitions=partitions, members=members, settings=SETTINGS)
-        disruptions = [f"failpoint insert.after {members[-1]}", f"kill {members[0]}", "store-outage", "nothing"]
+        disruptions = [f"failpoint insert.after {members[-1]}", f"kill {members[0]}", "store-kill", "nothing"]
         if keeps_records():
             disruptions += ["broker-restart"]
         events = seeded_events(EVENTS, seed=1, start=START, over=timedelta(hours=5))
         report = chaos.run(events, EVENTS, disruptions, limit_s=120)
-    assert report.problems == []
-    assert set(report.recounted) == {"usage_hours", "usage_days", "endpoint_minutes"}
-    assert report.recounted["endpoint_minutes"] > 300  # five hours of several endpoints
-    assert report.found == EVENTS == len(report.sent.ids)
+    found = report.comparison
+    assert found.problems == []
+    assert set(found.recounted) == {"usage_hours", "usage_days", "endpoint_minutes"}
+    assert found.recounted["endpoint_minutes"] > 300  # five hours of several endpoints
+    assert found.found == EVENTS == len(report.sent.ids)
     assert report.sent.records > EVENTS
     assert len(report.disruptions) == len(disruptions)
+
+
+@pytest.mark.timeout(300)
+def test_a_day_without_the_store_loses_nothing_and_is_caught_up_with(tmp_path: Path) -> None:
+    with kafka_broker() as broker:
+        if keeps_records():
+            asyncio.run(create_topics(broker.bootstrap))
+        day = Day(tmp_path, broker, START, keeps_records=keeps_records(), waiting=1_000)
+        events = seeded_events(EVENTS, seed=6, start=START, over=DAY)
+        outage = asyncio.run(day.run(events, timedelta(minutes=30), limit_s=120))
+    assert outage.comparison.problems == []
+    assert outage.events == outage.comparison.rows == outage.comparison.found == EVENTS
+    assert outage.spooled > EVENTS // 5  # the broker was away for a quarter of the day
+    assert 0 < outage.in_memory <= 1_000
+    assert outage.caught_up_s > 0
 
 
 def test_every_member_is_killed_at_every_failpoint() -> None:

@@ -15,18 +15,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final
-
-import clickhouse_connect
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from typing import Final
 
 from localstack.ports import LOOPBACK, free_ports
 from metering.failpoints import POINTS
@@ -34,81 +28,21 @@ from servicekit.testing import BrokerProcess
 from turnpike_bench.ingest import parts
 from turnpike_bench.ingest.events import Event, seeded_events
 from turnpike_bench.ingest.producing import UsageProducer
+from turnpike_bench.ingest.recount import Comparison, Sent, compare, events_in
 
 _REPLAYED: Final = 50  # one event of so many is sent twice
-_MINUTE_MS: Final = 60_000
-_HOUR_MS: Final = 60 * _MINUTE_MS
-
-_ROWS: Final = "SELECT count() FROM usage_events"
-_EVENTS: Final = "SELECT count(), sum(toInt128(cost_nano_usd)) FROM usage_events FINAL"
-_IDS: Final = "SELECT toString(event_id) FROM usage_events FINAL"
-_ROLLUP: Final = (
-    "SELECT toUnixTimestamp(bucket), sum(requests), sum(toInt128(cost_nano_usd)) FROM {} FINAL GROUP BY bucket"
-)
 _LAST_WORDS: Final = 3_000
-_MINUTES: Final = (
-    "SELECT endpoint_id, intDiv(toUnixTimestamp(minute), 60), successes, rate_limited, prompt_tokens"
-    " FROM endpoint_minutes FINAL WHERE successes OR rate_limited OR prompt_tokens"
-)
 _DEATH_LIMIT_S: Final = 180.0
-_FOUND: Final = "SELECT uniqExact(event_id) FROM usage_events"
-_OPEN: Final = "SELECT count() FROM ingest_batches FINAL WHERE NOT done"
-
-
-@dataclass
-class Sent:
-    """What was acknowledged: by hour of its start, how many events and what they cost; what endpoints did; and the ids.
-
-    `minutes` is by endpoint and Unix minute: successes, rate-limited calls, prompt tokens of answers.
-    """
-
-    ids: set[str] = field(default_factory=set)
-    minutes: dict[tuple[str, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
-    hours: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    records: int = 0
-
-    def add(self, event: Event) -> None:
-        """Count an event; again when it is sent again."""
-        self.records += 1
-        if event.event_id in self.ids:
-            return
-        self.ids.add(event.event_id)
-        hour = self.hours[event.started_ms // _HOUR_MS]
-        hour[0] += 1
-        hour[1] += event.cost_nano_usd
-        for call in event.calls:
-            minute = self.minutes[call.endpoint_id, event.started_ms // _MINUTE_MS]
-            minute[0] += call.successes
-            minute[1] += call.rate_limited
-            minute[2] += call.prompt_tokens
-
-    @property
-    def cost_nano_usd(self) -> int:
-        """Of all events, each once."""
-        return sum(cost for _, cost in self.hours.values())
-
-    def buckets(self, hours: int) -> dict[int, tuple[int, int]]:
-        """Events and cost by bucket of so many hours, named by its first Unix second."""
-        sums: dict[int, tuple[int, int]] = {}
-        for hour, (events, cost) in self.hours.items():
-            first = hour // hours * hours * 3600
-            before = sums.get(first, (0, 0))
-            sums[first] = (before[0] + events, before[1] + cost)
-        return sums
 
 
 @dataclass
 class Report:
-    """What was done and found. Nothing is lost or doubled when `problems` is empty."""
+    """What was done and found."""
 
     sent: Sent
     disruptions: list[str] = field(default_factory=list)
-    rows: int = 0
-    found: int = 0
+    comparison: Comparison = field(default_factory=Comparison)
     seconds: float = 0.0
-    problems: list[str] = field(default_factory=list)
-    recounted: dict[str, int] = field(default_factory=dict)
-    """Rollups that equal a recount, and how many sums each has."""
 
 
 def plan(members: Sequence[str], points: Sequence[str] = POINTS, *, keeps_records: bool) -> list[str]:
@@ -168,8 +102,6 @@ class Chaos:
         self._members: dict[str, parts.Metering] = {}
         self._producer = UsageProducer(broker.bootstrap, partitions)
         self._sent = Sent()
-        self.store_came_back = 0.0
-        self.caught_up = 0.0
 
     def run(self, events: Iterator[Event], count: int, disruptions: Sequence[str], limit_s: float) -> Report:
         """Send the events while things happen, one after another, and compare at the end.
@@ -197,12 +129,11 @@ class Chaos:
                 report.disruptions.append(line)
                 print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr, flush=True)
             self._catch_up(len(self._sent.ids), limit_s)
-            self.caught_up = time.monotonic()
-            self._compare(report, limit_s)
+            report.comparison = compare(self._dsn, self._sent, limit_s)
             for name, member in self._members.items():
                 if code := member.stop():
                     words = member.log.read_text(encoding="utf-8", errors="replace")[-_LAST_WORDS:]
-                    report.problems.append(f"{name} ended with exit code {code}; last words: {words}")
+                    report.comparison.problems.append(f"{name} ended with exit code {code}; last words: {words}")
         finally:
             for member in self._members.values():
                 member.kill()
@@ -226,8 +157,6 @@ class Chaos:
         if kind == "failpoint":
             point, _, name = subject.partition(" ")
             return self._die_at(point, name, sending)
-        if kind == "store-outage":
-            return self._store_is_away(sending)
         sending.start()
         actions: dict[str, Callable[[], object]] = {
             "kill": lambda: self._restart(subject, kill=True),
@@ -276,21 +205,6 @@ class Chaos:
         time.sleep(3)
         self._store = parts.start_store_server(self._folder / "store", self._port)
 
-    def _store_is_away(self, sending: threading.Thread) -> str:
-        """The store is away while everything is sent, and comes back when all of it waits."""
-        for member in self._members.values():
-            member.until("consumer.positioned")
-        self._store.kill()
-        self._store.wait()
-        sending.start()
-        peak = 0.0
-        while sending.is_alive():
-            sending.join(1.0)
-            peak = max(peak, *(parts.usage(member.process.pid).memory_mib for member in self._members.values()))
-        self._store = parts.start_store_server(self._folder / "store", self._port)
-        self.store_came_back = time.monotonic()
-        return f"all were sent; a member had at most {peak:.0f} MiB"
-
     def _start(self, name: str, **settings: str) -> parts.Metering:
         member = parts.start_metering(
             self._folder, self._dsn, self._broker.bootstrap, name, **{**self._settings, **settings}
@@ -300,66 +214,11 @@ class Chaos:
 
     # --- what is there at the end
 
-    def _client(self) -> Client:
-        return clickhouse_connect.get_client(dsn=self._dsn, autogenerate_session_id=False)
-
     def _catch_up(self, events: int, limit_s: float) -> None:
         give_up_at = time.monotonic() + limit_s
-        state = "no answer"
-        while time.monotonic() < give_up_at:
-            try:
-                client = self._client()
-                found = int(client.query(_FOUND).result_rows[0][0])
-                still_open = int(client.query(_OPEN).result_rows[0][0])
-                if found >= events and not still_open:
-                    return
-                state = f"{found} of {events} events, {still_open} batches open"
-            except (ClickHouseError, OSError) as error:
-                state = str(error)[:200]
-            print(f"catching up: {state}", file=sys.stderr, flush=True)
-            time.sleep(5)
-
-    def _compare(self, report: Report, limit_s: float) -> None:
-        client, sent = self._client(), self._sent
-        ((report.rows,),) = client.query(_ROWS).result_rows
-        ((report.found, cost),) = client.query(_EVENTS).result_rows
-        found = {row[0] for row in client.query(_IDS).result_rows}
-        if lost := sent.ids - found:
-            report.problems.append(f"{len(lost)} events are lost, such as {min(lost)}")
-        if strange := found - sent.ids:
-            report.problems.append(f"{len(strange)} events were never sent")
-        if report.found != len(sent.ids):
-            report.problems.append(f"{report.found} rows with FINAL for {len(sent.ids)} events")
-        if int(cost) != sent.cost_nano_usd:
-            report.problems.append(f"they cost {cost}, and {sent.cost_nano_usd} was sent")
-        for table, hours in (("usage_hours", 1), ("usage_days", 24)):
-            self._recount(report, table, partial(self._rollup, table), sent.buckets(hours), limit_s)
-        minutes = {key: (values[0], values[1], values[2]) for key, values in sent.minutes.items() if any(values)}
-        self._recount(report, "endpoint_minutes", self._minutes, minutes, limit_s)
-
-    @staticmethod
-    def _recount(
-        report: Report, table: str, read: Callable[[], Mapping[Any, Any]], expected: Mapping[Any, Any], limit_s: float
-    ) -> None:
-        give_up_at = time.monotonic() + limit_s
-        while (found := read()) != expected:
-            if time.monotonic() > give_up_at:
-                wrong = sorted(set(found.items()) ^ set(expected.items()))
-                report.problems.append(f"{table} is not a recount: {wrong[:4]}")
-                return
+        while (state := events_in(self._dsn)) != (events, 0) and time.monotonic() < give_up_at:
+            print(f"catching up: {state[0]} of {events} events, {state[1]} batches open", file=sys.stderr, flush=True)
             time.sleep(2)
-        report.recounted[table] = len(expected)
-
-    def _minutes(self) -> dict[tuple[str, int], tuple[int, int, int]]:
-        """Successes, rate-limited calls and prompt tokens by endpoint and minute."""
-        rows = self._client().query(_MINUTES).result_rows
-        return {(str(endpoint), int(minute)): (int(a), int(b), int(c)) for endpoint, minute, a, b, c in rows}
-
-    def _rollup(self, table: str) -> dict[int, tuple[int, int]]:
-        """Requests and cost by bucket, of the buckets that are over."""
-        statement = _ROLLUP.format(table)  # house: built-sql - a name of ours
-        rows = self._client().query(statement).result_rows
-        return {int(bucket): (int(requests), int(cost)) for bucket, requests, cost in rows if requests}
 
 
 def main() -> int:
@@ -376,17 +235,14 @@ def main() -> int:
         with parts.broker(folder / "kafka") as node:
             chaos = Chaos(folder, node, partitions=parts.PARTITIONS, members=members)
             report = chaos.run(events, options.events, plan(members, keeps_records=True), options.limit)
-    sent = report.sent
+    sent, comparison = report.sent, report.comparison
     print("\n".join(report.disruptions))
     print(
-        f"{sent.records} records of {len(sent.ids)} events sent; {report.found} rows with FINAL ({report.rows} without); "
+        f"{sent.records} records of {len(sent.ids)} events sent; {comparison.found} rows with FINAL ({comparison.rows} without); "
         f"{len(report.disruptions)} disruptions in {report.seconds:.0f} s"
     )
-    for problem in report.problems:
-        print(f"PROBLEM: {problem}")
-    sums = ", ".join(f"{count} of {table}" for table, count in report.recounted.items())
-    print(f"nothing lost, nothing doubled; sums equal to a recount: {sums}" if not report.problems else "failed")
-    return 1 if report.problems else 0
+    print("\n".join(comparison.lines()))
+    return 1 if comparison.problems else 0
 
 
 if __name__ == "__main__":

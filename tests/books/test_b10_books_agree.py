@@ -9,18 +9,19 @@ import asyncio
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import clickhouse_connect
 import grpc
 import pytest
+from aiokafka import AIOKafkaProducer
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 
@@ -54,7 +55,7 @@ from servicekit.grpc_client import open_channel
 from servicekit.grpc_server import GrpcServer
 from servicekit.kafka import TopicPartition
 from servicekit.settings import GrpcServerSettings
-from servicekit.testing import ManualClock, RecordingTelemetry, make_runtime, running
+from servicekit.testing import ManualClock, RecordingTelemetry, kafka_broker, make_runtime, running
 from turnpike.accounts.v1.reconciliation_service_pb2_grpc import (
     add_ReconciliationServiceServicer_to_server as add_ledger,
 )
@@ -266,7 +267,9 @@ async def test_b10_a_figure_that_is_wrong_by_a_nano_dollar_is_found_wherever_it_
     assert sum(ledger - settled for ledger, settled, _ in apart.values()) == 5
     assert sum(usage - settled for _, settled, usage in apart.values()) == 1 - missing.cost_nano_usd
     listed = {row["generation_id"]: row for each in found["differences"] for row in each["generations"]}
-    assert set(listed) == {missing.generation_id, dearer.generation_id}
+    assert set(listed) == {missing.generation_id, dearer.generation_id, forged.generation_id}
+    row = listed[forged.generation_id]
+    assert row["entered_nano_usd"] - 5 == row["ledger_nano_usd"] == row["usage_nano_usd"] == forged.cost_nano_usd
     assert listed[missing.generation_id]["usage_nano_usd"] is None
     assert listed[dearer.generation_id]["usage_nano_usd"] == dearer.cost_nano_usd + 1
 
@@ -275,6 +278,53 @@ async def test_b10_a_figure_that_is_wrong_by_a_nano_dollar_is_found_wherever_it_
     assert by_schedule.agreed_until == min(each.group.hour for each in by_schedule.differences)
     assert 0 < by_schedule.clearing < 1
     assert books.telemetry.metric("metering.reconciliation.differences") == len(hours)
+
+
+async def test_b10_an_entry_without_an_event_and_an_event_that_is_gone_are_found_and_the_topic_says_which_is_right(
+    books: Books,
+) -> None:
+    events = some_events(books)
+    await books.settle(*events)
+    await books.store(*events)
+    gone, cause = events[9], uuid4()
+    books.clickhouse.command(f"DELETE FROM books.usage_events WHERE event_id = '{gone.event_id}'")
+    await books.sql.execute(
+        "INSERT INTO ledger_entries (cause_id, org_id, debit, credit, nano, price_version, reason, posted_at)"
+        " VALUES ($1, $2, $3, 'revenue:usage', 5, 'pv_forged', 'fee', $4)",
+        cause, UUID(gone.org_id), f"customer:{gone.org_id}", books.noon + timedelta(minutes=59),
+    )  # fmt: skip
+    with kafka_broker() as broker:
+        await publish(broker.bootstrap, [*events, events[3], None])
+        code, found = await books.reconcile("--recount", broker.bootstrap)
+        assert await books.turnpike("reconcile", "--metering", books.usage_at, "--recount", "127.0.0.1:1") == (
+            1, "turnpike: no Kafka answers at 127.0.0.1:1: KafkaConnectionError\n",
+        )  # fmt: skip
+    assert code == 1
+    by_version = {each["price_version"]: each for each in found["differences"]}
+    assert set(by_version) == {"pv_test", "pv_forged"}
+    forged = by_version["pv_forged"]
+    assert (forged["hour"], forged["ledger_nano_usd"], forged["settled_nano_usd"]) == (books.noon.isoformat(), "5", "0")
+    (row,) = forged["generations"]
+    assert (row["event_id"], row["generation_id"], row["entered_nano_usd"]) == (str(cause), "", 5)
+    (row,) = by_version["pv_test"]["generations"]
+    assert (row["generation_id"], row["usage_nano_usd"]) == (gone.generation_id, None)
+    # The topic has what ClickHouse lost, and nothing of what was forged.
+    recount = found["recount"]
+    assert (recount["records"], recount["set_aside"], recount["generations"]) == (len(events) + 2, 1, 27)
+    assert [(each["price_version"], each["topic_generations"]) for each in recount["differences"]] == [("pv_forged", 0)]
+
+    by_schedule = await books.reconciler.reconcile()
+    assert len(by_schedule.differences) == 2
+
+
+async def publish(bootstrap: str, events: Sequence[usage_pb.UsageEvent | None]) -> None:
+    """Put events on the usage topic; None is a record that is none."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    for event in events:
+        value = b"\xff" if event is None else event.SerializeToString()
+        await producer.send_and_wait(USAGE.name, value, key=b"org")
+    await producer.stop()
 
 
 async def test_an_invoice_is_compared_by_the_providers_ids_within_a_tolerance(books: Books, tmp_path: Path) -> None:

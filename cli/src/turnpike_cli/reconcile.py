@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from contracts import money
 from contracts.reconciliation import (
     Difference,
+    Group,
     InvalidInvoiceError,
     InvoiceDifference,
     Reconciliation,
+    UsageSum,
     compare,
     compare_invoice,
     read_invoice,
@@ -33,6 +36,8 @@ from turnpike_cli.connection import running_stack
 from turnpike_cli.errors import NoAnswerError, RefusedError
 from turnpike_cli.options import json_option, state_dir_option
 from turnpike_cli.output import note, show_columns, show_json
+from turnpike_cli.recount import count_topic, kafka_settings
+from turnpike_cli.recount_report import recount_document, show_recount
 from turnpike_cli.suspense import open_suspense, show_suspense, suspense_document
 
 _TIMEOUT_S = 120.0
@@ -71,6 +76,16 @@ DIFFERS = 1
     help="A provider's invoice as CSV (id, cost_usd) of this period. May be repeated.",
 )
 @click.option(
+    "--recount",
+    metavar="BROKERS",
+    help="Count the usage topic at these Kafka brokers too, as far back as it is kept.",
+)
+@click.option(
+    "--kafka-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML with security, sasl_mechanism, username, password, ca_file for --recount.",
+)
+@click.option(
     "--tolerance",
     type=click.FloatRange(0, 100),
     default=0.0,
@@ -88,6 +103,8 @@ def reconcile(
     accounts: str | None,
     metering: str | None,
     invoices: tuple[str, ...],
+    recount: str | None,
+    kafka_config: Path | None,
     tolerance: float,
     state_dir: Path,
     as_json: bool,
@@ -105,18 +122,24 @@ def reconcile(
         ledger: Any = LedgerStub(to_ledger)  # type: ignore[arg-type]  # stubs know asynchronous channels only
         usage: Any = UsageStub(to_usage)  # type: ignore[arg-type]  # stubs know asynchronous channels only
         with _answering(f"accounts at {ledger_at}, or metering at {usage_at}"):
-            found = _compare(ledger, usage, start, end)
+            one, other = _sums(ledger, usage, start, end)
+            found = compare(one, other, end)
             details = [_detail(ledger, usage, each) for each in found.differences[:_DETAILED]]
             suspended = open_suspense(suspense_stubs.SuspenseServiceStub(to_ledger))  # type: ignore[arg-type]  # stubs know asynchronous channels only
             bills = {
                 provider: compare_invoice(lines, _charges(usage, provider, start, end), round(tolerance * _PPM / 100))
                 for provider, lines in files
             }
+    topic, third = None, None
+    if recount is not None:
+        topic = asyncio.run(count_topic(kafka_settings(recount, kafka_config), start, end))
+        third = compare(_since(one, topic.complete_from), topic.sums, end)
     if as_json:
-        show_json(_document(start, end, found, details, bills, suspended))
+        show_json(_document(start, end, found, details, bills, suspended) | recount_document(topic, third))
     else:
         _show(start, end, found, details, bills, suspended)
-    if not found.agrees or any(bills.values()):
+        show_recount(topic, third)
+    if not found.agrees or any(bills.values()) or (third is not None and not third.agrees):
         context.exit(DIFFERS)
 
 
@@ -152,13 +175,19 @@ def _answering(who: str) -> Iterator[None]:
         raise NoAnswerError(f"no answer from {who}: {code.code().name.lower()}") from None
 
 
-def _compare(ledger: Any, usage: Any, start: datetime, end: datetime) -> Reconciliation:
+def _since(sums: Mapping[Group, UsageSum], start: datetime) -> dict[Group, UsageSum]:
+    return {group: each for group, each in sums.items() if group.hour >= start}
+
+
+def _sums(
+    ledger: Any, usage: Any, start: datetime, end: datetime
+) -> tuple[dict[Group, UsageSum], dict[Group, UsageSum]]:
     period = {"start": _timestamp(start), "end": _timestamp(end)}
     booked = ledger.SumLedgerUsage(ledger_pb.SumLedgerUsageRequest(**period), timeout=_TIMEOUT_S)
     one = sums_from_proto((each for page in booked for each in page.sums), with_ledger=True)
     stored = usage.SumUsage(usage_pb.SumUsageRequest(**period), timeout=_TIMEOUT_S)
     other = sums_from_proto((each for page in stored for each in page.sums), with_ledger=False)
-    return compare(one, other, end)
+    return one, other
 
 
 def _detail(ledger: Any, usage: Any, difference: Difference) -> list[dict[str, Any]]:
@@ -178,12 +207,13 @@ def _detail(ledger: Any, usage: Any, difference: Difference) -> list[dict[str, A
             None if each is None else (each.rank, each.cost_nano_usd, each.provider_cost_nano_usd)
             for each in (mine, theirs)
         ]
-        if figures[0] != figures[1]:
+        if figures[0] != figures[1] or (mine is not None and mine.ledger_nano_usd != mine.cost_nano_usd):
             either = mine or theirs
             rows.append(
                 {
                     "generation_id": "" if either is None else either.generation_id,
                     "event_id": event_id,
+                    "entered_nano_usd": None if mine is None else mine.ledger_nano_usd,
                     "ledger_nano_usd": None if mine is None else mine.cost_nano_usd,
                     "usage_nano_usd": None if theirs is None else theirs.cost_nano_usd,
                     "ledger_provider_nano_usd": None if mine is None else mine.provider_cost_nano_usd,
@@ -298,14 +328,14 @@ def _show(
     if rows:
         click.echo()
         show_columns(
-            ("GENERATION", "LEDGER", "CLICKHOUSE", "PROVIDER BY LEDGER", "PROVIDER BY CLICKHOUSE"),
+            ("GENERATION OR EVENT", "LEDGER", "SETTLED", "CLICKHOUSE", "PROVIDER BY LEDGER", "PROVIDER BY CLICKHOUSE"),
             [
                 (
-                    str(row["generation_id"]),
+                    str(row["generation_id"] or row["event_id"]),
                     *(
                         _usd(row[name])
                         for name in (
-                            "ledger_nano_usd", "usage_nano_usd", "ledger_provider_nano_usd", "usage_provider_nano_usd",
+                            "entered_nano_usd", "ledger_nano_usd", "usage_nano_usd", "ledger_provider_nano_usd", "usage_provider_nano_usd",
                         )
                     ),
                 )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from contracts import money
 from turnpike.metering.v1 import reconciliation_service_pb2
-from turnpike.usage.v1 import reconciliation_pb2
+from turnpike.usage.v1 import reconciliation_pb2, usage_event_pb2
 
 _ID_COLUMNS = ("id", "generation_id", "request_id", "upstream_id")
 _COST_COLUMNS = ("cost_usd", "cost", "amount_usd", "amount")
@@ -124,6 +124,58 @@ def compare(ledger: Mapping[Group, UsageSum], usage: Mapping[Group, UsageSum], e
         agreed_until=min((each.group.hour for each in differences), default=end),
         unreconciled=sum(each.unreconciled for each in ledger.values()),
     )
+
+
+class TooManyEventsError(ValueError):
+    """More events than are counted at once; a shorter period has fewer."""
+
+
+class Recount:
+    """A third count, of the usage events as they were published: each event once, at its highest rank, whatever their order."""
+
+    def __init__(self, start: datetime, end: datetime, most: int = 2_000_000) -> None:
+        """Begin.
+
+        Args:
+            start: of the period of ends.
+            end: of it.
+            most: events that are held.
+        """
+        self._start, self._end, self._most = start, end, most
+        self._latest: dict[str, tuple[int, Group, int, int]] = {}
+
+    def __len__(self) -> int:
+        """How many events there are, those that ended outside of the period too."""
+        return len(self._latest)
+
+    def add(self, event: usage_event_pb2.UsageEvent) -> None:
+        """Count a valid event.
+
+        Raises:
+            TooManyEventsError: it is one too many.
+        """
+        known = self._latest.get(event.event_id)
+        if known is not None and known[0] >= event.rank:
+            return
+        if known is None and len(self._latest) >= self._most:
+            raise TooManyEventsError(f"more than {self._most} events: take a shorter period")
+        hour = event.ended_at.ToDatetime(UTC).replace(minute=0, second=0, microsecond=0)
+        group = Group(event.org_id, hour, event.price.version)
+        self._latest[event.event_id] = (event.rank, group, event.cost_nano_usd, event.provider_cost_nano_usd)
+
+    def sums(self) -> dict[Group, UsageSum]:
+        """Add up what ended in the period."""
+        found: dict[Group, UsageSum] = {}
+        for rank, group, cost, provider_cost in self._latest.values():
+            if self._start <= group.hour < self._end:
+                before = found.get(group, NOTHING)
+                found[group] = UsageSum(
+                    before.events + 1,
+                    before.cost + cost,
+                    before.provider_cost + provider_cost,
+                    unreconciled=before.unreconciled + (rank == usage_event_pb2.USAGE_RANK_REAPER),
+                )
+        return found
 
 
 @dataclass(frozen=True, slots=True)

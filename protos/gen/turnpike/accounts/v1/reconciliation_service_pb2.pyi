@@ -52,7 +52,7 @@ Global___SumLedgerUsageRequest: _TypeAlias = SumLedgerUsageRequest  # noqa: Y015
 
 @_typing.final
 class SumLedgerUsageResponse(_message.Message):
-    """A part of the sums, in the order of organisation, hour and price version."""
+    """A part of the sums: hour by hour, in the order of organisation and price version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

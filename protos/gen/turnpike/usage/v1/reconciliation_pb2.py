@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&turnpike/usage/v1/reconciliation.proto\x12\x11turnpike.usage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n\x08UsageSum\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12(\n\x04hour\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rprice_version\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\x05 \x01(\x03\x12\x1e\n\x16provider_cost_nano_usd\x18\x06 \x01(\x03\x12\x17\n\x0fledger_nano_usd\x18\x07 \x01(\x03\x12\x14\n\x0cunreconciled\x18\x08 \x01(\x03\"{\n\x0bUsageFigure\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\x15\n\rcost_nano_usd\x18\x04 \x01(\x03\x12\x1e\n\x16provider_cost_nano_usd\x18\x05 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&turnpike/usage/v1/reconciliation.proto\x12\x11turnpike.usage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n\x08UsageSum\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12(\n\x04hour\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rprice_version\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\x05 \x01(\x03\x12\x1e\n\x16provider_cost_nano_usd\x18\x06 \x01(\x03\x12\x17\n\x0fledger_nano_usd\x18\x07 \x01(\x03\x12\x14\n\x0cunreconciled\x18\x08 \x01(\x03\"\x94\x01\n\x0bUsageFigure\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\x15\n\rcost_nano_usd\x18\x04 \x01(\x03\x12\x1e\n\x16provider_cost_nano_usd\x18\x05 \x01(\x03\x12\x17\n\x0fledger_nano_usd\x18\x06 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_USAGESUM']._serialized_start=95
   _globals['_USAGESUM']._serialized_end=304
-  _globals['_USAGEFIGURE']._serialized_start=306
-  _globals['_USAGEFIGURE']._serialized_end=429
+  _globals['_USAGEFIGURE']._serialized_start=307
+  _globals['_USAGEFIGURE']._serialized_end=455
 # @@protoc_insertion_point(module_scope)

@@ -80,6 +80,7 @@ class UsageFigure(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     COST_NANO_USD_FIELD_NUMBER: _builtins.int
     PROVIDER_COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    LEDGER_NANO_USD_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The usage event."""
     generation_id: _builtins.str
@@ -90,6 +91,10 @@ class UsageFigure(_message.Message):
     """What it cost the caller, in nano-dollars."""
     provider_cost_nano_usd: _builtins.int
     """What the provider is owed for the answer, in nano-dollars."""
+    ledger_nano_usd: _builtins.int
+    """What the entries of the ledger say that it cost the caller, in nano-dollars. Set by the owner of the ledger only; where a usage event
+    was never settled, all that there is.
+    """
     def __init__(
         self,
         *,
@@ -98,10 +103,11 @@ class UsageFigure(_message.Message):
         rank: _builtins.int = ...,
         cost_nano_usd: _builtins.int = ...,
         provider_cost_nano_usd: _builtins.int = ...,
+        ledger_nano_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_nano_usd", b"cost_nano_usd", "event_id", b"event_id", "generation_id", b"generation_id", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_nano_usd", b"cost_nano_usd", "event_id", b"event_id", "generation_id", b"generation_id", "ledger_nano_usd", b"ledger_nano_usd", "provider_cost_nano_usd", b"provider_cost_nano_usd", "rank", b"rank"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

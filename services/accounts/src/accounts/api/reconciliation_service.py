@@ -73,6 +73,7 @@ class ReconciliationServicer(stubs.ReconciliationServiceServicer):
                             rank=each.rank,
                             cost_nano_usd=each.cost,
                             provider_cost_nano_usd=each.provider_cost,
+                            ledger_nano_usd=each.ledger,
                         )
                         for each in page
                     ]

@@ -11,7 +11,8 @@ from uuid import UUID
 class LedgerSum(NamedTuple):
     """Generations of one organisation that ended within an hour at one price version.
 
-    `cost` and `provider_cost` are those of the settled events, `ledger` is what the entries say that callers were charged.
+    `cost` and `provider_cost` are those of the settled events, `ledger` is what the entries say that callers were charged; entries
+    without a settled event count in the hour in which they were posted.
     """
 
     org_id: UUID
@@ -25,13 +26,14 @@ class LedgerSum(NamedTuple):
 
 
 class LedgerFigure(NamedTuple):
-    """One generation."""
+    """One generation. `ledger` is what the entries say that its caller was charged; without a settled event, all that there is."""
 
     event_id: UUID
     generation_id: str
     rank: int
     cost: int
     provider_cost: int
+    ledger: int
 
 
 class ReconciliationStore(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 import yaml
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from google.protobuf.message import DecodeError
 from pydantic import ValidationError
@@ -74,6 +74,7 @@ async def count_topic(settings: KafkaSettings, start: datetime, end: datetime) -
         CommandError: there are too many for one count.
     """
     consumer = AIOKafkaConsumer(
+        USAGE.name,
         bootstrap_servers=settings.brokers,
         group_id=None,
         enable_auto_commit=False,
@@ -93,9 +94,10 @@ async def count_topic(settings: KafkaSettings, start: datetime, end: datetime) -
 
 
 async def _count(consumer: AIOKafkaConsumer, start: datetime, end: datetime) -> TopicCount:
-    await consumer.topics()
-    partitions = [TopicPartition(USAGE.name, each) for each in consumer.partitions_for_topic(USAGE.name) or ()]
-    consumer.assign(partitions)
+    # Without a group every partition is this consumer's.
+    partitions = sorted(consumer.assignment())
+    if not partitions:
+        raise CommandError(f"there is no topic {USAGE.name}")
     first, last = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     kept_from = start
     for partition in partitions:

@@ -111,9 +111,11 @@ class PostgresSuspenseStore:
         if resolution.message is not None:
             await enqueue(connection, [resolution.message])
         await insert_entries(connection, resolution.entries, now)
-        await put(connection, [after], now, by=f"{actor.kind.name.lower()}/{actor.id}", note=note)
+        is_cleared = after.state is not before.state
+        by = f"{actor.kind.name.lower()}/{actor.id}" if is_cleared else ""
+        await put(connection, [after], now, by=by, note=note if is_cleared else "")
         org_id = after.statement.org_id
-        if org_id is not None and after.state is not before.state:
+        if org_id is not None and is_cleared:
             event = AuditEvent(
                 actor,
                 f"suspense.{after.state.name.lower()}",

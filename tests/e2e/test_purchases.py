@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
+import os
 import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import asyncpg
+import grpc
 
+from contracts.money import usd_text
+from e2e_support.books import Books
 from e2e_support.stack import ROOT, Stack, turnpike, wait_until_async
+from e2e_support.tenants import Call
 from localstack.payments.__main__ import signature
 from localstack.secret_files import webhook_secret_file
+from localstack.stack import SIMULATED_MODEL
 from localstack.state import StateDir
+from turnpike.accounts.v1 import key_service_pb2, org_service_pb2
+from turnpike.accounts.v1.key_service_pb2_grpc import KeyServiceStub
+from turnpike.accounts.v1.org_service_pb2_grpc import OrgServiceStub
+from turnpike.accounts.v1.records_pb2 import KEY_KIND_INFERENCE, KEY_KIND_MANAGEMENT
 
 USD = 10**9
 
@@ -64,6 +76,89 @@ async def test_bought_credit_arrives_with_its_fee_and_is_on_the_statement(stack:
     finally:
         await database.close()
     assert len(fees) == 1
+
+
+async def test_b10_a_statement_is_what_the_usage_events_say_to_the_nano_dollar_or_says_where_it_is_not(
+    stack: Stack, call: Call, accounts: grpc.aio.Channel, books: Books
+) -> None:
+    """Through everything: edge, router, Kafka, PostgreSQL, ClickHouse; by an organisation of its own."""
+    orgs, keys = OrgServiceStub(accounts), KeyServiceStub(accounts)
+    org_id = (await orgs.CreateOrg(org_service_pb2.CreateOrgRequest(name="Stated"))).org.org_id
+    await orgs.GrantCredit(
+        org_service_pb2.GrantCreditRequest(org_id=org_id, amount_nano_usd=USD, idempotency_key="first")
+    )
+    made = {
+        kind: (await keys.CreateKey(key_service_pb2.CreateKeyRequest(org_id=org_id, name="key", kind=kind))).secret
+        for kind in (KEY_KIND_INFERENCE, KEY_KIND_MANAGEMENT)
+    }
+    key, management = made[KEY_KIND_INFERENCE], made[KEY_KIND_MANAGEMENT]
+    spent, generations = 0, []
+    for words in ("one", "one two three", "a much longer thing to say"):
+        body = {"model": SIMULATED_MODEL, "messages": [{"role": "user", "content": words}], "max_tokens": 20}
+        said = await call("POST", "/chat/completions", body, token=key)
+        assert said.status == 200, said
+        spent += round(said.document["usage"]["cost"] * USD)
+        generations.append(said.document["id"])
+    assert spent > 0
+    await books.wait_settled(generations)
+    month = f"{datetime.now(UTC):%Y-%m}"
+    path = f"/credits/statements/{month}"
+
+    async def stated() -> Any:
+        answer = await call("GET", path, token=management)
+        assert answer.status == 200, answer
+        return answer.document["data"]
+
+    async def counted() -> bool:
+        found = (await stated())["reconciliation"]
+        return found is not None and found["analytics_generations"] == len(generations)
+
+    await wait_until_async(counted, "metering did not count the generations")
+    found = await stated()
+    nano = {
+        name: round(found["reconciliation"][name] * USD) for name in ("ledger_cost", "analytics_cost", "difference")
+    }
+    assert nano == {"ledger_cost": spent, "analytics_cost": spent, "difference": 0}
+    assert found["reconciliation"]["models"] == []
+    assert [(each["model"], each["generations"], round(each["cost"] * USD)) for each in found["usage"]] == [
+        (SIMULATED_MODEL, len(generations), spent)
+    ]
+    assert [round(each["amount"] * USD) for each in found["movements"] if each["reason"] == "usage"] == [-spent]
+    assert round(found["closing_balance"] * USD) == USD - spent
+    table = list(csv.DictReader(io.StringIO((await call("GET", f"{path}?format=csv", token=management)).document)))
+    assert [row["usd"] for row in table if row["item"] == "difference"] == ["0"]
+    page = await call("GET", f"{path}?format=html", token=management)
+    assert (page.status, usd_text(USD - spent) in page.document) == (200, True)
+
+    async def command(*more: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            turnpike(), "statement", month, "--base-url", stack.base_url, *more, stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"TURNPIKE_MANAGEMENT_KEY": management},
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return int(process.returncode or 0), output.decode()
+
+    code, said_so = await command()
+    assert (code, f"count the same: 3 generations, ${usd_text(spent)}" in said_so) == (0, True), said_so
+    code, text = await command("--csv")
+    assert (code, list(csv.DictReader(io.StringIO(text)))) == (0, table)
+
+    # A nano-dollar too many in what was settled is a nano-dollar that the usage events do not have.
+    database = await asyncpg.connect(stack.run["postgres_dsn"])
+    forge = "UPDATE settled_events SET cost_nano = cost_nano + $2 WHERE generation_id = $1"
+    try:
+        await database.execute("SELECT set_config('turnpike.org_id', '*', false)")
+        assert await database.execute(forge, generations[0], 1) == "UPDATE 1"
+        apart = (await stated())["reconciliation"]
+        code, text = await command("--json")
+    finally:
+        await database.execute(forge, generations[0], -1)
+        await database.close()
+    assert round(apart["difference"] * USD) == -1
+    assert [
+        (each["model"], round((each["ledger_cost"] - each["analytics_cost"]) * USD)) for each in apart["models"]
+    ] == [(SIMULATED_MODEL, 1)]
+    assert (code, json.loads(text)["reconciliation"]["difference"]) == (1, "-0.000000001")
 
 
 async def test_s43_a_webhook_that_nobody_signed_is_refused(stack: Stack) -> None:

@@ -21,6 +21,7 @@ from turnpike_cli.organization import audit, members, orgs, workspaces
 from turnpike_cli.reconcile import reconcile
 from turnpike_cli.simulate import simulate
 from turnpike_cli.stack import stack, up
+from turnpike_cli.statement import statement
 from turnpike_cli.status import status
 from turnpike_cli.suspense import suspense
 
@@ -57,6 +58,7 @@ for command in (
     explain,
     catalog,
     reconcile,
+    statement,
     suspense,
     simulate,
 ):

@@ -90,6 +90,18 @@ class Gateway:
         data: list[Mapping[str, Any]] = (await self.call("GET", "/models"))["data"]
         return data
 
+    async def text(self, path: str, query: Mapping[str, str]) -> str:
+        """Get what is no JSON.
+
+        Raises:
+            NoAnswerError: nothing answers.
+            RefusedError: the API refused.
+        """
+        status, text = await self._ask("GET", path, query=query, body=None)
+        if status >= 400:
+            raise RefusedError(_refusal(status, _object(text) or {}))
+        return text
+
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: str | None = None
     ) -> Mapping[str, Any]:
@@ -99,24 +111,35 @@ class Gateway:
             NoAnswerError: nothing answers.
             RefusedError: the API refused.
         """
-        url = self._base_url + path
-        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
-        try:
-            async with self._session.request(method, url, params=query, data=body, headers=headers) as response:
-                status, text = response.status, await response.text(errors="replace")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            reason = error.strerror if isinstance(error, aiohttp.ClientConnectorError) else str(error)
-            reason = reason or type(error).__name__
-            raise NoAnswerError(f"nothing answers at {self._base_url} ({reason}); is Turnpike running?") from None
-        try:
-            document = _loads(text)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
+        status, text = await self._ask(method, path, query=query, body=body)
+        document = _object(text)
+        if document is None:
+            url = self._base_url + path
             raise NoAnswerError(f"{url} answers with status {status} and no JSON object; is it Turnpike's base URL?")
         if status >= 400:
             raise RefusedError(_refusal(status, document))
         return document
+
+    async def _ask(
+        self, method: str, path: str, *, query: Mapping[str, str] | None, body: str | None
+    ) -> tuple[int, str]:
+        url = self._base_url + path
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        try:
+            async with self._session.request(method, url, params=query, data=body, headers=headers) as response:
+                return response.status, await response.text(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = error.strerror if isinstance(error, aiohttp.ClientConnectorError) else str(error)
+            reason = reason or type(error).__name__
+            raise NoAnswerError(f"nothing answers at {self._base_url} ({reason}); is Turnpike running?") from None
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        document = _loads(text)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _refusal(status: int, document: Mapping[str, Any]) -> str:

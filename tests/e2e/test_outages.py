@@ -10,6 +10,7 @@ import pytest
 from contracts import api_keys
 from e2e_support.books import Books
 from e2e_support.stack import Stack, wait_until_async
+from e2e_support.tenants import Call
 
 MODEL = "sim/echo"
 
@@ -38,16 +39,23 @@ async def test_completions_go_on_and_nothing_is_lost(
 
 @pytest.mark.timeout(120)
 async def test_unknown_key_while_accounts_is_down_is_503_and_a_known_one_works(
-    stack: Stack, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession, call: Call
 ) -> None:
     unknown = api_keys.generate(api_keys.ApiKeyKind.INFERENCE, SystemRandom())
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}
     url = f"{stack.base_url}/chat/completions"
+    limits = [{"quantity": "requests", "interval": "day", "amount": 3}]
+    made = await call("POST", "/keys", {"name": "limited", "rate_limits": limits}, token=stack.run["management_key"])
+    limited = made.document["key"]
+    assert (await call("POST", "/chat/completions", body, token=limited)).status == 200
     stack.control("stop", "accounts")
     try:
         async with http.post(url, json=body, headers={"Authorization": f"Bearer {unknown}"}) as answer:
             assert answer.status == 503, await answer.text()
         await complete(http, stack)
+        # Its rate limit holds too, as this edge's part of it, and nobody waits for who lends it.
+        statuses = [(await call("POST", "/chat/completions", body, token=limited)).status for _ in range(3)]
+        assert statuses == [200, 200, 429]
     finally:
         stack.control("start", "accounts")
         stack.wait_ready("accounts")
@@ -61,6 +69,7 @@ async def test_unknown_key_while_accounts_is_down_is_503_and_a_known_one_works(
 
     await wait_until_async(decided, "nobody says anything of an unknown key")
     assert found[-1] == 401
+    assert (await call("POST", "/chat/completions", body, token=limited)).status == 429, "what was used is made good"
 
 
 @pytest.mark.timeout(120)

@@ -132,9 +132,16 @@ async def test_credit_that_is_bought_counts_at_once(edge: EdgeStack) -> None:
     answer = await edge.chat(max_tokens=100)
     assert answer.status == 402
     assert "You requested up to 100 tokens, but can only afford 0" in answer.error["message"]
-    edge.org.balance_nano_usd = 10 * USD
-    # Before anything is published.
-    assert (await edge.chat()).status == 200
+    asked = len(edge.around.leases.calls)
+    assert (await edge.chat(max_tokens=100)).status == 402
+    assert len(edge.around.leases.calls) == asked, "nothing could have come back since"
+    edge.org.balance_nano_usd, edge.org.revision = 10 * USD, 2
+    await edge.publisher.publish(edge.org)
+
+    async def is_served() -> bool:
+        return (await edge.chat()).status == 200
+
+    await eventually(is_served)
 
 
 async def test_an_organisation_that_owes_is_refused_when_that_is_published(edge: EdgeStack) -> None:

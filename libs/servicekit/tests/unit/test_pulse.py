@@ -24,10 +24,11 @@ class Log:
     def __init__(self, end: int) -> None:
         self.end = end
         self.answers = True
+        self.error: Exception = KafkaConnectionError("gone")
 
     async def end_offsets(self, partitions: Iterable[Any]) -> dict[Any, int]:
         if not self.answers:
-            raise KafkaConnectionError("gone")
+            raise self.error
         return dict.fromkeys(partitions, self.end)
 
 
@@ -64,8 +65,10 @@ async def test_progress_keeps_it_going() -> None:
     assert not subject.end.happened
 
 
-async def test_a_cluster_that_does_not_answer_ends_it() -> None:
+@pytest.mark.parametrize("error", [KafkaConnectionError("gone"), RuntimeError("the handler is closed")])
+async def test_a_cluster_that_does_not_answer_ends_it(error: Exception) -> None:
     subject = Subject()
+    subject.log.error = error
     subject.log.answers = False
     assert not await subject.pulse.beat({SALES: 10}, busy=True)
     assert await subject.beat(10, busy=True) == "no answer"

@@ -19,6 +19,7 @@ from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.metadata import MetadataRequest
 
 from servicekit.clock import Clock
+from servicekit.kafka.client_errors import CLIENT_ERRORS
 from servicekit.kafka.records import BusUnavailableError
 from servicekit.logs import get_logger
 from servicekit.settings import KafkaSettings
@@ -123,7 +124,7 @@ class ClusterWatch:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 # An empty list asks for no topics; the answer has the cluster's id from version 2 on.
                 answer = await connection.send(MetadataRequest([]))
-        except (OSError, KafkaError, TimeoutError, EOFError) as error:
+        except (*CLIENT_ERRORS, EOFError) as error:
             raise BusUnavailableError(str(error) or type(error).__name__) from error
         cluster_id = getattr(answer, "cluster_id", None)
         if not cluster_id or not answer.brokers:

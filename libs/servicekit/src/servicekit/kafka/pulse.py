@@ -8,9 +8,9 @@ from typing import Final
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
 from servicekit.interruption import Interruption
+from servicekit.kafka.client_errors import CLIENT_ERRORS
 from servicekit.kafka.records import TopicPartition
 from servicekit.settings import KafkaSettings
 
@@ -90,7 +90,7 @@ class Pulse:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 ends = await self._consumer.end_offsets(asked)
-        except (KafkaError, OSError, TimeoutError):
+        except CLIENT_ERRORS:
             return False
         self._ends = {TopicPartition(*partition): end for partition, end in ends.items()}
         return True

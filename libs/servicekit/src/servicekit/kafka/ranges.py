@@ -8,8 +8,8 @@ from typing import Final
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
+from servicekit.kafka.client_errors import CLIENT_ERRORS
 from servicekit.kafka.cluster import client_options, fetch_cluster_id
 from servicekit.kafka.disposal import dispose_consumer, open_client
 from servicekit.kafka.records import BusUnavailableError, Record, record_from_wire
@@ -50,7 +50,7 @@ async def read_ranges(
         async with asyncio.timeout(_LIMIT_SECONDS):
             await open_client(consumer)
             return await _read(consumer, topic, ranges)
-    except (KafkaError, OSError, TimeoutError) as error:
+    except CLIENT_ERRORS as error:
         raise BusUnavailableError(f"{topic}: {type(error).__name__}") from error
     finally:
         await dispose_consumer(consumer)

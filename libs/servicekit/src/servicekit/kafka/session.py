@@ -12,10 +12,17 @@ from typing import Any, Final
 import aiokafka
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from servicekit.clock import Clock
 from servicekit.interruption import Interruption
+from servicekit.kafka.client_errors import CLIENT_ERRORS
 from servicekit.kafka.cluster import ClusterView, client_options
 from servicekit.kafka.disposal import dispose_consumer, open_client
 from servicekit.kafka.pulse import Pulse
@@ -287,8 +294,11 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         asked = [aiokafka.TopicPartition(*partition) for partition in partitions]
         if not asked:
             return {}
-        first = await self._consumer.beginning_offsets(asked)
-        end = await self._consumer.end_offsets(asked)
+        try:
+            first = await self._consumer.beginning_offsets(asked)
+            end = await self._consumer.end_offsets(asked)
+        except CLIENT_ERRORS as error:
+            raise KafkaConnectionError(str(error)) from error
         return {partition: (first[partition], end[partition]) for partition in partitions}
 
     async def _report_gap(self, partition: TopicPartition, expected: int, actual: int) -> None:
@@ -331,7 +341,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         }
         if not offsets or self._positioned_epoch != self._epoch:
             return
-        with contextlib.suppress(KafkaError, TimeoutError):
+        with contextlib.suppress(*CLIENT_ERRORS):
             async with asyncio.timeout(_COMMIT_SECONDS):
                 await self._consumer.commit({aiokafka.TopicPartition(*key): offset for key, offset in offsets.items()})
             self._committed.update(offsets)

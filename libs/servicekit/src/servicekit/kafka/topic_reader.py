@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from servicekit.interruption import Interruption
+from servicekit.kafka.client_errors import CLIENT_ERRORS
 from servicekit.kafka.cluster import ClusterView, client_options
 from servicekit.kafka.disposal import dispose_consumer, open_client
 from servicekit.kafka.pulse import Pulse
@@ -72,7 +73,7 @@ class TopicReader:
         try:
             async with asyncio.timeout(_OPEN_SECONDS):
                 await self._open(positions)
-        except (KafkaError, OSError, TimeoutError) as error:
+        except CLIENT_ERRORS as error:
             _log.warning("table.open_failed", topic=self._topic, error=type(error).__name__)
             await self.close()
             return False

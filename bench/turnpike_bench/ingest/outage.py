@@ -15,8 +15,8 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,9 +43,10 @@ from router.adapters.usage_publisher import METRICS
 from router.adapters.usage_spool import UsageSpool
 from servicekit.failpoints import Failpoints
 from servicekit.kafka import RecordConsumer, RecordSink
-from servicekit.settings import KafkaSettings, parse_duration
+from servicekit.logs import configure_logs
+from servicekit.settings import KafkaSettings, LogSettings, parse_duration
 from servicekit.spool import SpoolEntry, SpoolLimits, SpoolPublisher
-from servicekit.testing import BrokerProcess, ManualClock, running
+from servicekit.testing import BrokerProcess, running
 from turnpike_bench.ingest import parts
 from turnpike_bench.ingest.events import Event, seeded_events
 from turnpike_bench.ingest.recount import Comparison, Sent, compare, events_in
@@ -84,6 +85,37 @@ class Outage:
         ]
 
 
+class MovedClock:
+    """A `Clock` that goes on by itself from a time of choice, and can be moved: then who slept past that wakes, once."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start, self._began, self._ahead = start, time.monotonic(), 0.0
+        self._moved = asyncio.Event()
+
+    def monotonic(self) -> float:
+        """Seconds since it was made, and those that it was moved by."""
+        return time.monotonic() - self._began + self._ahead
+
+    def now(self) -> datetime:
+        """The start and those seconds."""
+        return self._start + timedelta(seconds=self.monotonic())
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when so many seconds are over."""
+        until = self.monotonic() + seconds
+        await asyncio.sleep(0)
+        while (left := until - self.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._moved.wait()
+
+    def move(self, by: timedelta) -> None:
+        """Move it."""
+        self._ahead += by.total_seconds()
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+
 class Day:
     """The parts on a clock of their own, beside a broker that runs."""
 
@@ -100,7 +132,7 @@ class Day:
             waiting: records that metering may keep in memory.
         """
         self._folder, self._broker, self._keeps_records = folder, broker, keeps_records
-        self._clock, self._moving = ManualClock(start), asyncio.Lock()
+        self._clock = MovedClock(start)
         (self._port,) = free_ports(1, Random())
         self.dsn = f"http://{LOOPBACK}:{self._port}/default?compress=false"
         kafka = KafkaSettings(
@@ -145,7 +177,7 @@ class Day:
         sent, spooled, in_memory = Sent(), 0, 0
         store = parts.start_store_server(self._folder / "store", self._port)
         try:
-            async with running(*self._components), self._ticking():
+            async with running(*self._components):
                 await _until(lambda: bool(self._consumer.assignment), limit_s, "metering reads")
                 store.kill()
                 store.wait()
@@ -161,7 +193,7 @@ class Day:
                     while ahead is not None and ahead.started_ms < end_ms:
                         await self._keep(ahead, sent)
                         ahead = next(events, None)
-                    await self._move(max(begin + passed + step - self._clock.now(), timedelta(0)))
+                    self._clock.move(max(begin + passed + step - self._clock.now(), timedelta(0)))
                     await asyncio.sleep(_TICK_S)  # for what is really sent and read
                     spooled, in_memory = max(spooled, self.spool.backlog), max(in_memory, self.ingest.in_flight())
                 await _until(lambda: not self.spool.backlog, limit_s, "the spool is empty")
@@ -201,26 +233,6 @@ class Day:
         else:
             self._broker.resume()
 
-    async def _move(self, by: timedelta) -> None:
-        async with self._moving:
-            await self._clock.advance(by)
-
-    @asynccontextmanager
-    async def _ticking(self) -> AsyncIterator[None]:
-        """The clock goes on by itself too, so that pauses end."""
-
-        async def tick() -> None:
-            while True:
-                await asyncio.sleep(_TICK_S)
-                await self._move(timedelta(seconds=_TICK_S))
-
-        async with asyncio.TaskGroup() as tasks:
-            ticking = tasks.create_task(tick())
-            try:
-                yield
-            finally:
-                ticking.cancel()
-
 
 async def _until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
     give_up_at = time.monotonic() + limit_s
@@ -238,6 +250,7 @@ def main() -> int:
     parser.add_argument("--step", type=float, default=60, help="seconds by which the clock moves")
     parser.add_argument("--limit", type=float, default=1_800, help="seconds to catch up")
     options = parser.parse_args()
+    configure_logs(LogSettings(level="error"), service="bench", instance="outage", stream=sys.stderr)
     # Two days ago, so that every hour and day is over and is added up.
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 2 * DAY
     events = seeded_events(options.events, seed=5, start=start, over=DAY)

@@ -15,11 +15,12 @@ K8S = Path(__file__).resolve().parents[1]
 
 # What is in the secrets, made up: by name and key.
 SECRETS = {
+    "accounts-audit-pepper": {"pepper": "made-up-" * 8},
     "accounts-oidc": {"client-secret": "made-up"},
     "accounts-owner": {"owner-dsn": "postgresql://owner:made-up@server.postgresql.svc:5432/turnpike"},
     "accounts-payments": {"api-key": "made-up", "webhook-secret": "made-up"},
     "accounts-store": {"postgres-dsn": "postgresql://turnpike:made-up@server.postgresql.svc:5432/turnpike"},
-    "api-key-pepper": {"pepper": "made-up-" * 8},
+    "api-key-pepper": {"pepper": "made-up-" * 8, "previous": "another-" * 8},
     "byok-keks": {"keks.yaml": "current: made-up"},
     "generation-contents": {"key": "made-up-" * 8},
     "metering-store": {"clickhouse-dsn": "https://turnpike:made-up@server.clickhouse.svc:8443/turnpike"},

@@ -75,8 +75,9 @@ READERS = {
     ("metering", "migrate"): {"metering-store"},
     ("accounts", "accounts"): {
         "accounts-store", "api-key-pepper", "byok-keks", "generation-contents", "accounts-payments", "accounts-oidc",
+        "accounts-audit-pepper",
     },
-    ("accounts", "migrate"): {"accounts-store", "accounts-owner", "api-key-pepper", "accounts-oidc"},
+    ("accounts", "migrate"): {"accounts-store", "accounts-owner", "api-key-pepper", "accounts-audit-pepper", "accounts-oidc"},
 }  # fmt: skip
 
 

@@ -64,6 +64,14 @@ def digest(text: str, pepper: bytes) -> str:
     return hmac.new(pepper, text.encode(), hashlib.sha256).hexdigest()
 
 
+def pepper_id(pepper: bytes) -> str:
+    """Return what tells a pepper from others without telling what it is: 16 characters of lower-case hex.
+
+    No key is the text that is hashed here, because keys have a form (`parse`).
+    """
+    return hmac.new(pepper, b"turnpike pepper", hashlib.sha256).hexdigest()[:16]
+
+
 def label(text: str) -> str:
     """Return what people may see of a key: its prefix and its last four characters."""
     return f"{text[:8]}...{text[-4:]}"

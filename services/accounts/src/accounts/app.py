@@ -72,6 +72,7 @@ from accounts.lease_expiry import LeaseExpiry
 from accounts.leases import Leases
 from accounts.members import Members
 from accounts.payments import Payments
+from accounts.pepper_rotation import PepperRotation
 from accounts.presets import Presets
 from accounts.price_book import PriceBook
 from accounts.publication import Publication
@@ -83,6 +84,7 @@ from accounts.settings import (
     PaymentSettings,
     PostgresSettings,
     Settings,
+    audit_pepper,
 )
 from accounts.settlement import Settlement
 from accounts.suspended_usage import SuspendedUsage
@@ -181,8 +183,14 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     store = database(settings.postgres, clock)
     sink = RecordSink(settings.kafka, clock, client_id=settings.instance, meter=runtime.meter)
     random, pepper = SystemRandom(), settings.keys.pepper.get_secret_value().encode()
+    previous = None
+    if settings.keys.previous_pepper is not None:
+        previous = settings.keys.previous_pepper.get_secret_value().encode()
     audit = audit_log(settings, store)
-    identity = Identity(PostgresKeyStore(store, audit), PostgresOrgStore(store, audit), clock, random, pepper)
+    keys = PostgresKeyStore(store, audit)
+    identity = Identity(
+        keys, PostgresOrgStore(store, audit), clock, random, pepper, previous if settings.keys.move else None
+    )
     member_store = PostgresMemberStore(store, audit)
     settling = PostgresSettlementStore(store, failpoints)
     suspended = SuspendedUsage(PostgresSuspenseStore(store, audit, settling), clock)
@@ -275,6 +283,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             clock,
             random,
             pepper,
+            previous,
         )
         try:
             ingress = GrpcServer(settings.grpc, runtime, register)
@@ -284,6 +293,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                     leases,
                     top_ups,
                     lease_expiry,
+                    *([PepperRotation(keys, clock, runtime.meter, pepper)] if previous else []),
                     consumer,
                     *([prices] if prices else []),
                     contents,
@@ -300,7 +310,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
 
 def audit_log(settings: Settings, store: Database) -> PostgresAuditLog:
     """Make the audit log."""
-    return PostgresAuditLog(store, audit_secret(settings.keys.pepper.get_secret_value().encode()))
+    return PostgresAuditLog(store, audit_secret(audit_pepper(settings.keys)))
 
 
 def audit_secret(pepper: bytes) -> bytes:

@@ -22,7 +22,7 @@ from accounts.domain.accounts import (
     checked_page,
     checked_text,
 )
-from accounts.domain.errors import BusyError, InvalidFieldError, NotFoundError
+from accounts.domain.errors import BusyError, InvalidFieldError, NotFoundError, NotSetUpError
 from accounts.domain.key_settings import NO_SETTINGS, KeySettings, checked_settings
 from accounts.domain.org_limits import OrgLimit, checked_org_limits
 from accounts.domain.people import OPERATOR, Actor
@@ -40,6 +40,9 @@ _MAX_REASON = 200
 MOST_DIGESTS = 500
 """In one call."""
 
+MOST_MOVES = 100
+"""In one call."""
+
 # Transactions that look keys up at the same time. One of some hundred keys takes PostgreSQL a few milliseconds.
 _LOOKUPS = 2
 _LOOKUPS_TOGETHER = 50
@@ -49,7 +52,15 @@ _LOOKUPS_WAITING = 2_000
 class Identity:
     """What can be done with organisations and keys. Mints every id, time and secret."""
 
-    def __init__(self, keys: KeyStore, orgs: OrgStore, clock: Clock, random: Random, pepper: bytes) -> None:
+    def __init__(
+        self,
+        keys: KeyStore,
+        orgs: OrgStore,
+        clock: Clock,
+        random: Random,
+        pepper: bytes,
+        previous_pepper: bytes | None = None,
+    ) -> None:
         """Make the use cases.
 
         Args:
@@ -58,12 +69,15 @@ class Identity:
             clock: source of times.
             random: source of ids and secrets; cryptographic (`random.SystemRandom`) outside tests.
             pepper: secret of the installation that digests are made with.
+            previous_pepper: that keys move from; None when they do not.
         """
         self._keys = keys
         self._orgs = orgs
         self._clock = clock
         self._random = random
         self._pepper = pepper
+        self._pepper_id = api_keys.pepper_id(pepper)
+        self._previous_id = None if previous_pepper is None else api_keys.pepper_id(previous_pepper)
         self._lookups: Batches[frozenset[str], Mapping[str, tuple[ApiKey, Org]]] = Batches(
             self._look_up, clock, together=_LOOKUPS_TOGETHER, under_way=_LOOKUPS, waiting=_LOOKUPS_WAITING
         )
@@ -165,6 +179,7 @@ class Identity:
             spend=Spend(now.date()),
             # The default workspace has the id of its organisation.
             workspace_id=checked_id("workspace_id", workspace_id) if workspace_id else checked_id("org_id", org_id),
+            pepper_id=self._pepper_id,
         )
         await self._keys.add(key, idempotency_key or None, actor)
         return key, secret
@@ -188,6 +203,38 @@ class Identity:
     async def delete_key(self, org_id: str, digest: str, actor: Actor = OPERATOR) -> None:
         """Delete a key of an organisation."""
         await self._keys.delete(checked_id("org_id", org_id), checked_digest(digest), actor, self._clock.now())
+
+    async def move_keys(self, pepper_id: str, previous_pepper_id: str, moves: Mapping[str, str]) -> int:
+        """Have keys looked up by their digests under the current pepper, and no longer by those under the previous one.
+
+        Each moves by itself, so that two edges that name the same keys never wait for each other.
+
+        Args:
+            pepper_id: of the pepper that the new digests were made with.
+            previous_pepper_id: of the one that the old ones were made with.
+            moves: new digests by old ones, 1 to 100.
+
+        Returns:
+            How many moved. What moved before or was deleted is not among them.
+
+        Raises:
+            NotSetUpError: keys do not move at present.
+            InvalidFieldError: the peppers are not those of this service; too many moves; a digest is none.
+        """
+        if self._previous_id is None:
+            raise NotSetUpError("keys do not move to another pepper here")
+        if pepper_id != self._pepper_id:
+            raise InvalidFieldError("pepper_id", "is not of the current pepper")
+        if previous_pepper_id != self._previous_id:
+            raise InvalidFieldError("previous_pepper_id", "is not of the previous pepper")
+        if not 1 <= len(moves) <= MOST_MOVES:
+            raise InvalidFieldError("moves", f"must be 1 to {MOST_MOVES}")
+        try:
+            checked = {checked_digest(previous): checked_digest(digest) for previous, digest in moves.items()}
+        except NotFoundError:
+            raise InvalidFieldError("moves", "must be of digests: 64 lower-case hexadecimal characters") from None
+        now = self._clock.now()
+        return sum([await self._keys.move(each, digest, pepper_id, now) for each, digest in checked.items()])
 
     def _new_id(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)

@@ -61,6 +61,7 @@ def key_to_proto(key: ApiKey) -> records_pb2.KeyRecord:
         guardrail_id=key.bonds.guardrail_id,
         member_guardrail_id=key.bonds.member_guardrail_id,
         creator_spend=None if key.bonds.creator_spend is None else spend_to_proto(key.bonds.creator_spend),
+        lookup_digest=key.lookup_digest,
     )
 
 
@@ -104,9 +105,9 @@ def key_message(key: ApiKey, now: datetime) -> OutboxMessage:
     """The record that publishes a key."""
     return OutboxMessage(
         KEYS.name,
-        key.digest,
+        key.looked_up_by,
         key_to_proto(key).SerializeToString(),
-        _headers(KEYS, key.digest, key.revision, str(key.key_id), now),
+        _headers(KEYS, key.looked_up_by, key.revision, str(key.key_id), now),
     )
 
 

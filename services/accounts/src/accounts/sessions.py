@@ -49,6 +49,7 @@ class Sessions:
         clock: Clock,
         random: Random,
         pepper: bytes,
+        previous_pepper: bytes | None = None,
     ) -> None:
         """Make the use cases.
 
@@ -61,6 +62,7 @@ class Sessions:
             clock: source of times.
             random: source of ids and tokens; cryptographic outside tests.
             pepper: secret of the installation that digests are made with.
+            previous_pepper: that digests were made with before, or None.
         """
         self._sessions = sessions
         self._accounts = accounts
@@ -70,6 +72,7 @@ class Sessions:
         self._clock = clock
         self._random = random
         self._pepper = pepper
+        self._previous_pepper = previous_pepper
 
     async def sign_in(self, email: str, password: str, ip: str) -> OpenedSession:
         """Sign in with a password.
@@ -120,6 +123,9 @@ class Sessions:
         """
         provider = self._provider()
         flow = await self._accounts.take_flow(self._digest(state))
+        if flow is None and self._previous_pepper is not None:
+            # Begun before the pepper was changed, or with a process that does not have the new one yet.
+            flow = await self._accounts.take_flow(api_keys.digest(state, self._previous_pepper))
         now = self._clock.now()
         if flow is None or flow.expires_at <= now:
             raise NotSignedInError

@@ -55,13 +55,39 @@ class KeysSettings(Section):
     """How keys are named in the store."""
 
     pepper: SecretStr = Field(description="secret of the installation that digests of keys are made with")
+    previous_pepper: SecretStr | None = Field(
+        default=None, description="while the pepper is changed: the other one that keys may be looked up under"
+    )
+    move: bool = Field(
+        default=False,
+        description="whether keys that are used move from previous_pepper to pepper: when every edge and accounts has the two",
+    )
+    audit_pepper: SecretStr | None = Field(
+        default=None,
+        description="what the audit log is chained under: the first pepper of the installation, from the first change of it on; "
+        "required with previous_pepper; without it the pepper is",
+    )
 
-    @field_validator("pepper")
+    @field_validator("pepper", "previous_pepper", "audit_pepper")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value()) < _MIN_PEPPER_LENGTH:
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _MIN_PEPPER_LENGTH:
             raise ValueError(f"expected at least {_MIN_PEPPER_LENGTH} characters")
         return value
+
+    @model_validator(mode="after")
+    def _can_be_changed(self) -> Self:
+        if self.previous_pepper == self.pepper:
+            raise ValueError("previous_pepper must be another one than pepper")
+        # Under another one every entry of every chain would look altered.
+        if self.previous_pepper is not None and self.audit_pepper is None:
+            raise ValueError("audit_pepper is required with previous_pepper")
+        return self
+
+
+def audit_pepper(keys: KeysSettings) -> bytes:
+    """What the audit log is chained under."""
+    return (keys.audit_pepper or keys.pepper).get_secret_value().encode()
 
 
 class OidcSettings(Section):

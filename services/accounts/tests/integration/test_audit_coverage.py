@@ -48,6 +48,7 @@ RPCS: Final[Mapping[str, MethodDescriptor]] = {
 }
 READS: Final = ("Get", "List", "Resolve", "Sum", "Verify")
 EXEMPT: Final = {
+    "KeyService/MoveKeys": "which pepper a key is looked up under; nobody may do more or less, and its hash stays",
     "DestinationService/ReportDeliveries": "what became of records; a destination that is given up is audited where it is",
     "LeaseService": "credit and rate limits that edges borrow and give back; the ledger has what was spent of them",
     "ContentService/KeepContent": "what a caller said is kept; whether it is, is a setting of key and workspace, and audited",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from accounts.failpoints import POINTS
-from accounts.settings import Settings
+from accounts.settings import Settings, audit_pepper
 from servicekit.settings import SettingsError, load
 
 GOOD = {
@@ -54,3 +54,16 @@ def test_a_send_must_not_outlast_the_transaction_that_waits_for_it() -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_failpoint_can_be_named(point: str) -> None:
     assert load(Settings, GOOD | {"ACCOUNTS_FAILPOINTS": f"{point}:2"}).failpoints == (f"{point}:2",)
+
+
+def test_s03_a_change_of_the_pepper_says_what_the_audit_log_is_chained_under() -> None:
+    old, new = "p" * 32, "q" * 32
+    (problem,) = problems(ACCOUNTS_KEYS_PREVIOUS_PEPPER=new)
+    assert "audit_pepper is required with previous_pepper" in problem
+    (problem,) = problems(ACCOUNTS_KEYS_PREVIOUS_PEPPER=old, ACCOUNTS_KEYS_AUDIT_PEPPER=old)
+    assert "previous_pepper must be another one than pepper" in problem
+    (problem,) = problems(ACCOUNTS_KEYS_PREVIOUS_PEPPER="short", ACCOUNTS_KEYS_AUDIT_PEPPER=old)
+    assert "ACCOUNTS_KEYS_PREVIOUS_PEPPER: not accepted" in problem
+    changed = {"ACCOUNTS_KEYS_PEPPER": new, "ACCOUNTS_KEYS_PREVIOUS_PEPPER": old, "ACCOUNTS_KEYS_AUDIT_PEPPER": old}
+    before, after = load(Settings, GOOD), load(Settings, GOOD | changed)
+    assert audit_pepper(before.keys) == audit_pepper(after.keys) == old.encode()

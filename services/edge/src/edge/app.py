@@ -12,7 +12,7 @@ import grpc
 
 from contracts import money
 from contracts.topics import USAGE
-from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyRegistry
+from edge.adapters.accounts_client import GrpcKeyLookup, GrpcKeyMover, GrpcKeyRegistry
 from edge.adapters.analytics_client import GrpcAnalytics, GrpcInsight
 from edge.adapters.byok_client import GrpcByokRegistry
 from edge.adapters.content_library import GrpcContentLibrary
@@ -93,6 +93,7 @@ from edge.generations import Generations, unix_ms
 from edge.journal.journaled_router import JournaledRouter
 from edge.journal.prices import MirroredPrices
 from edge.journal.unended import Unended
+from edge.key_moves import KeyMoves
 from edge.late_costs import LateCosts
 from edge.lent_limits import LentLimits
 from edge.operations import Operations
@@ -154,13 +155,21 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             on_key=lambda digest: authenticator.forget(digest),
             on_org=wallets.heard,
         )
+        pepper, previous = _peppers(settings.keys)
+        moves = previous and KeyMoves(
+            GrpcKeyMover(to_accounts, settings.accounts.timeout, pepper, previous), clock, runtime.meter
+        )
         authenticator = Authenticator(
             directory,
-            GrpcKeyLookup(to_accounts, settings.keys.timeout, clock, settings.keys.lookups),
+            GrpcKeyLookup(
+                to_accounts, settings.keys.timeout, clock, settings.keys.lookups, peppers=2 if previous else 1
+            ),
             clock=clock,
             random=random,
-            pepper=settings.keys.pepper.get_secret_value().encode(),
+            pepper=pepper,
             trust=_trust(settings.keys),
+            previous_pepper=previous,
+            on_previous=moves.note if moves else None,
         )
         routers = GrpcCompletionRouter(
             to_router, deadline=settings.router.deadline, list_timeout=settings.router.list_timeout
@@ -248,7 +257,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
             ),
         )
         plane = GrpcControlPlane(to_accounts, settings.accounts.timeout)
-        tokens = SessionTokens(plane, settings.keys.pepper.get_secret_value().encode(), secure=settings.sessions.secure)
+        tokens = SessionTokens(plane, pepper, secure=settings.sessions.secure, previous_pepper=previous)
         calls = Calls(plane)
         organization = (
             Members(calls, bodies),
@@ -293,6 +302,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
                 late_costs,
                 wallets,
                 windows,
+                *([moves] if moves else []),
                 presets,
                 mirror,
                 endpoint_stats.table,
@@ -371,6 +381,11 @@ def _usage(
         Market(insight, mirror, clock.now),
         EndpointFigures(insight, mirror, clock.now),
     )
+
+
+def _peppers(keys: KeysSettings) -> tuple[bytes, bytes | None]:
+    previous = keys.previous_pepper
+    return keys.pepper.get_secret_value().encode(), None if previous is None else previous.get_secret_value().encode()
 
 
 def _trust(keys: KeysSettings) -> Trust:

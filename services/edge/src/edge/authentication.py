@@ -3,12 +3,16 @@
 Knowledge about a key comes from the published directory, and from the owner of the keys for those that the directory
 does not have. It is *fresh* for a minute after it was last confirmed, and is used for a quarter of an hour when nobody can
 confirm it; only a certain answer makes a 401 (A1 to A6 of the routing statements).
+
+While the pepper is changed a token has two *names*, its digests under the current pepper and under the previous one. A key is
+published under one of them; its owner is asked about both at once (S3).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol, TypeVar
@@ -77,13 +81,36 @@ class Authenticator:
     """Establishes who calls."""
 
     def __init__(
-        self, directory: KeyDirectory, lookup: KeyLookup, *, clock: _Clock, random: Random, pepper: bytes, trust: Trust
+        self,
+        directory: KeyDirectory,
+        lookup: KeyLookup,
+        *,
+        clock: _Clock,
+        random: Random,
+        pepper: bytes,
+        trust: Trust,
+        previous_pepper: bytes | None = None,
+        on_previous: Callable[[str, str], None] | None = None,
     ) -> None:
+        """Make it.
+
+        Args:
+            directory: keys as they were published.
+            lookup: asks their owner.
+            clock: for how long knowledge lasts.
+            random: for jitter.
+            pepper: that digests are made with.
+            trust: how long knowledge lasts.
+            previous_pepper: that digests were made with before; None when none may be in use any more.
+            on_previous: called with a key's digests under the previous and the current pepper when it is known by the former.
+        """
         self._directory = directory
         self._lookup = lookup
         self._clock = clock
         self._random = random
         self._pepper = pepper
+        self._previous_pepper = previous_pepper
+        self._on_previous = on_previous
         self._trust = trust
         self._turns = asyncio.Semaphore(trust.lookups)
         self._answers: OrderedDict[str, _Known] = OrderedDict()
@@ -114,9 +141,10 @@ class Authenticator:
         digest = api_keys.digest(token, self._pepper)
         known = self._published(digest)
         if known is None:
-            if not may_ask and self._best(digest) is None:
-                raise InvalidKeyError
-            known = await self._confirmed(digest)
+            names: tuple[str, ...] = (digest,)
+            if self._previous_pepper is not None:
+                names = (digest, api_keys.digest(token, self._previous_pepper))
+            known = await self._of_names(names, may_ask=may_ask)
         known.key.check_usable(now_ms)
         return Principal(known.key, known.org)
 
@@ -136,6 +164,19 @@ class Authenticator:
         if flight is not None:
             flight.overtaken = True
 
+    async def _of_names(self, names: tuple[str, ...], *, may_ask: bool) -> _Known:
+        known = self._published_under(names[1:]) if names[0] not in self._answers else None
+        if known is None:
+            if not may_ask and self._best_of(names) is None:
+                raise InvalidKeyError
+            known = await self._confirmed(names)
+        if self._on_previous is not None and known.key.looked_up_by != names[0]:
+            self._on_previous(known.key.looked_up_by, names[0])
+        return known
+
+    def _published_under(self, names: Sequence[str]) -> _Known | None:
+        return next((known for known in map(self._published, names) if known is not None), None)
+
     def _published(self, digest: str) -> _Known | None:
         """The directory's entry while it is fresh and nothing newer is known: the way of nearly every request."""
         key = self._directory.key(digest)
@@ -147,32 +188,33 @@ class Authenticator:
             return None
         return _Known(key, org, 0.0)
 
-    async def _confirmed(self, digest: str) -> _Known:
-        known = self._best(digest)
+    async def _confirmed(self, names: tuple[str, ...]) -> _Known:
+        known = self._best_of(names)
         now = self._clock.monotonic()
-        if known is not None and now - known.confirmed_s < self._fresh_s(digest):
+        fresh_s = self._fresh_s(names[0])
+        if known is not None and now - known.confirmed_s < fresh_s:
             return known
-        unknown_until = self._unknown.get(digest)
-        if unknown_until is not None:
-            if now < unknown_until:
-                raise InvalidKeyError
-            del self._unknown[digest]
+        # News of either name void what was learnt of both.
+        if all(now < self._unknown.get(name, now) for name in names):
+            raise InvalidKeyError
+        for name in names:
+            self._unknown.pop(name, None)
         # From when it is no longer fresh, as `stale-if-error` of RFC 5861 counts: an outage is survived for the whole of it.
-        usable = (
-            known
-            if known is not None and now - known.confirmed_s < self._fresh_s(digest) + self._trust.stale_s
-            else None
-        )
+        usable = known if known is not None and now - known.confirmed_s < fresh_s + self._trust.stale_s else None
         if usable is not None and now < self._quiet_until:
             return usable
         try:
             async with asyncio.timeout(self._trust.timeout_s):
-                return await self._ask_once(digest)
+                return await self._ask_once(names)
         except (DependencyError, TimeoutError):
             if usable is None:
                 raise DependencyError("accounts") from None
             self._quiet_until = self._clock.monotonic() + self._trust.retry_s
             return usable
+
+    def _best_of(self, names: Sequence[str]) -> _Known | None:
+        """What is known of the first name of which anything is: a key never goes back to a previous one."""
+        return next((known for known in map(self._best, names) if known is not None), None)
 
     def _best(self, digest: str) -> _Known | None:
         """The newest of what the directory and earlier answers say, confirmed at the later of the two times."""
@@ -201,55 +243,66 @@ class Authenticator:
         """Between 90 and 110 % of the time, fixed for a key, so that they do not all become stale at once."""
         return self._trust.fresh_s * (0.9 + int(digest[:4], 16) / 0xFFFF * 0.2)
 
-    async def _ask_once(self, digest: str) -> _Known:
+    async def _ask_once(self, names: tuple[str, ...]) -> _Known:
         """Ask the owner of the keys, once for all who wait for the same key."""
         while True:
-            flight = self._flights.get(digest)
-            outcome = await (self._lead(digest) if flight is None else asyncio.shield(flight.done))
+            flight = self._flights.get(names[0])
+            outcome = await (self._lead(names) if flight is None else asyncio.shield(flight.done))
             if isinstance(outcome, EdgeError):
                 raise outcome
             if outcome is not None:
                 return outcome
             # The one who asked went away, or the directory overtook the answer: look again.
-            known = self._published(digest)
+            known = self._published_under(names)
             if known is not None:
                 return known
 
-    async def _lead(self, digest: str) -> _Known | EdgeError | None:
-        flight = self._flights[digest] = _Flight()
+    async def _lead(self, names: tuple[str, ...]) -> _Known | EdgeError | None:
+        flight = _Flight()
+        self._flights.update(dict.fromkeys(names, flight))
         outcome: _Known | EdgeError | None = None
         try:
-            answered = await self._ask(digest)
+            answered = await self._ask(names)
             if not flight.overtaken:
                 outcome = answered
-                self._remember(digest, answered)
+                self._remember(names, answered)
         finally:
-            del self._flights[digest]
+            for name in names:
+                del self._flights[name]
             flight.done.set_result(outcome)
         return outcome
 
-    async def _ask(self, digest: str) -> _Known | EdgeError:
+    async def _ask(self, names: tuple[str, ...]) -> _Known | EdgeError:
         async with self._turns:
             try:
-                key, org = await self._lookup.resolve(digest)
+                key, org = await self._lookup.resolve(*names)
             except NotFoundError:
                 return InvalidKeyError()
             except DependencyError as error:
                 return error
         return _Known(key, org, self._clock.monotonic())
 
-    def _remember(self, digest: str, outcome: _Known | EdgeError) -> None:
+    def _remember(self, names: tuple[str, ...], outcome: _Known | EdgeError) -> None:
         if isinstance(outcome, _Known):
-            self._unknown.pop(digest, None)
-            self._gone.pop(digest, None)
-            self._keep(self._answers, digest, outcome)
+            name = outcome.key.looked_up_by
+            for each in names:
+                self._unknown.pop(each, None)
+                if each != name:
+                    self._lose(each)
+            self._gone.pop(name, None)
+            self._keep(self._answers, name, outcome)
         elif isinstance(outcome, InvalidKeyError):
-            self._answers.pop(digest, None)
             jitter = 0.8 + 0.4 * self._random.random()
-            self._keep(self._unknown, digest, self._clock.monotonic() + self._trust.negative_s * jitter)
-            late = self._directory.key(digest)
-            if late is not None:
-                self._keep(self._gone, digest, late.revision)
+            for each in names:
+                self._keep(self._unknown, each, self._clock.monotonic() + self._trust.negative_s * jitter)
+                self._lose(each)
+
+    def _lose(self, digest: str) -> None:
+        """There is no key with this digest, for certain."""
+        self._answers.pop(digest, None)
+        late = self._directory.key(digest)
+        if late is not None:
+            self._keep(self._gone, digest, late.revision)
 
     def _keep(self, entries: OrderedDict[str, V], digest: str, value: V) -> None:
         entries[digest] = value

@@ -59,8 +59,8 @@ class GuardrailDirectory(Protocol):
 class KeyLookup(Protocol):
     """Asks who owns the keys."""
 
-    async def resolve(self, digest: str) -> tuple[Key, Org]:
-        """Find a key.
+    async def resolve(self, *digests: str) -> tuple[Key, Org]:
+        """Find a key that has one of these digests.
 
         Raises:
             NotFoundError: there is no such key, for certain.

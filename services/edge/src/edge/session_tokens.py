@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Final
+from typing import Final, TypeVar
 
 from contracts import api_keys
+from contracts.errors import ErrorReason
 from edge.control_plane import SessionLookup
-from edge.domain.errors import CrossSiteError, InvalidKeyError, NotFoundError
+from edge.domain.errors import CrossSiteError, EdgeError, InvalidKeyError, NotFoundError, RefusedError
 from edge.domain.principal import Principal
+
+V = TypeVar("V")
 
 PREFIX: Final = "tp_sess_"
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -29,16 +32,19 @@ _MAX_TOKEN: Final = 100
 class SessionTokens:
     """Finds the session of a request."""
 
-    def __init__(self, lookup: SessionLookup, pepper: bytes, *, secure: bool) -> None:
+    def __init__(
+        self, lookup: SessionLookup, pepper: bytes, *, secure: bool, previous_pepper: bytes | None = None
+    ) -> None:
         """Make it.
 
         Args:
             lookup: has the sessions.
             pepper: secret of the installation that digests are made with.
             secure: whether cookies are for HTTPS only, as they are outside one's own machine.
+            previous_pepper: that digests were made with before; None when none may be in use any more.
         """
         self._lookup = lookup
-        self._pepper = pepper
+        self._peppers = (pepper,) if previous_pepper is None else (pepper, previous_pepper)
         self._secure = secure
         # With this prefix a browser takes the cookie from this host only, over HTTPS, for all paths.
         self.cookie = "__Host-turnpike_session" if secure else "turnpike_session"
@@ -84,9 +90,24 @@ class SessionTokens:
         except InvalidKeyError:
             return None
 
-    def digest(self, token: str) -> str:
-        """What a token is known by."""
-        return api_keys.digest(token, self._pepper)
+    async def known_as(self, token: str, ask: Callable[[str], Awaitable[V]]) -> V:
+        """Ask about a token by its digest, and once more by that under the previous pepper where there is nothing under the current one.
+
+        Raises:
+            EdgeError: that `ask` raised: for the current pepper, where both are refused.
+        """
+        refusals: list[EdgeError] = []
+        for pepper in self._peppers:
+            try:
+                return await ask(api_keys.digest(token, pepper))
+            except NotFoundError as error:
+                refusals.append(error)
+            except RefusedError as error:
+                # An unknown code is refused in the words for a wrong verifier.
+                if error.reason is not ErrorReason.PERMISSION_DENIED:
+                    raise
+                refusals.append(error)
+        raise refusals[0]
 
     def cookie_in(self, headers: Mapping[str, str]) -> str:
         """The token in the cookies of a request; empty for none."""
@@ -111,7 +132,7 @@ class SessionTokens:
         if len(token) > _MAX_TOKEN:
             raise InvalidKeyError
         try:
-            return await self._lookup.resolve_session(self.digest(token))
+            return await self.known_as(token, self._lookup.resolve_session)
         except NotFoundError:
             raise InvalidKeyError from None
 

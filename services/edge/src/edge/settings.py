@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge.failpoints import POINTS
 from servicekit.failpoints import parse_failpoints
@@ -133,6 +134,10 @@ class KeysSettings(Section):
     """How long knowledge about keys lasts."""
 
     pepper: SecretStr = Field(description="secret of the installation that digests of keys are made with")
+    previous_pepper: SecretStr | None = Field(
+        default=None,
+        description="while the pepper is changed: the other one that keys, sessions and invitations may be known by",
+    )
     fresh: Duration = Field(default=parse_duration("60s"), description="used without asking")
     stale: Duration = Field(
         default=parse_duration("15m"), description="how long after that it is used when nobody can confirm it"
@@ -141,12 +146,18 @@ class KeysSettings(Section):
     timeout: Duration = Field(default=parse_duration("2s"), description="for an answer about an unknown key")
     lookups: int = Field(default=4, ge=1, le=32, description="questions at the same time, each about 500 keys at most")
 
-    @field_validator("pepper")
+    @field_validator("pepper", "previous_pepper")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value()) < _MIN_PEPPER_LENGTH:
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _MIN_PEPPER_LENGTH:
             raise ValueError(f"expected at least {_MIN_PEPPER_LENGTH} characters")
         return value
+
+    @model_validator(mode="after")
+    def _peppers_differ(self) -> Self:
+        if self.previous_pepper == self.pepper:
+            raise ValueError("previous_pepper must be another one than pepper")
+        return self
 
 
 class SessionsSettings(Section):

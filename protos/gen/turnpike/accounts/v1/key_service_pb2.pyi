@@ -569,3 +569,85 @@ class DeleteKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteKeyResponse: _TypeAlias = DeleteKeyResponse  # noqa: Y015
+
+@_typing.final
+class KeyMove(_message.Message):
+    """Two names of one key, by who has seen it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    previous_digest: _builtins.str
+    """What it is looked up by: lower-case hex HMAC-SHA256 of the whole key under the previous pepper."""
+    digest: _builtins.str
+    """What it shall be looked up by: the same under the current pepper."""
+    def __init__(
+        self,
+        *,
+        previous_digest: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "previous_digest", b"previous_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyMove: _TypeAlias = KeyMove  # noqa: Y015
+
+@_typing.final
+class MoveKeysRequest(_message.Message):
+    """Asks to move keys to the current pepper."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEPPER_ID_FIELD_NUMBER: _builtins.int
+    PREVIOUS_PEPPER_ID_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
+    pepper_id: _builtins.str
+    """Tells the current pepper, without telling what it is: the first 16 characters of lower-case hex HMAC-SHA256 of
+    `turnpike pepper` under it. What was made under another one would name a key by what nobody will ever ask for.
+    """
+    previous_pepper_id: _builtins.str
+    """Tells the previous pepper likewise."""
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyMove]:
+        """The keys, 1 to 100."""
+
+    def __init__(
+        self,
+        *,
+        pepper_id: _builtins.str = ...,
+        previous_pepper_id: _builtins.str = ...,
+        moves: _abc.Iterable[Global___KeyMove] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moves", b"moves", "pepper_id", b"pepper_id", "previous_pepper_id", b"previous_pepper_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveKeysRequest: _TypeAlias = MoveKeysRequest  # noqa: Y015
+
+@_typing.final
+class MoveKeysResponse(_message.Message):
+    """What became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVED_FIELD_NUMBER: _builtins.int
+    moved: _builtins.int
+    """How many were moved by this call."""
+    def __init__(
+        self,
+        *,
+        moved: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moved", b"moved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveKeysResponse: _TypeAlias = MoveKeysResponse  # noqa: Y015

@@ -70,6 +70,11 @@ class KeyServiceStub:
                 request_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.DeleteKeyRequest.SerializeToString,
                 response_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.DeleteKeyResponse.FromString,
                 _registered_method=True)
+        self.MoveKeys = channel.unary_unary(
+                '/turnpike.accounts.v1.KeyService/MoveKeys',
+                request_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.MoveKeysRequest.SerializeToString,
+                response_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.MoveKeysResponse.FromString,
+                _registered_method=True)
 
 
 class KeyServiceServicer:
@@ -126,6 +131,15 @@ class KeyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MoveKeys(self, request, context):
+        """Has keys looked up by their digests under the current pepper, and no longer by those under the previous one. Repeatable: what
+        has moved already or is gone is left out. INVALID_ARGUMENT when the peppers are not those of accounts,
+        PERMISSION_DENIED while keys do not move.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_KeyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +177,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.DeleteKey,
                     request_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.DeleteKeyRequest.FromString,
                     response_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.DeleteKeyResponse.SerializeToString,
+            ),
+            'MoveKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveKeys,
+                    request_deserializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.MoveKeysRequest.FromString,
+                    response_serializer=turnpike_dot_accounts_dot_v1_dot_key__service__pb2.MoveKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +374,33 @@ class KeyService:
             '/turnpike.accounts.v1.KeyService/DeleteKey',
             turnpike_dot_accounts_dot_v1_dot_key__service__pb2.DeleteKeyRequest.SerializeToString,
             turnpike_dot_accounts_dot_v1_dot_key__service__pb2.DeleteKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnpike.accounts.v1.KeyService/MoveKeys',
+            turnpike_dot_accounts_dot_v1_dot_key__service__pb2.MoveKeysRequest.SerializeToString,
+            turnpike_dot_accounts_dot_v1_dot_key__service__pb2.MoveKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,11 @@ class KeyServiceStub:
     """Changes a key."""
     DeleteKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.DeleteKeyRequest, _key_service_pb2.DeleteKeyResponse]
     """Deletes a key. It stops working everywhere within two seconds."""
+    MoveKeys: _aio.UnaryUnaryMultiCallable[_key_service_pb2.MoveKeysRequest, _key_service_pb2.MoveKeysResponse]
+    """Has keys looked up by their digests under the current pepper, and no longer by those under the previous one. Repeatable: what
+    has moved already or is gone is left out. INVALID_ARGUMENT when the peppers are not those of accounts,
+    PERMISSION_DENIED while keys do not move.
+    """
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """API keys."""
@@ -93,5 +98,16 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_key_service_pb2.DeleteKeyRequest, _abc.Awaitable[_key_service_pb2.DeleteKeyResponse]],
     ) -> _abc.Awaitable[_key_service_pb2.DeleteKeyResponse]:
         """Deletes a key. It stops working everywhere within two seconds."""
+
+    @_abc_1.abstractmethod
+    def MoveKeys(
+        self,
+        request: _key_service_pb2.MoveKeysRequest,
+        context: _aio.ServicerContext[_key_service_pb2.MoveKeysRequest, _abc.Awaitable[_key_service_pb2.MoveKeysResponse]],
+    ) -> _abc.Awaitable[_key_service_pb2.MoveKeysResponse]:
+        """Has keys looked up by their digests under the current pepper, and no longer by those under the previous one. Repeatable: what
+        has moved already or is gone is left out. INVALID_ARGUMENT when the peppers are not those of accounts,
+        PERMISSION_DENIED while keys do not move.
+        """
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _aio.Server) -> None: ...

@@ -266,8 +266,8 @@ Global___Spend: _TypeAlias = Spend  # noqa: Y015
 
 @_typing.final
 class KeyRecord(_message.Message):
-    """An API key as its verifiers need it. Published on the compacted topic `turnpike.keys.v1`, keyed by `digest`; a
-    deleted key is a tombstone. Never holds the key itself.
+    """An API key as its verifiers need it. Published on the compacted topic `turnpike.keys.v1`, keyed by `lookup_digest` or, where
+    that is empty, by `digest`; a deleted key is a tombstone, and so is what a key was looked up by before. Never holds the key itself.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -299,10 +299,13 @@ class KeyRecord(_message.Message):
     MEMBER_GUARDRAIL_ID_FIELD_NUMBER: _builtins.int
     CREATOR_SPEND_FIELD_NUMBER: _builtins.int
     LOGS_CONTENT_FIELD_NUMBER: _builtins.int
+    LOOKUP_DIGEST_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Identifies the key. A version 4 UUID."""
     digest: _builtins.str
-    """Lower-case hex HMAC-SHA256 of the whole key under the pepper of the installation."""
+    """Lower-case hex HMAC-SHA256 of the whole key under the pepper of the installation at the time when it was made: its public hash,
+    for as long as it lives.
+    """
     org_id: _builtins.str
     """The organisation that pays for it."""
     name: _builtins.str
@@ -333,6 +336,8 @@ class KeyRecord(_message.Message):
     """The guardrail that is assigned to the member who made it. Empty for none."""
     logs_content: _builtins.bool
     """Whether what is said with it is kept, encrypted and for a time. Off unless its owner switched it on."""
+    lookup_digest: _builtins.str
+    """Lower-case hex HMAC-SHA256 of the whole key under a later pepper, by which it is looked up instead. Empty means `digest`."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -403,10 +408,11 @@ class KeyRecord(_message.Message):
         member_guardrail_id: _builtins.str = ...,
         creator_spend: Global___Spend | None = ...,
         logs_content: _builtins.bool = ...,
+        lookup_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "created_at", b"created_at", "creator_spend", b"creator_spend", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "spend", b"spend", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_spend", b"creator_spend", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "guardrail_id", b"guardrail_id", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "logs_content", b"logs_content", "member_guardrail_id", b"member_guardrail_id", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd", "allowed_models", b"allowed_models", "allowed_providers", b"allowed_providers", "created_at", b"created_at", "creator_spend", b"creator_spend", "creator_user_id", b"creator_user_id", "digest", b"digest", "disabled", b"disabled", "expires_at", b"expires_at", "guardrail_id", b"guardrail_id", "include_byok_in_limit", b"include_byok_in_limit", "ip_ranges", b"ip_ranges", "key_id", b"key_id", "kind", b"kind", "label", b"label", "last_used_at", b"last_used_at", "limit_nano_usd", b"limit_nano_usd", "limit_reset", b"limit_reset", "logs_content", b"logs_content", "lookup_digest", b"lookup_digest", "member_guardrail_id", b"member_guardrail_id", "name", b"name", "org_id", b"org_id", "rate_limits", b"rate_limits", "revision", b"revision", "spend", b"spend", "spent_nano_usd", b"spent_nano_usd", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_nano_usd: _TypeAlias = _typing.Literal["limit_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__limit_nano_usd: _TypeAlias = _typing.Literal["_limit_nano_usd", b"_limit_nano_usd"]  # noqa: Y015

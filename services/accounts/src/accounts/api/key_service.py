@@ -99,3 +99,10 @@ class KeyServicer(stubs.KeyServiceServicer):
         async with aborting(context):
             await self._identity.delete_key(request.org_id, request.digest, actor_of(context))
             return messages.DeleteKeyResponse()
+
+    async def MoveKeys(self, request: messages.MoveKeysRequest, context: Context) -> messages.MoveKeysResponse:  # noqa: N802 - named by the wire
+        """Move keys to the current pepper."""
+        async with aborting(context):
+            moves = {move.previous_digest: move.digest for move in request.moves}
+            moved = await self._identity.move_keys(request.pepper_id, request.previous_pepper_id, moves)
+            return messages.MoveKeysResponse(moved=moved)

@@ -38,6 +38,7 @@ CALLS: Final[Mapping[str, Reach]] = MappingProxyType(
     {
         "DestinationService/ListChangedDestinations": Reach.INSTALLATION,
         "DestinationService/ReportDeliveries": Reach.INSTALLATION,
+        "KeyService/MoveKeys": Reach.BEARER,
         "KeyService/ResolveKey": Reach.BEARER,
         "KeyService/ResolveKeys": Reach.BEARER,
         "MemberService/AcceptInvitation": Reach.BEARER,

@@ -99,6 +99,15 @@ class ApiKey:
     spend: Spend = field(default=Spend())
     workspace_id: UUID | None = None
     """None is the default workspace, whose id is the organisation's."""
+    lookup_digest: str = ""
+    """Under a later pepper than that of `digest`: it is looked up by this instead. Empty for `digest`."""
+    pepper_id: str = ""
+    """Of the pepper that it is looked up under; empty for one from before this was noted."""
+
+    @property
+    def looked_up_by(self) -> str:
+        """The digest by which it is found."""
+        return self.lookup_digest or self.digest
 
 
 @dataclass(frozen=True, slots=True)

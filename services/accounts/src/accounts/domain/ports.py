@@ -104,6 +104,14 @@ class KeyStore(Protocol):
         """Delete a key. Raises NotFoundError."""
         ...
 
+    async def move(self, previous_digest: str, digest: str, pepper_id: str, now: datetime) -> bool:
+        """Have a key looked up by another digest, and by that one alone. False when no key is looked up by the previous one."""
+        ...
+
+    async def count_under_others(self, pepper_id: str, now: datetime) -> int:
+        """Count keys that could be used and are looked up under another pepper than this one."""
+        ...
+
 
 class GuardrailStore(Protocol):
     """Guardrails and whom they bind. A guardrail of another organisation is as unknown as one that does not exist."""

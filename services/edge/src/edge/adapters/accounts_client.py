@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import grpc
 
+from contracts import api_keys
 from contracts.errors import ErrorReason
 from contracts.rate_limits import rate_limits_to_proto
 from edge.adapters.control_plane import actor_metadata
@@ -41,7 +42,9 @@ class GrpcKeyLookup:
     However many keys are asked for, there are `calls` calls under way at most, and as many in a second as the pause allows.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, timeout: timedelta, clock: Clock, calls: int) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, timeout: timedelta, clock: Clock, calls: int, *, peppers: int = 1
+    ) -> None:
         """Make it.
 
         Args:
@@ -49,35 +52,36 @@ class GrpcKeyLookup:
             timeout: of a call.
             clock: for the pause between calls.
             calls: most under way.
+            peppers: how many digests a key is asked about by, at most.
         """
         self._stub = key_service_pb2_grpc.KeyServiceStub(channel)
         self._timeout_s = timeout.total_seconds()
-        self._batches: Batches[str, tuple[Key, Org]] = Batches(
-            self._ask, clock, together=_KEYS_TOGETHER, under_way=calls, pause=_PAUSE
+        self._batches: Batches[tuple[str, ...], tuple[Key, Org]] = Batches(
+            self._ask, clock, together=_KEYS_TOGETHER // peppers, under_way=calls, pause=_PAUSE
         )
 
-    async def resolve(self, digest: str) -> tuple[Key, Org]:
-        """Find a key.
+    async def resolve(self, *digests: str) -> tuple[Key, Org]:
+        """Find a key that has one of these digests; of two keys that of the first.
 
         Raises:
             NotFoundError: there is no such key, for certain.
             DependencyError: anything else: it says nothing about the key (A3).
         """
         try:
-            return await self._batches.ask(digest)
+            return await self._batches.ask(digests)
         except FullError:
             raise DependencyError(_NAME) from None
 
-    async def _ask(self, digests: Sequence[str]) -> Sequence[tuple[Key, Org] | Exception]:
-        request = key_service_pb2.ResolveKeysRequest(digests=digests)
+    async def _ask(self, names: Sequence[tuple[str, ...]]) -> Sequence[tuple[Key, Org] | Exception]:
+        request = key_service_pb2.ResolveKeysRequest(digests=[digest for digests in names for digest in digests])
         try:
             # Ready or not: right after a restart of the other side the connection is a moment behind.
             answer = await self._stub.ResolveKeys(request, timeout=self._timeout_s, wait_for_ready=True)
         except grpc.aio.AioRpcError:
             raise DependencyError(_NAME) from None
-        keys = {record.digest: record for record in answer.keys}
+        keys = {record.lookup_digest or record.digest: record for record in answer.keys}
         orgs = {record.org_id: record for record in answer.orgs}
-        return [_resolved(keys.get(digest), orgs) for digest in digests]
+        return [_resolved(next((keys[each] for each in digests if each in keys), None), orgs) for digests in names]
 
 
 def _resolved(
@@ -90,6 +94,26 @@ def _resolved(
     except (KeyError, ValueError):
         # What cannot be read says nothing about the key.
         return DependencyError(_NAME)
+
+
+class GrpcKeyMover:
+    """The KeyMover over gRPC."""
+
+    def __init__(self, channel: grpc.aio.Channel, timeout: timedelta, pepper: bytes, previous_pepper: bytes) -> None:
+        self._stub = key_service_pb2_grpc.KeyServiceStub(channel)
+        self._timeout_s = timeout.total_seconds()
+        self._pepper_id, self._previous_id = api_keys.pepper_id(pepper), api_keys.pepper_id(previous_pepper)
+
+    async def move(self, digests: Mapping[str, str]) -> int:
+        """Have keys looked up by other digests."""
+        request = key_service_pb2.MoveKeysRequest(
+            pepper_id=self._pepper_id,
+            previous_pepper_id=self._previous_id,
+            moves=[
+                key_service_pb2.KeyMove(previous_digest=previous, digest=digest) for previous, digest in digests.items()
+            ],
+        )
+        return (await answered(self._stub.MoveKeys(request, timeout=self._timeout_s))).moved
 
 
 class GrpcKeyRegistry:

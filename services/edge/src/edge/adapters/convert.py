@@ -59,6 +59,7 @@ def key_from_proto(record: records_pb2.KeyRecord) -> Key:
         member_guardrail_id=record.member_guardrail_id,
         creator_spend=spend_from_proto(record.creator_spend) if record.HasField("creator_spend") else None,
         workspace_id=record.workspace_id,
+        lookup_digest=record.lookup_digest,
     )
 
 
@@ -86,6 +87,7 @@ def key_to_proto(key: Key) -> records_pb2.KeyRecord:
         member_guardrail_id=key.member_guardrail_id,
         creator_spend=None if key.creator_spend is None else spend_to_proto(key.creator_spend),
         workspace_id=key.workspace_id,
+        lookup_digest=key.lookup_digest,
     )
     if key.expires_at_ms is not None:
         record.expires_at.FromMilliseconds(key.expires_at_ms)

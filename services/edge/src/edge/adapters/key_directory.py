@@ -138,7 +138,7 @@ class KafkaKeyDirectory:
         """The key with this digest, or None."""
         key = self._keys.get(digest)
         # The topic's key is what compaction goes by; a record under another's name must not pass for it.
-        if key is None or key.digest != digest or digest in self._deleted:
+        if key is None or key.looked_up_by != digest or digest in self._deleted:
             return None
         return key
 

@@ -95,7 +95,8 @@ class Key:
     """An API key, without the key itself.
 
     Attributes:
-        digest: HMAC of the whole key; its name in every look-up, and its `hash` at the public API.
+        digest: HMAC of the whole key under the pepper that it was made under: its `hash` at the public API.
+        lookup_digest: the same under a later pepper, by which it is looked up instead; empty for `digest`.
         limit: most that it may spend in its life; None means no limit.
         spent: what it had spent when this was written down.
         expires_at_ms: Unix milliseconds from which it is worthless; None means never.
@@ -133,6 +134,12 @@ class Key:
     creator_spend: Spend | None = None
     workspace_id: str = ""
     logs_content: bool = False
+    lookup_digest: str = ""
+
+    @property
+    def looked_up_by(self) -> str:
+        """The digest by which it is found."""
+        return self.lookup_digest or self.digest
 
     @property
     def workspace(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, timedelta
 from ipaddress import ip_network
 from random import Random
@@ -24,6 +24,7 @@ from edge.ports import KeyChange, KeyFields, KeyFilter, NewKey
 from turnpike.accounts.v1 import key_service_pb2, org_service_pb2, records_pb2
 
 PEPPER = b"a pepper for tests, 32 characters long"
+PREVIOUS_PEPPER = b"the pepper of tests that was in use before"
 INFERENCE, MANAGEMENT = records_pb2.KEY_KIND_INFERENCE, records_pb2.KEY_KIND_MANAGEMENT
 CREATED_S = 1_790_000_000
 USD = 10**9
@@ -58,6 +59,7 @@ def known_key(record: records_pb2.KeyRecord) -> Key:
         member_guardrail_id=record.member_guardrail_id,
         creator_spend=spend_from_proto(record.creator_spend) if record.HasField("creator_spend") else None,
         workspace_id=record.workspace_id,
+        lookup_digest=record.lookup_digest,
     )
 
 
@@ -135,13 +137,14 @@ class MemoryAccounts:
         spent: int = 0,
         disabled: bool = False,
         expires_s: int | None = None,
+        pepper: bytes = PEPPER,
     ) -> tuple[str, records_pb2.KeyRecord]:
         """Make a key. Returns the whole key and its record."""
         form = ApiKeyKind.INFERENCE if kind == INFERENCE else ApiKeyKind.MANAGEMENT
         secret = api_keys.generate(form, self._random)
         key = records_pb2.KeyRecord(
             key_id=self._uuid(),
-            digest=api_keys.digest(secret, PEPPER),
+            digest=api_keys.digest(secret, pepper),
             org_id=org_id,
             name=name,
             label=api_keys.label(secret),
@@ -158,16 +161,27 @@ class MemoryAccounts:
         self.keys[key.digest] = key
         return secret, key
 
-    async def resolve(self, digest: str) -> tuple[Key, Org]:
+    async def resolve(self, *digests: str) -> tuple[Key, Org]:
         """Find a key."""
-        self.asked.append(digest)
+        self.asked.append(digests[0])
         if self.gate is not None:
             await self.gate()
         self._check()
-        key = self.keys.get(digest)
+        named = {key.lookup_digest or key.digest: key for key in self.keys.values()}
+        key = next((named[digest] for digest in digests if digest in named), None)
         if key is None:
             raise NotFoundError("No such key")
         return known_key(key), known_org(self.orgs[key.org_id])
+
+    async def move(self, digests: Mapping[str, str]) -> int:
+        """Have keys looked up by other digests."""
+        self._check()
+        named = {key.lookup_digest or key.digest: key for key in self.keys.values()}
+        found = [(named[previous], digest) for previous, digest in digests.items() if previous in named]
+        for key, digest in found:
+            key.lookup_digest = digest
+            key.revision += 1
+        return len(found)
 
     async def create(self, new: NewKey) -> key_service_pb2.CreateKeyResponse:
         """Make an inference key."""

@@ -27,6 +27,7 @@ class KeyBench:
     org: records_pb2.OrgRecord
     secret: str
     record: records_pb2.KeyRecord
+    moves: list[tuple[str, str]]
 
     @property
     def key(self) -> Key:
@@ -36,15 +37,15 @@ class KeyBench:
     def publish(self, record: records_pb2.KeyRecord | None = None) -> Key:
         """Put the key, as it is now, and its organisation into the directory, as news."""
         key = known_key(record or self.record)
-        self.directory.keys[key.digest] = key
+        self.directory.keys[key.looked_up_by] = key
         self.directory.orgs[self.org.org_id] = known_org(self.org)
-        self.authenticator.forget(key.digest)
+        self.authenticator.forget(key.looked_up_by)
         return key
 
-    def bury(self) -> None:
-        """Publish that the key is gone."""
-        self.directory.keys.pop(self.record.digest, None)
-        self.authenticator.forget(self.record.digest)
+    def bury(self, digest: str | None = None) -> None:
+        """Publish that no key is looked up by a digest any more: by the key's first one, or by another one."""
+        self.directory.keys.pop(digest or self.record.digest, None)
+        self.authenticator.forget(digest or self.record.digest)
 
     def revoke(self) -> None:
         """Delete the key at its owner."""
@@ -55,11 +56,18 @@ class KeyBench:
         return await self.authenticator.authenticate(f"Bearer {secret or self.secret}", now_ms)
 
 
-def key_bench(**trust: float) -> KeyBench:
-    """Make one; `trust` replaces some of how long knowledge lasts."""
+def key_bench(*, pepper: bytes = PEPPER, previous_pepper: bytes | None = None, **trust: float) -> KeyBench:
+    """Make one.
+
+    Args:
+        pepper: that the key was made with.
+        previous_pepper: of the authenticator.
+        trust: replaces some of how long knowledge lasts.
+    """
+    moves: list[tuple[str, str]] = []
     directory, accounts, clock = MemoryKeyDirectory(), MemoryAccounts(), ManualClock()
     org = accounts.add_org()
-    secret, record = accounts.add_key(org.org_id)
+    secret, record = accounts.add_key(org.org_id, pepper=pepper)
     authenticator = Authenticator(
         directory,
         accounts,
@@ -67,5 +75,7 @@ def key_bench(**trust: float) -> KeyBench:
         random=Random(1),
         pepper=PEPPER,
         trust=dataclasses.replace(Trust(), **trust),  # type: ignore[arg-type]  # callers pass what fits
+        previous_pepper=previous_pepper,
+        on_previous=lambda previous, digest: moves.append((previous, digest)),
     )
-    return KeyBench(authenticator, directory, accounts, clock, org, secret, record)
+    return KeyBench(authenticator, directory, accounts, clock, org, secret, record, moves)

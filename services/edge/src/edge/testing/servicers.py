@@ -8,12 +8,14 @@ from typing import Any
 
 import grpc
 
+from contracts import api_keys
+from contracts.errors import ErrorReason
 from contracts.rate_limits import rate_limits_from_proto
 from contracts.spend import SpendInterval
 from edge.domain.actor import Actor
-from edge.domain.errors import NotFoundError
+from edge.domain.errors import NotFoundError, RefusedError
 from edge.ports import GenerationRecords, KeyChange, KeyFields, KeyFilter, NewKey
-from edge.testing.accounts import MemoryAccounts
+from edge.testing.accounts import PEPPER, PREVIOUS_PEPPER, MemoryAccounts
 from edge.testing.organizations import AuditServicer, MemberServicer, MemoryOrganizations
 from edge.testing.refusals import aborting
 from edge.testing.router import ScriptedRouter
@@ -33,6 +35,7 @@ from turnpike.metering.v1 import metering_service_pb2, metering_service_pb2_grpc
 from turnpike.router.v1 import invocation_pb2, router_service_pb2, router_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_PEPPER_IDS = (api_keys.pepper_id(PEPPER), api_keys.pepper_id(PREVIOUS_PEPPER))
 
 
 class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
@@ -67,6 +70,16 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
                 orgs[org.org_id] = self._accounts.orgs[org.org_id]
             answer.orgs.extend(orgs.values())
             return answer
+
+    async def MoveKeys(  # noqa: N802 - named by the wire
+        self, request: key_service_pb2.MoveKeysRequest, context: Context
+    ) -> key_service_pb2.MoveKeysResponse:
+        """Have keys looked up by other digests, made with the same peppers."""
+        async with aborting(context):
+            if (request.pepper_id, request.previous_pepper_id) != _PEPPER_IDS:
+                raise RefusedError(ErrorReason.INVALID_REQUEST, "pepper_id is not of the current pepper")
+            moves = {move.previous_digest: move.digest for move in request.moves}
+            return key_service_pb2.MoveKeysResponse(moved=await self._accounts.move(moves))
 
     async def CreateKey(  # noqa: N802 - named by the wire
         self, request: key_service_pb2.CreateKeyRequest, context: Context

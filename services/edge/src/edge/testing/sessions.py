@@ -39,7 +39,7 @@ class SessionServicer(stubs.SessionServiceServicer):
         self._codes: dict[str, messages.CreateAuthCodeRequest] = {}
         self._passwords: dict[str, str] = {}
 
-    def open(self, org_id: str, email: str = "ada@example.com") -> str:
+    def open(self, org_id: str, email: str = "ada@example.com", *, pepper: bytes = PEPPER) -> str:
         """Open a session of a new owner of an organisation. Returns its token."""
         member = self.organizations.join(org_id, email)
         session = messages.Session(
@@ -51,7 +51,7 @@ class SessionServicer(stubs.SessionServiceServicer):
         )
         session.expires_at.FromSeconds(CREATED_S + 30 * 86_400)
         self._passwords[member.user.user_id] = PASSWORD
-        return self._opened(session).token
+        return self._opened(session, pepper).token
 
     def set_role(self, user_id: str, role: member_service_pb2.Role.ValueType) -> None:
         """Give a user another role in the organisation of each of their sessions."""
@@ -143,9 +143,9 @@ class SessionServicer(stubs.SessionServiceServicer):
             secret, _ = self.organizations.accounts.add_key(code.org_id, name=code.key_label)
             return messages.ExchangeAuthCodeResponse(secret=secret, user_id=code.user_id)
 
-    def _opened(self, session: messages.Session) -> messages.OpenedSession:
+    def _opened(self, session: messages.Session, pepper: bytes = PEPPER) -> messages.OpenedSession:
         token = f"tp_sess_{uuid4().hex}"
-        self._sessions[api_keys.digest(token, PEPPER)] = session
+        self._sessions[api_keys.digest(token, pepper)] = session
         return messages.OpenedSession(session=session, token=token)
 
     def _end(self, user_id: str, digest: str) -> None:

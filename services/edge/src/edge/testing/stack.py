@@ -153,7 +153,7 @@ def _named(
 ) -> tuple[str, str, bytes | None]:
     data = record.SerializeToString()
     if isinstance(record, records_pb2.KeyRecord):
-        return topics.KEYS.name, record.digest, data
+        return topics.KEYS.name, record.lookup_digest or record.digest, data
     if isinstance(record, guardrail_pb2.GuardrailRecord):
         return topics.GUARDRAILS.name, record.guardrail_id, data
     return topics.ORGS.name, record.org_id, data

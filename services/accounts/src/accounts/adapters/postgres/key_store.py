@@ -25,11 +25,12 @@ _INSERT = text(
     """
     INSERT INTO api_keys (key_id, org_id, digest, name, label, kind, disabled, limit_nano, idempotency_key,
                           created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, logs_content,
-                          creator_user_id, allowed_models, allowed_providers, ip_ranges, rate_limits, workspace_id)
+                          creator_user_id, allowed_models, allowed_providers, ip_ranges, rate_limits, workspace_id,
+                          pepper_id)
     VALUES (:key_id, :org_id, :digest, :name, :label, :kind, :disabled, :limit, :idempotency_key,
             :created_at, :updated_at, :expires_at, :revision, :limit_reset, :include_byok_in_limit, :logs_content,
             :creator_user_id, CAST(:allowed_models AS text[]), CAST(:allowed_providers AS text[]),
-            CAST(:ip_ranges AS text[]), CAST(:rate_limits AS jsonb), :workspace_id)
+            CAST(:ip_ranges AS text[]), CAST(:rate_limits AS jsonb), :workspace_id, nullif(:pepper_id, ''))
     """
 )
 # Foreign keys look across organisations; this does not. Shared, so that the workspace is not deleted meanwhile.
@@ -40,7 +41,27 @@ _WORKSPACE = text(
 )
 # The columns are constants of this package; every value is a parameter.
 _BY_DIGEST = text(
-    f"SELECT {KEY_COLUMNS} FROM api_keys WHERE digest = ANY(CAST(:digests AS text[])) AND deleted_at IS NULL"  # noqa: S608 - constant columns
+    f"""
+    SELECT {KEY_COLUMNS} FROM api_keys
+    WHERE (digest = ANY(CAST(:digests AS text[])) AND lookup_digest IS NULL
+           OR lookup_digest = ANY(CAST(:digests AS text[]))) AND deleted_at IS NULL
+    """  # noqa: S608 - constant columns
+)
+# Whoever moves the same key at the same time waits for the row, and then finds that it is looked up by another digest. To the digest
+# that it had first no key goes back: edges take what was buried once for gone.
+_MOVE = text(
+    f"""
+    UPDATE api_keys SET lookup_digest = :digest, pepper_id = :pepper_id, revision = revision + 1
+    WHERE (digest = :previous AND lookup_digest IS NULL OR lookup_digest = :previous) AND deleted_at IS NULL
+      AND NOT EXISTS (SELECT FROM api_keys AS other WHERE other.digest = :digest)
+    RETURNING {KEY_COLUMNS}
+    """  # noqa: S608 - constant columns
+)
+_COUNT_UNDER_OTHERS = text(
+    """
+    SELECT count(*) FROM api_keys
+    WHERE pepper_id IS DISTINCT FROM :pepper_id AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+    """
 )
 _ORGS = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uuid[]))")  # noqa: S608 - constant columns
 _OWN = text(
@@ -86,7 +107,7 @@ _DELETE = text(
     """
     UPDATE api_keys SET deleted_at = :now, updated_at = :now, revision = revision + 1
     WHERE digest = :digest AND org_id = :org_id AND deleted_at IS NULL
-    RETURNING key_id, revision, name, label
+    RETURNING key_id, revision, name, label, coalesce(lookup_digest, digest) AS looked_up_by
     """
 )
 
@@ -129,6 +150,7 @@ class PostgresKeyStore:
             "allowed_providers": list(key.settings.allowed_providers),
             "ip_ranges": list(key.settings.ip_ranges),
             "rate_limits": rate_limits_to_json(key.settings.rate_limits),
+            "pepper_id": key.pepper_id,
         }
         try:
             async with self._database.transaction(key.org_id) as connection:
@@ -158,7 +180,7 @@ class PostgresKeyStore:
             found = await connection.execute(_ORGS, {"org_ids": list({row.org_id for row in rows})})
             orgs = {row.org_id: org_from_row(row) for row in found}
             keys = await keys_from_rows(connection, rows, now.date())
-        return {key.digest: (key, orgs[key.org_id]) for key in keys}
+        return {key.looked_up_by: (key, orgs[key.org_id]) for key in keys}
 
     async def page(
         self, org_id: UUID, offset: int, limit: int, wanted: KeyFilter, now: datetime
@@ -235,9 +257,37 @@ class PostgresKeyStore:
             row = (await connection.execute(_DELETE, values)).one_or_none()
             if row is None:
                 raise NotFoundError("no such key")
-            await enqueue(connection, [key_tombstone(digest, row.key_id, row.revision, now)])
+            await enqueue(connection, [key_tombstone(row.looked_up_by, row.key_id, row.revision, now)])
             event = AuditEvent(actor, "key.deleted", _target(row.key_id), {"name": row.name, "label": row.label})
             await self._audit.append(connection, org_id, event, now)
+
+    async def move(self, previous_digest: str, digest: str, pepper_id: str, now: datetime) -> bool:
+        """Have a key looked up by another digest, and by that one alone.
+
+        Returns:
+            Whether it was moved: a key is looked up by the previous digest, and none has the other one.
+        """
+        values = {"previous": previous_digest, "digest": digest, "pepper_id": pepper_id}
+        try:
+            async with self._database.installation_transaction() as connection:
+                row = (await connection.execute(_MOVE, values)).one_or_none()
+                if row is None:
+                    return False
+                (key,) = await keys_from_rows(connection, [row], now.date())
+                # The new one first: between the two an edge knows the key twice rather than not at all.
+                tombstone = key_tombstone(previous_digest, key.key_id, key.revision, now)
+                await enqueue(connection, [key_message(key, now), tombstone])
+        except IntegrityError as error:
+            if "lookup_digest" in str(error.orig):
+                return False
+            raise
+        return True
+
+    async def count_under_others(self, pepper_id: str, now: datetime) -> int:
+        """Count keys that could be used and are looked up under another pepper than this one."""
+        async with self._database.installation_transaction() as connection:
+            values = {"pepper_id": pepper_id, "now": now}
+            return int((await connection.execute(_COUNT_UNDER_OTHERS, values)).scalar_one())
 
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | None:

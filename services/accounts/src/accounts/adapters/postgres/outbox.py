@@ -146,5 +146,11 @@ async def _everything(connection: AsyncConnection) -> AsyncIterator[list[OutboxM
     while keys := list(await connection.execute(_KEYS, {"after": after, "limit": _PAGE})):
         kept = await keys_from_rows(connection, (row for row in keys if row.deleted_at is None), now.date())
         yield [key_message(key, now) for key in kept]
-        yield [key_tombstone(row.digest, row.key_id, row.revision, now) for row in keys if row.deleted_at is not None]
+        yield [
+            key_tombstone(row.lookup_digest or row.digest, row.key_id, row.revision, now)
+            for row in keys
+            if row.deleted_at is not None
+        ]
+        # What moved to another pepper: an edge may have it by its first digest from another broker.
+        yield [key_tombstone(row.digest, row.key_id, row.revision, now) for row in keys if row.lookup_digest]
         after = keys[-1].key_id

@@ -25,7 +25,8 @@ ORG_COLUMNS: Final = (
 KEY_COLUMNS: Final = (
     "key_id, org_id, digest, name, label, kind, disabled, limit_nano, spent_nano, "
     "workspace_id, created_at, updated_at, expires_at, revision, limit_reset, include_byok_in_limit, creator_user_id, logs_content, "
-    "allowed_models, allowed_providers, ip_ranges, CAST(rate_limits AS text) AS rate_limits, byok_spent_nano, last_used_at"
+    "allowed_models, allowed_providers, ip_ranges, CAST(rate_limits AS text) AS rate_limits, byok_spent_nano, last_used_at, "
+    "coalesce(lookup_digest, '') AS lookup_digest, coalesce(pepper_id, '') AS pepper_id"
 )
 
 
@@ -78,6 +79,8 @@ def key_from_row(row: Any, spend: Spend, bonds: KeyBonds) -> ApiKey:
         last_used_at=row.last_used_at,
         workspace_id=row.workspace_id,
         spend=spend,
+        lookup_digest=row.lookup_digest,
+        pepper_id=row.pepper_id,
     )
 
 

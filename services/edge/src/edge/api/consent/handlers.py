@@ -125,7 +125,7 @@ class Consent:
             raise CrossSiteError("The form is not one of this session: go back, and load the page anew")
         decision = form.get("decision")
         if decision == "leave":
-            request = messages.EndSessionRequest(token_digest=self._tokens.digest(token))
+            request = messages.EndSessionRequest(token_digest=_digest_of(principal))
             exchange.principal = principal
             await self._calls(exchange, "SessionService/EndSession", request, messages.EndSessionResponse)
             return _redirect(exchange, f"{CONSENT_PATH}?{wish.query}", self._tokens.set_cookie("", 0))
@@ -164,7 +164,7 @@ class Consent:
         if principal.member is None or principal.member.role is None:
             raise ForbiddenError("You are in no organization: somebody has to invite you to theirs")
         check_permission(Access.AUTHORIZE, principal)
-        request = messages.ResolveSessionRequest(token_digest=self._tokens.digest(token))
+        request = messages.ResolveSessionRequest(token_digest=_digest_of(principal))
         found = await self._calls(exchange, "SessionService/ResolveSession", request, messages.ResolveSessionResponse)
         names = {each.org_id: each.org_name for each in found.session.memberships}
         ends = wish.body.instant("expires_at")
@@ -239,3 +239,7 @@ def _redirect(exchange: Exchange, where: str, cookie: str = "", status: int = HT
     if cookie:
         headers["Set-Cookie"] = cookie
     return web.Response(status=status, headers=headers)
+
+
+def _digest_of(principal: Principal) -> str:
+    return "" if principal.member is None else principal.member.token_digest

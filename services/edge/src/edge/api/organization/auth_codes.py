@@ -92,12 +92,17 @@ class AuthCodes:
     async def exchange(self, exchange: Exchange) -> web.StreamResponse:
         """Exchange a code for a key."""
         body = read_body(await self._bodies.read(exchange.request), ExchangeBody)
+        code = body.required_text("code", most=200)
         request = messages.ExchangeAuthCodeRequest(
-            code_digest=self._tokens.digest(body.required_text("code", most=200)),
             code_verifier=body.text("code_verifier", most=200) or "",
             code_challenge_method=body.choice("code_challenge_method", CHALLENGE_METHODS) or "",
         )
-        made = await self._calls(
-            exchange, "SessionService/ExchangeAuthCode", request, messages.ExchangeAuthCodeResponse
-        )
+
+        async def exchanged(digest: str) -> messages.ExchangeAuthCodeResponse:
+            request.code_digest = digest
+            return await self._calls(
+                exchange, "SessionService/ExchangeAuthCode", request, messages.ExchangeAuthCodeResponse
+            )
+
+        made = await self._tokens.known_as(code, exchanged)
         return exchange.json(_encode(ExchangedKey(key=made.secret, user_id=made.user_id or None)))

@@ -135,13 +135,18 @@ class SignIn:
         """Make an account by an invitation."""
         body = await self._body(exchange, SignUpBody)
         request = messages.SignUpRequest(
-            invitation_digest=self._tokens.digest(body.required_text("invitation", most=100)),
             password=body.required_text("password", most=_MAX_PASSWORD),
             first_name=body.text("first_name", most=100) or "",
             last_name=body.text("last_name", most=100) or "",
             ip=address(exchange),
         )
-        answer = await self._calls(exchange, "SessionService/SignUp", request, messages.SignUpResponse)
+        invitation = body.required_text("invitation", most=100)
+
+        async def sign_up(digest: str) -> messages.SignUpResponse:
+            request.invitation_digest = digest
+            return await self._calls(exchange, "SessionService/SignUp", request, messages.SignUpResponse)
+
+        answer = await self._tokens.known_as(invitation, sign_up)
         as_token = body.flag("as_token") or False
         return self._opened(exchange, answer.opened, as_token=as_token, status=HTTPStatus.CREATED)
 
@@ -183,12 +188,14 @@ class SignIn:
     async def accept(self, exchange: Exchange) -> web.StreamResponse:
         """Accept an invitation with the account of the session."""
         body = await self._body(exchange, AcceptBody)
-        request = member_service_pb2.AcceptInvitationRequest(
-            token_digest=self._tokens.digest(body.required_text("invitation", most=100)),
-            user_id=_member(exchange).user_id,
-        )
-        answer = member_service_pb2.AcceptInvitationResponse
-        await self._calls(exchange, "MemberService/AcceptInvitation", request, answer)
+        user_id = _member(exchange).user_id
+
+        async def accept(digest: str) -> None:
+            request = member_service_pb2.AcceptInvitationRequest(token_digest=digest, user_id=user_id)
+            answer = member_service_pb2.AcceptInvitationResponse
+            await self._calls(exchange, "MemberService/AcceptInvitation", request, answer)
+
+        await self._tokens.known_as(body.required_text("invitation", most=100), accept)
         return await self._described(exchange)
 
     async def found(self, exchange: Exchange) -> web.StreamResponse:

@@ -19,6 +19,7 @@ class KeyName(NamedTuple):
 
     key_id: str
     name: str
+    digest: str
     revision: int
 
 
@@ -46,9 +47,9 @@ class KafkaKeyNames:
         """Return the digest of a key, empty when that is not known."""
         return self._known.get(key_id, ("", ""))[1]
 
-    def _learn(self, digest: str, key: KeyName | None) -> None:
+    def _learn(self, _looked_up_by: str, key: KeyName | None) -> None:
         if key is not None:
-            self._known[key.key_id] = (key.name, digest)
+            self._known[key.key_id] = (key.name, key.digest)
 
 
 def _name_from_bytes(data: bytes) -> KeyName:
@@ -56,4 +57,4 @@ def _name_from_bytes(data: bytes) -> KeyName:
         record = records_pb2.KeyRecord.FromString(data)
     except DecodeError:
         raise ValueError("not a key record") from None
-    return KeyName(record.key_id, record.name, record.revision)
+    return KeyName(record.key_id, record.name, record.digest, record.revision)

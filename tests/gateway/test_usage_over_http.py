@@ -223,7 +223,7 @@ async def test_workspaces_are_shown_by_name_and_filtered_by_id(filled: Filled) -
         ({"metrics": []}, "metrics"),
         ({"metrics": ["no_such_metric"]}, "metrics"),
         ({"metrics": "request_count"}, "metrics"),
-        ({"dimensions": ["country"]}, "dimensions"),
+        ({"dimensions": ["continent"]}, "dimensions"),
         ({"dimensions": ["model", "app", "user"]}, "dimensions"),
         ({"granularity": "second"}, "granularity"),
         ({"limit": 0}, "limit"),

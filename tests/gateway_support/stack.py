@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,4 +30,15 @@ async def gateway(folder: Path, bootstrap: str, offers: Sequence[Offer], **secti
             target=f"127.0.0.1:{router.port}", list_interval=parse_duration("100ms"), deadline=parse_duration("4s")
         )
         async with edge_stack(folder / "edge", bootstrap, Neighbours(), **{"router": settings, **sections}) as edge:
+            async with asyncio.timeout(30):
+                await _models_known(edge)
             yield edge
+
+
+async def _models_known(edge: EdgeStack) -> None:
+    """Wait until the edge has the router's list: before that it does not know what a model can read."""
+    while True:
+        answer = await edge.call("GET", "/models")
+        if answer.status == 200 and answer.document["data"]:
+            return
+        await asyncio.sleep(0.02)

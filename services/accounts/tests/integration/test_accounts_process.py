@@ -24,13 +24,16 @@ from accounts.testing import NewCustomer
 from accounts.testing.books import check_books
 from accounts.testing.process import accounts_process, environment, read_topic
 from accounts.testing.usage_events import UsageEvents
+from contracts import api_keys
 from contracts.topics import KEYS, ORGS, USAGE
 from servicekit.clock import SystemClock
 from servicekit.kafka import BusUnavailableError, RecordSink
 from servicekit.settings import KafkaSettings
 from servicekit.testing import BrokerProcess, kafka_broker, running
-from servicekit.testing.service_process import eventually
+from servicekit.testing.service_process import ServiceProcess, eventually
 from turnpike.accounts.v1 import org_service_pb2
+from turnpike.accounts.v1.key_service_pb2 import KeyMove, MoveKeysRequest
+from turnpike.accounts.v1.key_service_pb2_grpc import KeyServiceStub
 from turnpike.accounts.v1.org_service_pb2_grpc import OrgServiceStub
 from turnpike.accounts.v1.records_pb2 import KeyRecord, OrgRecord
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
@@ -91,6 +94,10 @@ async def check_published(bootstrap: str, sql: asyncpg.Connection, org_id: UUID)
         assert (value is None) == (key["deleted_at"] is not None)
         if value is not None and key["limit_nano"] is not None:
             assert KeyRecord.FromString(value).spent_nano_usd == key["spent_nano"]
+
+
+async def has_logged(process: ServiceProcess, event: str) -> bool:
+    return bool(process.events(event))
 
 
 def variables(dsn: str, broker: BrokerProcess, **more: str) -> Mapping[str, str]:
@@ -234,11 +241,16 @@ async def test_s25_no_key_pepper_or_password_is_in_the_log_or_the_metrics(
     tmp_path: Path, dsn: str, sql: asyncpg.Connection, broker: BrokerProcess, identity: Identity
 ) -> None:
     org = await identity.create_org("Example")
-    _, secret = await identity.create_key(
+    key, secret = await identity.create_key(
         str(org.org_id), "key", KeyKind.INFERENCE, None, datetime.now(UTC) + timedelta(days=1), ""
     )
-    async with accounts_process(tmp_path, variables(dsn, broker, ACCOUNTS_LOG_LEVEL="debug")) as process:
+    # In the middle of a change of the pepper, so that there are two that could be told.
+    new = "another pepper of at least thirty-two bytes"
+    changing = {"KEYS_PEPPER": new, "KEYS_PREVIOUS_PEPPER": PEPPER, "KEYS_AUDIT_PEPPER": PEPPER, "KEYS_MOVE": "true"}
+    more = {f"ACCOUNTS_{name}": value for name, value in {**changing, "LOG_LEVEL": "debug"}.items()}
+    async with accounts_process(tmp_path, {**variables(dsn, broker), **more}) as process:
         await eventually(lambda: is_settled(sql, 0), "the first publication")
+        await eventually(lambda: has_logged(process, "pepper.keys_counted"), "the keys under the previous pepper")
         (listening,) = process.events("admin.listening")
         url = f"http://127.0.0.1:{listening['port']}"
         async with aiohttp.ClientSession() as session:
@@ -246,11 +258,23 @@ async def test_s25_no_key_pepper_or_password_is_in_the_log_or_the_metrics(
                 assert response.status == 200
             async with session.get(f"{url}/metrics") as response:
                 metrics = await response.text()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{process.events('grpc.listening')[0]['port']}") as channel:
+            request = MoveKeysRequest(
+                pepper_id=api_keys.pepper_id(new.encode()),
+                previous_pepper_id=api_keys.pepper_id(PEPPER.encode()),
+                moves=[KeyMove(previous_digest=key.digest, digest=api_keys.digest(secret, new.encode()))],
+            )
+            assert (await KeyServiceStub(channel).MoveKeys(request)).moved == 1
         assert await process.stop() == 0
         log = process.log.read_text()
+    published = dict(await read_topic(broker.bootstrap, KEYS.name))
+    assert published[key.digest] is None
+    assert published[request.moves[0].digest]
     assert "accounts_publication_messages" in metrics
+    (left,) = [line for line in metrics.splitlines() if line.startswith("accounts_keys_under_previous_pepper")]
+    assert left.endswith(" 1.0")
     password = dsn.split(":")[2].split("@")[0]
-    for text in (secret, PEPPER, password):
+    for text in (secret, PEPPER, new, password):
         assert text not in log
         assert text not in metrics
 

@@ -10,7 +10,9 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
+from sqlalchemy import text
 
+from accounts.adapters.postgres import key_store
 from accounts.adapters.postgres.audit_log import PostgresAuditLog
 from accounts.adapters.postgres.database import Database
 from accounts.adapters.postgres.key_store import PostgresKeyStore
@@ -137,3 +139,25 @@ async def test_a_key_that_is_over_is_not_counted_and_no_name_is_taken_twice(
     assert await changed.move_keys(*peppers, {first.digest: "0" * 64, second.digest: "0" * 64}) == 1
     # What was buried once stays buried: edges would not take it back.
     assert await changed.move_keys(*peppers, {"0" * 64: first.digest}) == 0
+
+
+async def test_keys_are_found_by_either_digest_without_reading_all_of_them(
+    identity: Identity, database: Database, sql: asyncpg.Connection
+) -> None:
+    org = await identity.create_org("Test")
+    await sql.execute(
+        """
+        INSERT INTO api_keys (key_id, org_id, workspace_id, digest, name, label, kind, disabled, created_at, updated_at, revision)
+        SELECT gen_random_uuid(), $1, $1, encode(sha256(CAST(n AS text)::bytea), 'hex'), 'key', 'label', 1, false, now(), now(), 1
+        FROM generate_series(1, 5000) AS n
+        """,
+        org.org_id,
+    )
+    await sql.execute("ANALYZE api_keys")
+    async with database.installation_transaction() as connection:
+        # A plan that is made once for all values, as PostgreSQL may after a few calls.
+        await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        explained = await connection.execute(text(f"EXPLAIN {key_store.BY_DIGEST.text}"), {"digests": ["0" * 64]})
+        plan = "\n".join(explained.scalars())
+    assert "api_keys_lookup_digest" in plan, plan
+    assert "Seq Scan" not in plan, plan

@@ -284,6 +284,24 @@ async def go(http: aiohttp.ClientSession, url: str, email: str) -> tuple[str, st
     return found["code"][0], found["state"][0]
 
 
+async def test_s03_a_sign_in_with_an_openid_provider_outlives_a_change_of_the_pepper(
+    sessions: Sessions,
+    database: Database,
+    member_store: PostgresMemberStore,
+    provider: HttpOidcProvider,
+    clock: ManualClock,
+    http: aiohttp.ClientSession,
+) -> None:
+    stores = PostgresSessionStore(database), PostgresSignInStore(database), member_store, QUICK
+    changed = Sessions(*stores, provider, clock, Random(), b"another pepper of thirty-two bytes", PEPPER)
+    url, state = await sessions.begin_oidc()
+    code, _ = await go(http, url, "eve@example.com")
+    opened = await changed.finish_oidc(state, code, IP)
+    with pytest.raises(NotFoundError):
+        await changed.resolve(digest(opened.token))
+    assert opened.session.user.email == "eve@example.com"
+
+
 async def test_sign_in_with_an_openid_provider(
     door: Door, sessions: Sessions, http: aiohttp.ClientSession, issuer: str
 ) -> None:

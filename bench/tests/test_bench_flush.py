@@ -22,11 +22,23 @@ def test_edges_that_lose_everything_answer_everybody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "back"), [([1, 1, 1], 0), ([9, 9, 1], 2), ([9, 1, 9], None), ([1.4, 1.6, 1], 2), ([1, 9, 1], 2)]
+    ("after", "back"),
+    [
+        ([30, 30, 30], 0),
+        ([90, 90, 30], 2),
+        ([90, 30, 90], None),
+        ([44, 46, 30], 2),
+        ([30, 90, 30], 2),
+    ],
 )
 def test_it_is_back_when_it_stays_as_fast_as_before(after: list[float], back: int | None) -> None:
-    times = [0.5, 1.0, *after]
+    times = [15.0, 30.0, *after]
     seconds = [Second(at, 10, 0.1, p99, {"503": 1}, USE) for at, p99 in enumerate(times, start=-2)]
     found = Flush(2, 3, 1, 10, seconds)
     assert found.back_after_s == back
     assert (found.refused["503"], found.refused["401"]) == (5, 0)
+
+
+def test_a_second_that_a_stall_of_the_machine_explains_is_as_fast_as_before() -> None:
+    seconds = [Second(at, 10, 0.1, p99, {}, USE) for at, p99 in ((-1, 3.0), (0, 90.0), (1, 24.0), (2, 4.0))]
+    assert Flush(2, 3, 1, 10, seconds).back_after_s == 1

@@ -10,6 +10,8 @@ from turnpike_bench.figures import percentile
 
 STEADY_FACTOR = 1.5
 """p99 is back when it stays below so many times the greatest of the seconds before the flush."""
+STALL_MS = 25.0
+"""Or below this: it is twenty of 2,000 requests that a second's p99 is about, and a process that lost its core for so long has them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Flush:
     @property
     def back_after_s(self) -> int | None:
         """Whole seconds after the flush from which on p99 was what it was before; None when it never was."""
-        bound = STEADY_FACTOR * max(second.p99_ms for second in self.steady)
+        bound = max(STALL_MS, STEADY_FACTOR * max(second.p99_ms for second in self.steady))
         slow = [second.at_s for second in self.after if second.p99_ms > bound]
         back = slow[-1] + 1 if slow else 0
         return back if back <= self.after[-1].at_s else None

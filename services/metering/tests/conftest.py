@@ -13,6 +13,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from contracts.testing.examples import iter_examples
+from metering.adapters.clickhouse_schema import migrate, packaged_migrations
 from metering.testing.engine import engine_path
 from metering.testing.usage_events import EventFactory
 from turnpike.usage.v1.usage_event_pb2 import UsageEvent
@@ -45,6 +46,28 @@ def database(engine: Engine) -> Iterator[str]:
     engine.client.command(f"CREATE DATABASE {name}")
     yield name
     engine.client.command(f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture(scope="session")
+def migrated(engine: Engine) -> Iterator[str]:
+    """A database with the schema, made once: that takes longer than most tests."""
+    name = f"migrated_{uuid4().hex}"
+    engine.client.command(f"CREATE DATABASE {name}")
+    migrate(clickhouse_connect.get_client(dsn=engine.dsn(name)), packaged_migrations(), None)
+    yield name
+    engine.client.command(f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture
+def emptied(engine: Engine, migrated: str) -> str:
+    """A database with the schema and nothing in it."""
+    filled = engine.client.query(
+        "SELECT name FROM system.tables WHERE database = {database:String} AND total_rows > 0 AND name != 'schema_migrations'",
+        {"database": migrated},
+    )
+    for (table,) in filled.result_rows:
+        engine.client.command(f"TRUNCATE TABLE {migrated}.{table} SYNC")
+    return migrated
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,11 @@ DAY = 86_400_000
 ALL_TIME = (UnixMs(0), UnixMs(4_000_000_000_000))
 
 
+@pytest.fixture
+def database(emptied: str) -> str:
+    return emptied
+
+
 @pytest.fixture(params=["memory", "chdb", "http"])
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[UsageLog]:
     if request.param == "memory":

@@ -23,8 +23,8 @@ from turnpike.metering.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
 
 
 @pytest.fixture
-async def asked(engine: Any, database: str) -> AsyncIterator[Asked]:
-    log = ClickHouseUsageLog(engine.dsn(database), SystemClock(), CallLimits(), cluster=None, may_migrate=True)
+async def asked(engine: Any, emptied: str) -> AsyncIterator[Asked]:
+    log = ClickHouseUsageLog(engine.dsn(emptied), SystemClock(), CallLimits(), cluster=None, may_migrate=True)
     await log.start()
     servicer = AnalyticsServicer(ClickHouseAnalytics(log.calls), ClickHouseUsageExport(log.calls))
 

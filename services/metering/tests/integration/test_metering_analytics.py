@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -171,34 +172,34 @@ def begin(granularity: str, moment: datetime) -> datetime:
     }[granularity]
 
 
-@pytest.mark.parametrize("granularity", list(analytics.Granularity))
-async def test_series_over_time_are_what_a_recount_gives(asked: Asked, granularity: str) -> None:
+async def test_series_over_time_are_what_a_recount_gives(asked: Asked) -> None:
     await asked.insert(EVENTS)
-    rows, truncated = await asked.query(
-        metrics=["credits_usage", "request_count"], dimensions=["model", "provider"], granularity=granularity
-    )
-    groups: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
-    for event in ours():
-        start = int(begin(granularity, event.started_at.ToDatetime(UTC)).timestamp())
-        key = start, DIMENSIONS["model"](event), event.provider
-        groups[key][0] += event.cost_nano_usd
-        groups[key][1] += 1
-    wanted = [(*key, *counts) for key, counts in groups.items()]
-    wanted.sort(key=lambda row: (row[0], -row[3], row[1], row[2]))
-    assert not truncated
-    assert [tuple(row.values()) for row in rows] == wanted
+    for granularity in analytics.Granularity:
+        rows, truncated = await asked.query(
+            metrics=["credits_usage", "request_count"], dimensions=["model", "provider"], granularity=granularity
+        )
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
+        for event in ours():
+            start = int(begin(granularity, event.started_at.ToDatetime(UTC)).timestamp())
+            key = start, DIMENSIONS["model"](event), event.provider
+            groups[key][0] += event.cost_nano_usd
+            groups[key][1] += 1
+        wanted = [(*key, *counts) for key, counts in groups.items()]
+        wanted.sort(key=lambda row: (row[0], -row[3], row[1], row[2]))
+        assert not truncated
+        assert [tuple(row.values()) for row in rows] == wanted, granularity
 
 
-@pytest.mark.parametrize("granularity", [None, "hour", "day", "month"])
-async def test_b10_sums_out_of_hours_and_days_are_those_of_the_events(asked: Asked, granularity: str | None) -> None:
+async def test_b10_sums_out_of_hours_and_days_are_those_of_the_events(asked: Asked) -> None:
     await asked.insert(EVENTS[:2_000])
     await asked.rollups.refresh()
     await asked.insert(EVENTS[1_900:], batch=1)  # late, and some again
     await asked.rollups.refresh()
     # In the middle of an hour, so that there is something around the whole buckets.
     start, end = START + timedelta(hours=5, minutes=13), END - timedelta(hours=1, minutes=7)
-    some = DIMENSIONS if granularity is None else ("model", "finish_reason", "external_user")
-    for dimension in some:
+    questions: list[tuple[str, str | None]] = [(dimension, None) for dimension in DIMENSIONS]
+    questions += itertools.product(("model", "finish_reason", "external_user"), ("hour", "day", "month"))
+    for dimension, granularity in questions:
         value = DIMENSIONS[dimension]
         rows, truncated = await asked.query(
             metrics=list(COUNTS),
@@ -218,7 +219,11 @@ async def test_b10_sums_out_of_hours_and_days_are_those_of_the_events(asked: Ask
         assert {tuple(row[name] for name in shown) for row in rows} == set(groups)
         for row in rows:
             for name, count in COUNTS.items():
-                assert row[name] == count(groups[tuple(row[column] for column in shown)]), (dimension, name)
+                assert row[name] == count(groups[tuple(row[column] for column in shown)]), (
+                    dimension,
+                    granularity,
+                    name,
+                )
 
 
 @pytest.mark.parametrize(("granularity", "table"), [("hour", "usage_hours"), ("day", "key_days"), ("", "key_days")])
@@ -269,21 +274,14 @@ FILTERS: list[tuple[str, str, Sequence[str], bool, Callable[[usage_pb.UsageEvent
 ]
 
 
-@pytest.mark.parametrize(("field", "operator", "values", "include_unset", "holds"), FILTERS)
-async def test_filters_take_what_they_say(
-    asked: Asked,
-    field: str,
-    operator: str,
-    values: Sequence[str],
-    include_unset: bool,
-    holds: Callable[[usage_pb.UsageEvent], bool],
-) -> None:
+async def test_filters_take_what_they_say(asked: Asked) -> None:
     await asked.insert(EVENTS)
-    await asked.rollups.refresh()
-    condition = messages.AnalyticsFilter(field=field, operator=operator, values=values, include_unset=include_unset)
-    (row,), _ = await asked.query(metrics=["request_count", "tokens_total"], filters=[condition])
-    some = [each for each in ours() if holds(each)]
-    assert row == {"request_count": len(some), "tokens_total": COUNTS["tokens_total"](some)}
+    await asked.rollups.refresh()  # as long as all of the questions
+    for field, operator, values, include_unset, holds in FILTERS:
+        condition = messages.AnalyticsFilter(field=field, operator=operator, values=values, include_unset=include_unset)
+        (row,), _ = await asked.query(metrics=["request_count", "tokens_total"], filters=[condition])
+        some = [each for each in ours() if holds(each)]
+        assert row == {"request_count": len(some), "tokens_total": COUNTS["tokens_total"](some)}, condition
 
 
 async def test_filters_hold_together(asked: Asked) -> None:

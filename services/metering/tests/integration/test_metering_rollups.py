@@ -68,6 +68,11 @@ class Store:
 
 
 @pytest.fixture
+def database(emptied: str) -> str:
+    return emptied
+
+
+@pytest.fixture
 async def store(engine: Any, database: str) -> AsyncIterator[Store]:
     log = ClickHouseUsageLog(engine.dsn(database), SystemClock(), CallLimits(), cluster=None, may_migrate=True)
     await log.start()

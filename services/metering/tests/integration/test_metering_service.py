@@ -117,6 +117,11 @@ async def serving(log: UsageLog, *, recent: int = 1_000) -> AsyncIterator[Meteri
 
 
 @pytest.fixture
+def database(emptied: str) -> str:
+    return emptied
+
+
+@pytest.fixture
 async def log(engine: Any, database: str) -> AsyncIterator[UsageLog]:
     clickhouse = ClickHouseUsageLog(engine.dsn(database), SystemClock(), CallLimits(), cluster=None, may_migrate=True)
     await clickhouse.start()

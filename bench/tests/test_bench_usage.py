@@ -19,7 +19,7 @@ from servicekit.clock import SystemClock
 from turnpike_bench.usage import events, questions, run
 from turnpike_bench.usage.__main__ import load
 
-EVENTS, DAYS = 20_000, 32
+EVENTS, DAYS = 20_000, 8
 _DIGEST = "SELECT count(), groupBitXor(cityHash64(*)) FROM (SELECT * EXCEPT ingested_at FROM usage_events)"
 
 

@@ -106,7 +106,7 @@ async def test_killed_model_server_costs_no_request_that_had_no_token(
             return await ask(http, stack.base_url, SMOLLM2, stream=number % 2 == 0, max_tokens=12)
 
     async with asyncio.TaskGroup() as group:
-        requests = [group.create_task(one(number)) for number in range(100)]
+        requests = [group.create_task(one(number)) for number in range(60)]
         # Both have served by then: a failover to who serves is free, any other needs a place among few.
         for first in itertools.islice(asyncio.as_completed(requests), 12):
             await first
@@ -121,7 +121,7 @@ async def test_killed_model_server_costs_no_request_that_had_no_token(
         if answer.ending == "error_event":
             assert answer.errors == 1
             assert answer.text, "an error event although nothing had been sent"
-    assert endings["answered"] >= 90, endings
+    assert endings["answered"] >= 54, endings
     await until(lambda: endpoint_status(http, stack, "Local A"), -1, "the verdict did not reach the router")
     await asyncio.to_thread(stack.control, "start", "model-a")
     await until(lambda: endpoint_status(http, stack, "Local A"), 0, "the endpoint did not recover")

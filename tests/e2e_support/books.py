@@ -124,9 +124,9 @@ class Books:
         await self._check_ledger(settled.values())
 
     async def _wait_all_settled(self) -> dict[str, StoredEvent]:
-        """Everything that the router ever finished, once accounts has settled as many."""
+        """Everything that the router ever finished, and what the edge stated of the others, once accounts has settled as many."""
         for _ in range(int(_SETTLE_LIMIT_S / _LOOK_S)):
-            finished = await asyncio.to_thread(read_spool, self._stack.state_dir / "spool")
+            finished = await asyncio.to_thread(read_spools, self._stack.state_dir)
             if await self._database.fetchval("SELECT count(*) FROM settled_events") >= len(finished):
                 return finished
             await asyncio.sleep(_LOOK_S)
@@ -168,14 +168,18 @@ class Books:
             await asyncio.to_thread(self._stack.wait_reading)
 
 
-def read_spool(folder: Path) -> dict[str, StoredEvent]:
-    """Every event that the router wrote down, by id; those that Kafka acknowledged stay for an hour."""
-    found: dict[str, StoredEvent] = {}
-    for segment in sorted(folder.glob("*.seg")):
+def read_spools(state: Path) -> dict[str, StoredEvent]:
+    """Every event that a router or an edge wrote down, by id, as the highest rank has it; what Kafka acknowledged stays for an hour.
+
+    A router that is killed leaves generations unfinished, of which the edge states what it has seen.
+    """
+    found: dict[str, UsageEvent] = {}
+    for segment in sorted(state.rglob("*.seg")):
         for _, entry in read_entries(segment):
             event = UsageEvent.FromString(entry.value)
-            found[event.event_id] = StoredEvent(event.generation_id, event.cost_nano_usd)
-    return found
+            if event.rank >= (found[event.event_id].rank if event.event_id in found else 0):
+                found[event.event_id] = event
+    return {name: StoredEvent(event.generation_id, event.cost_nano_usd) for name, event in found.items()}
 
 
 def _exact(text: str) -> int:

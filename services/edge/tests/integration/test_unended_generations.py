@@ -112,6 +112,10 @@ async def test_a_caller_that_left_pays_for_what_it_was_sent_unless_the_router_sa
     async with edge.http.post(edge.url + "/chat/completions", json=chat_body(stream=True), headers=headers) as response:
         assert response.status == 200
         await stall.began.wait()
+        async with asyncio.timeout(20):
+            async for line in response.content:
+                if WORDS[-1].strip().encode() in line:
+                    break
         response.close()
     (event,) = await stated(broker.bootstrap, edge.org.org_id, 1)
     assert (event.rank, event.status) == (usage_pb.USAGE_RANK_EDGE_ESTIMATE, usage_pb.GENERATION_STATUS_CANCELLED)

@@ -47,6 +47,7 @@ from edge.testing.router import model
 from edge.wallets import Wallets
 from edge.window_wallets import WindowWallets
 from servicekit.clock import SystemClock
+from servicekit.garbage import collect_rarely
 from servicekit.grpc_client import open_channel
 from servicekit.lifecycle import Component
 from servicekit.logs import configure_logs
@@ -330,6 +331,7 @@ async def serve(plan: Plan) -> None:
 def main() -> int:
     """Read the plan."""
     plan = msgspec.json.decode(sys.stdin.readline(), type=Plan)
+    collect_rarely()  # as `python -m edge` does
     uvloop.run(serve(plan))
     return 0
 

@@ -47,6 +47,6 @@ async def filled(tmp_path_factory: pytest.TempPathFactory, broker: BrokerProcess
                         copy.key_id = edge.key_record.key_id
                 events.append(copy)
             await metering.insert(events, Rollup.USAGE_DAYS, Rollup.PAGE_DAYS, Rollup.ENDPOINT_MINUTES)
-            yield Filled(edge, events)
+            yield Filled(edge, metering, events)
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()

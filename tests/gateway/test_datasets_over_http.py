@@ -6,12 +6,23 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
+from itertools import product
+from time import time
 from typing import Any
 
 import pytest
 
 from contracts.apps import app_of
-from gateway_support.usage import NOW, TODAY, Events, Filled, between, grouped, tokens_of
+from contracts.topics import ENDPOINT_STATS
+from edge.testing.router import model as listed_model
+from edge.testing.waiting import eventually
+from gateway_support.usage import TODAY, Events, Filled, between, grouped, tokens_of
+from metering.adapters.clickhouse_endpoint_stats import ClickHouseEndpointStats
+from metering.domain.rollups import UnixSeconds
+from metering.stats_convert import stats_to_proto
+from metering.testing.metric_recounts import is_percentile, speeds, waits
+from metering.testing.rollup_recounts import counts_against, prices_recount
 from turnpike.usage.v1 import usage_event_pb2 as usage_pb
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,73 +50,99 @@ async def test_rankings_by_date_are_what_a_recount_gives(
     filled: Filled, query: str, period: str, holds: Callable[[usage_pb.UsageEvent], bool]
 ) -> None:
     first, last = TODAY - timedelta(days=20), TODAY - timedelta(days=1)
-    document = await filled.get(f"/datasets/rankings-daily?start_date={first}&{query}", key=filled.edge.key)
-    assert (document["meta"]["start_date"], document["meta"]["end_date"]) == (str(first), str(last))
     events = [each for each in filled.public(first, last) if holds(each)]
     cells = grouped(events, lambda each: (str(first_of(period, each.started_at.ToDatetime().date())), each.model))
     wanted = [(day, model, str(tokens_of(some)), len(some)) for (day, model), some in cells.items()]
-    wanted.sort(key=lambda row: (row[0], -int(row[2]), row[1]))
-    assert [
-        (row["date"], row["model_permaslug"], row["total_tokens"], row["total_requests"]) for row in document["data"]
-    ] == wanted
+    orders: dict[str, Callable[[tuple[Any, ...]], Any]] = {
+        "tokens": lambda row: (row[0], -int(row[2]), row[1]),
+        "requests": lambda row: (row[0], -row[3], row[1]),
+    }
+    for by, order in orders.items():
+        wanted.sort(key=order)
+        document = await filled.get(f"/datasets/rankings-daily?start_date={first}&{query}&by={by}", key=filled.edge.key)
+        assert (document["meta"]["start_date"], document["meta"]["end_date"]) == (str(first), str(last))
+        assert [
+            (row["date"], row["model_permaslug"], row["total_tokens"], row["total_requests"])
+            for row in document["data"]
+        ] == wanted
 
 
-@pytest.mark.parametrize("kind", ["model", "app"])
-@pytest.mark.parametrize("sort", ["popular", "trending"])
-@pytest.mark.parametrize("by", ["tokens", "requests"])
-async def test_rankings_are_what_a_recount_gives(filled: Filled, kind: str, sort: str, by: str) -> None:
+# What is asked for by kind and category, and the category of applications whose traffic it is.
+CATEGORIES = {
+    ("model", ""): None,
+    ("model", "&category=programming"): "cli-agent",
+    ("model", "&category=roleplay"): "roleplay",
+    ("model", "&category=legal"): "legal",
+    ("app", ""): None,
+    ("app", "&category=coding"): "cli-agent",
+    ("app", "&subcategory=roleplay"): "roleplay",
+    ("app", "&category=productivity&subcategory=general-chat"): "general-chat",
+    ("app", "&category=creative"): "creative-writing",
+}
+
+
+@pytest.mark.parametrize(("kind", "asked"), CATEGORIES)
+async def test_rankings_are_what_a_recount_gives(filled: Filled, kind: str, asked: str) -> None:
     last = TODAY - timedelta(days=1)
     first = last - timedelta(days=6)
+    category = CATEGORIES[kind, asked]
     name_of: Callable[[usage_pb.UsageEvent], str] = (
         (lambda each: each.model) if kind == "model" else (lambda each: app_of(each.http_referer, each.app_title).name)
     )
-    measure: Callable[[Events], int] = tokens_of if by == "tokens" else len
-    before = grouped(filled.public(first - timedelta(days=21), first - timedelta(days=1)), name_of)
-    scores = []
-    for name, some in grouped(filled.public(first, last), name_of).items():
-        score = measure(some) - (measure(before.get(name, [])) / 3 if sort == "trending" else 0)
-        if name and score > 0:
-            scores.append((-score, name, str(tokens_of(some)), len(some), some[0]))
-    scores.sort(key=lambda row: row[:2])
-    path = f"/datasets/{kind}-rankings?start_date={first}&end_date={last}&sort={sort}&by={by}"
-    rows = (await filled.get(path, key=filled.edge.key))["data"]
-    assert [(row["rank"], row["total_tokens"], row["total_requests"]) for row in rows] == [
-        (place, row[2], row[3]) for place, row in enumerate(scores, start=1)
-    ]
-    if kind == "model":
-        assert [row["model_permaslug"] for row in rows] == [row[1] for row in scores]
-    else:
-        apps = [app_of(row[4].http_referer, row[4].app_title).app_id for row in scores]
-        assert [row["app_id"] for row in rows] == apps
-        assert {row["app_name"] for row in rows} <= {"Code Example", "Chat", "Untitled"}
-    paged = (await filled.get(path + "&limit=1&offset=1", key=filled.edge.key))["data"]
-    assert paged == rows[1:2]
 
+    def groups(start: date, end: date) -> dict[str, list[usage_pb.UsageEvent]]:
+        events = filled.public(start, end)
+        return grouped([each for each in events if category is None or category in each.app_categories], name_of)
 
-async def test_app_rankings_by_category_hold_its_applications_only(filled: Filled) -> None:
-    for query, names in (
-        ("category=coding", {"Code Example"}),
-        ("subcategory=roleplay", {"Chat"}),
-        ("category=productivity&subcategory=general-chat", {"Chat"}),
-        ("category=creative", set()),
-    ):
-        rows = (await filled.get(f"/datasets/app-rankings?{query}", key=filled.edge.key))["data"]
-        assert {row["app_name"] for row in rows} == names
+    before = groups(first - timedelta(days=21), first - timedelta(days=1))
+    for sort, by in product(("popular", "trending"), ("tokens", "requests")):
+        measure: Callable[[Events], int] = tokens_of if by == "tokens" else len
+        scores = []
+        for name, some in groups(first, last).items():
+            score = measure(some) - (measure(before.get(name, [])) / 3 if sort == "trending" else 0)
+            if name and score > 0:
+                scores.append((-score, name, str(tokens_of(some)), len(some), some[0]))
+        scores.sort(key=lambda row: row[:2])
+        path = f"/datasets/{kind}-rankings?start_date={first}&end_date={last}&sort={sort}&by={by}{asked}"
+        rows = (await filled.get(path, key=filled.edge.key))["data"]
+        assert [(row["rank"], row["total_tokens"], row["total_requests"]) for row in rows] == [
+            (place, row[2], row[3]) for place, row in enumerate(scores, start=1)
+        ]
+        if kind == "model":
+            assert [row["model_permaslug"] for row in rows] == [row[1] for row in scores]
+        else:
+            apps = [app_of(row[4].http_referer, row[4].app_title).app_id for row in scores]
+            assert [row["app_id"] for row in rows] == apps
+            assert [row["app_name"] for row in rows] == [row[4].app_title for row in scores]
+        assert bool(rows) == (category not in ("legal", "creative-writing"))
+        paged = (await filled.get(path + "&limit=1&offset=1", key=filled.edge.key))["data"]
+        assert paged == rows[1:2]
 
 
 @pytest.mark.parametrize("by", ["author", "provider"])
 async def test_market_shares_are_what_a_recount_gives(filled: Filled, by: str) -> None:
     first, last = TODAY - timedelta(days=15), TODAY - timedelta(days=1)
-    rows = (await filled.get(f"/datasets/market-share?by={by}&start_date={first}", key=filled.edge.key))["data"]
-    wanted = []
-    weeks = grouped(filled.public(first, last), lambda each: first_of("week", each.started_at.ToDatetime().date()))
-    for week, events in weeks.items():
-        for name, some in grouped(
-            events, lambda each: each.provider if by == "provider" else each.model.partition("/")[0]
-        ).items():
-            wanted.append((str(week), name, str(tokens_of(some)), tokens_of(some) / tokens_of(events)))
-    wanted.sort(key=lambda row: (row[0], -int(row[2]), row[1]))
-    assert [(row["date"], row["name"], row["total_tokens"], float(row["token_share"])) for row in rows] == wanted
+    for period in ("day", "week", "month"):
+        path = f"/datasets/market-share?by={by}&start_date={first}&period={period}"
+        rows = (await filled.get(path, key=filled.edge.key))["data"]
+        wanted = []
+        dates: dict[date, list[usage_pb.UsageEvent]] = defaultdict(list)
+        for event in filled.public(first, last):
+            dates[first_of(period, event.started_at.ToDatetime().date())].append(event)
+        for day, events in dates.items():
+            for name, some in grouped(
+                events, lambda each: each.provider if by == "provider" else each.model.partition("/")[0]
+            ).items():
+                shares = tokens_of(some) / tokens_of(events), len(some) / len(events)
+                wanted.append((str(day), name, str(tokens_of(some)), len(some), *shares))
+        wanted.sort(key=lambda row: (row[0], -int(row[2]), row[1]))
+        assert [
+            (
+                row["date"], row["name"], row["total_tokens"], row["total_requests"], float(row["token_share"]),
+                float(row["request_share"]),
+            )
+            for row in rows
+        ] == wanted  # fmt: skip
 
 
 async def test_costs_of_sessions_are_medians(filled: Filled) -> None:
@@ -124,55 +161,87 @@ async def test_costs_of_sessions_are_medians(filled: Filled) -> None:
     async def costs(query: str = "") -> dict[tuple[str, str, str], float]:
         document = await filled.get(f"/datasets/session-cost?limit=500&{query}", key=filled.edge.key)
         assert (document["meta"]["window_days"], document["meta"]["window_end_date"]) == (7, str(last))
+        names = {"code.example": "Code Example", "chat.example": "Chat"}
+        assert all(row["app_name"] == names.get(row["app_slug"], row["app_slug"]) for row in document["data"])
         return {
             (row["app_slug"], row["model_permaslug"], row["turn_range"]): float(row["median_session_cost_usd"])
             for row in document["data"]
         }
 
     assert await costs() == pytest.approx(wanted)
+    for turns in {kind[2] for kind in wanted}:
+        assert await costs(f"turn_range={turns}") == pytest.approx({k: v for k, v in wanted.items() if k[2] == turns})
+    of_model = {kind: cost for kind, cost in wanted.items() if kind[1] == "acme/small"}
+    assert await costs("model=acme/small") == pytest.approx(of_model)
     for slug in ("code.example", "Untitled"):
         assert await costs(f"app_slug={slug}") == pytest.approx({k: v for k, v in wanted.items() if k[0] == slug})
 
 
-def day_of_calls(filled: Filled) -> dict[str, list[usage_pb.UsageEvent]]:
-    """Answers of the current minute and the 1,440 before it, by endpoint."""
-    first = int(NOW.timestamp()) // 60 * 60 - 86_400
-    done = [
-        event
-        for event in filled.events
-        if event.started_at.seconds >= first + 120 and event.status == usage_pb.GENERATION_STATUS_COMPLETED
+async def asked_within_a_minute(filled: Filled, path: str) -> tuple[Any, int]:
+    """An answer, and the start of the minute in which all of it was made: a window is so many whole minutes before that."""
+    while True:
+        minute = int(time()) // 60
+        document = await filled.get(path, key=filled.edge.key)
+        if int(time()) // 60 == minute:
+            return document, minute * 60
+
+
+def since(filled: Filled, minute: int, minutes: int) -> list[usage_pb.UsageEvent]:
+    """The events of a minute and of so many before it."""
+    return [each for each in filled.events if each.started_at.seconds >= minute - minutes * 60]
+
+
+def answers_of(events: Events, endpoint_id: str) -> list[usage_pb.UsageEvent]:
+    done = usage_pb.GENERATION_STATUS_COMPLETED
+    return [each for each in events if each.endpoint_id == endpoint_id and each.status == done]
+
+
+def uptime(events: Events, endpoint_or_provider: str) -> float | None:
+    """In per cent, of the calls that count."""
+    calls = [
+        call for event in events for call in event.attempts if endpoint_or_provider in (call.endpoint_id, call.provider)
     ]
-    return grouped(done, lambda each: each.endpoint_id)
+    successes = sum(call.outcome == usage_pb.ATTEMPT_OUTCOME_SUCCESS for call in calls)
+    counted = successes + sum(map(counts_against, calls))
+    return 100 * successes / counted if counted else None
+
+
+def is_near(value: Any, values: Sequence[float], level: float) -> bool:
+    return value is None if not values else is_percentile(float(value), values, level)
+
+
+def approx(value: float | None) -> Any:
+    return None if value is None else pytest.approx(Decimal(value), rel=Decimal("1e-9"))
 
 
 async def test_cost_effectiveness_is_price_against_speed(filled: Filled) -> None:
-    rows = (await filled.get("/datasets/cost-effectiveness", key=filled.edge.key))["data"]
-    answers = day_of_calls(filled)
-    assert {row["endpoint_id"] for row in rows} >= set(answers)
+    document, minute = await asked_within_a_minute(filled, "/datasets/cost-effectiveness")
+    rows = document["data"]
+    day = since(filled, minute, 1_440)
+    assert {row["endpoint_id"] for row in rows} >= {each.endpoint_id for each in day if each.endpoint_id}
     for row in rows:
-        some = answers.get(row["endpoint_id"], [])
-        if len(some) < 2 or row["prompt_price"] is None:
-            continue
-        scale = 1 + ["acme/large", "acme/small", "borealis/one", "cirrus/mini", "cirrus/maxi"].index(
-            row["model_permaslug"]
-        )
-        # Cached input costs a quarter, writing to the cache a quarter more; output has one price.
-        assert 0.025 * scale <= float(row["prompt_price"]) <= 0.126 * scale
-        assert float(row["completion_price"]) == pytest.approx(0.300007 * scale, rel=1e-6)
-        assert float(row["blended_price"]) == pytest.approx(
-            (3 * float(row["prompt_price"]) + float(row["completion_price"])) / 4
-        )
+        endpoint_id = row["endpoint_id"]
+        assert (row["model_permaslug"], row["provider_name"]) == (endpoint_id.split("@")[0], endpoint_id.split("@")[1])
+        answers = answers_of(day, endpoint_id)
+        prompt, completion = (None if pico is None else pico / 10**6 for pico in prices_recount(answers))
+        assert (row["prompt_price"], row["completion_price"]) == (approx(prompt), approx(completion))
+        blended = None if prompt is None or completion is None else (3 * prompt + completion) / 4
+        assert row["blended_price"] == approx(blended)
+        assert is_near(row["throughput_p50"], speeds(answers), 0.5)
+        assert is_near(row["latency_p50_ms"], waits(answers), 0.5)
+        assert row["uptime_last_1d"] == approx(uptime(day, endpoint_id))
     one = (await filled.get("/datasets/cost-effectiveness?model=acme/large", key=filled.edge.key))["data"]
     assert one == [row for row in rows if row["model_permaslug"] == "acme/large"]
-    for model, of_model in grouped_rows(rows).items():
-        best = [row for row in of_model if row["is_efficient"]]
+    for of_model in grouped_rows(rows).values():
         known = [row for row in of_model if row["blended_price"] is not None and row["throughput_p50"] is not None]
-        assert bool(best) == bool(known), model
-        for row in best:
-            assert not any(
-                other["blended_price"] < row["blended_price"] and other["throughput_p50"] > row["throughput_p50"]
+        for row in of_model:
+            price, speed = row["blended_price"], row["throughput_p50"]
+            beaten = row not in known or any(
+                (other["blended_price"] < price and other["throughput_p50"] >= speed)
+                or (other["blended_price"] <= price and other["throughput_p50"] > speed)
                 for other in known
             )
+            assert row["is_efficient"] == (not beaten)
 
 
 def grouped_rows(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -182,40 +251,86 @@ def grouped_rows(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any
     return groups
 
 
-def counts_against(call: usage_pb.Attempt) -> bool:
-    free = (
-        usage_pb.ATTEMPT_OUTCOME_SUCCESS,
-        usage_pb.ATTEMPT_OUTCOME_CANCELLED,
-        usage_pb.ATTEMPT_OUTCOME_RATE_LIMITED,
-    )
-    if call.outcome in free or call.status_code in (400, 403, 413, 429):
-        return False
-    if call.status_code in (401, 402, 404) or call.status_code >= 500:
-        return True
-    return call.outcome != usage_pb.ATTEMPT_OUTCOME_REJECTED
-
-
 async def test_status_of_providers_is_what_a_recount_gives(filled: Filled) -> None:
-    document = await filled.get("/datasets/provider-status?days=10", key=filled.edge.key)
+    document, minute = await asked_within_a_minute(filled, "/datasets/provider-status?days=10")
     first = TODAY - timedelta(days=10)
     assert (document["meta"]["start_date"], document["meta"]["end_date"]) == (str(first), str(TODAY))
-    wanted: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
-    for event in between(filled.events, first, TODAY):
-        for call in event.attempts:
-            counts = wanted[call.provider][str(event.started_at.ToDatetime().date())]
-            counts[0] += call.outcome == usage_pb.ATTEMPT_OUTCOME_SUCCESS
-            counts[1] += counts_against(call)
-            counts[2] += call.outcome == usage_pb.ATTEMPT_OUTCOME_RATE_LIMITED
+    days = grouped(between(filled.events, first, TODAY), lambda each: str(each.started_at.ToDatetime().date()))
+    wanted: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
+    for day, events in days.items():
+        for call in [call for event in events for call in event.attempts]:
+            counts = wanted[call.provider].get(day, (0, 0, 0))
+            outcomes = (
+                call.outcome == usage_pb.ATTEMPT_OUTCOME_SUCCESS,
+                counts_against(call),
+                call.outcome == usage_pb.ATTEMPT_OUTCOME_RATE_LIMITED,
+            )
+            wanted[call.provider][day] = tuple(map(sum, zip(counts, outcomes, strict=True)))
     assert [row["provider"] for row in document["data"]] == sorted(wanted)
     for row in document["data"]:
-        days = {day: counts for day, counts in wanted[row["provider"]].items() if any(counts)}
-        assert {day["date"]: [day["successes"], day["errors"], day["rate_limited"]] for day in row["days"]} == days
-        for day in row["days"]:
-            counted = day["successes"] + day["errors"]
-            uptime = 100 * day["successes"] / counted if counted else None
-            assert day["uptime"] is None if uptime is None else float(day["uptime"]) == pytest.approx(uptime)
+        provider = row["provider"]
+        counts_by_day = {day: counts for day, counts in wanted[provider].items() if any(counts)}
+        assert {each["date"]: (each["successes"], each["errors"], each["rate_limited"]) for each in row["days"]} == (
+            counts_by_day
+        )
+        for each in row["days"]:
+            assert each["uptime"] == approx(uptime(days[each["date"]], provider))
+            assert each["good_minutes"] == approx(good_minutes(days[each["date"]], provider))
+        for name, minutes in (("5m", 5), ("30m", 30), ("1d", 1_440)):
+            assert row[f"uptime_last_{name}"] == approx(uptime(since(filled, minute, minutes), provider))
+    assert any(each["good_minutes"] is not None for row in document["data"] for each in row["days"])
     one = (await filled.get("/datasets/provider-status?days=10&provider=north", key=filled.edge.key))["data"]
     assert [row["days"] for row in one] == [row["days"] for row in document["data"] if row["provider"] == "north"]
+
+
+def good_minutes(events: Events, provider: str) -> float | None:
+    """Of the minutes with ten calls that count or more those in which 80 % were answered, in per cent."""
+    minutes = grouped(events, lambda each: each.started_at.seconds // 60).values()
+    calls = [[call for event in some for call in event.attempts if call.provider == provider] for some in minutes]
+    counts = [
+        (sum(call.outcome == usage_pb.ATTEMPT_OUTCOME_SUCCESS for call in some), sum(map(counts_against, some)))
+        for some in calls
+    ]
+    busy = [(answered, missed) for answered, missed in counts if answered + missed >= 10]
+    return 100 * sum(answered >= 0.8 * (answered + missed) for answered, missed in busy) / len(busy) if busy else None
+
+
+async def test_endpoints_of_a_model_show_what_a_recount_gives(filled: Filled) -> None:
+    name, minute = "acme/large", int(time()) // 60 * 60
+    listed = listed_model(name)
+    for provider in ("north", "south", "west"):
+        endpoint = listed.endpoints.add()
+        endpoint.CopyFrom(listed.endpoints[0])
+        endpoint.id = f"{name}@{provider}"
+        endpoint.provider = endpoint.provider_name = endpoint.tag = provider
+    del listed.endpoints[0]
+    listed.canonical_slug = name  # as other tests call it
+    filled.edge.around.router.models = [listed]
+    filled.edge.around.router.version = "measured"
+    stats = await ClickHouseEndpointStats(filled.metering.log.calls).endpoint_stats(UnixSeconds(minute))
+    records = [(ENDPOINT_STATS.name, each.endpoint_id, stats_to_proto(each).SerializeToString()) for each in stats]
+    await filled.edge.publisher.send(*records)
+    path = f"/models/{name}/endpoints"
+
+    async def is_known() -> bool:
+        answer = await filled.edge.call("GET", path)
+        return answer.status == 200 and all(
+            row["uptime_last_1d"] is not None for row in answer.document["data"]["endpoints"]
+        )
+
+    await eventually(is_known)
+    rows = (await filled.get(path, key=filled.edge.key))["data"]["endpoints"]
+    assert [row["tag"] for row in rows] == ["north", "south", "west"]
+    for row in rows:
+        endpoint_id = f"{name}@{row['tag']}"
+
+        for window, minutes in (("5m", 5), ("30m", 30), ("1d", 1_440)):
+            assert row[f"uptime_last_{window}"] == approx(uptime(since(filled, minute, minutes), endpoint_id))
+        answers = answers_of(since(filled, minute, 30), endpoint_id)
+        assert answers
+        for level in (50, 75, 90, 99):
+            assert is_near(row["latency_last_30m"][f"p{level}"], waits(answers), level / 100)
+            assert is_near(row["throughput_last_30m"][f"p{level}"], speeds(answers), 1 - level / 100)
 
 
 @pytest.mark.parametrize(

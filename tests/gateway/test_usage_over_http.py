@@ -17,7 +17,8 @@ import pytest
 from contracts import analytics
 from contracts.apps import app_of
 from edge.testing.stack import Neighbours, edge_stack
-from gateway_support.usage import NOW, TODAY, Events, Filled, grouped, tokens_of, usd
+from gateway_support.usage import NOW, TODAY, Events, Filled, grouped, usd
+from metering.testing.metric_recounts import COUNTS, DIMENSIONS, SPREADS, check_spread
 from servicekit.testing import BrokerProcess
 from turnpike.usage.v1 import usage_event_pb2 as usage_pb
 
@@ -39,6 +40,10 @@ def activity_recount(events: Events) -> dict[tuple[str, str, str], tuple[Any, ..
             sum(each.usage.prompt_tokens for each in some),
             sum(each.usage.completion_tokens for each in some),
             sum(each.usage.reasoning_tokens for each in some),
+            sum(each.usage.cached_tokens for each in some),
+            sum(each.is_byok for each in some),
+            some[0].provider,
+            some[0].model,
         )
     return rows
 
@@ -47,7 +52,7 @@ def activity_rows(document: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     rows = {
         (row["date"], row["model"], row["endpoint_id"]): (
             row["usage"], row["byok_usage_inference"], row["requests"], row["prompt_tokens"], row["completion_tokens"],
-            row["reasoning_tokens"],
+            row["reasoning_tokens"], row["cached_tokens"], row["byok_requests"], row["provider_name"], row["model_permaslug"],
         )
         for row in document["data"]
     }  # fmt: skip
@@ -152,20 +157,19 @@ async def test_b10_queries_are_what_a_recount_gives(filled: Filled) -> None:
         for each in filled.ours(TODAY - timedelta(days=8))
         if each.started_at.ToDatetime(UTC) >= NOW - timedelta(days=7)
     ]
-    result = (await filled.query(metrics=["request_count", "total_usage", "tokens_total"], dimensions=["model"]))[
-        "data"
-    ]
-    models = grouped(week, lambda each: each.model or each.requested_model.partition(":")[0])
-    got = {row["model"]: (row["request_count"], row["total_usage"], row["tokens_total"]) for row in result["data"]}
+    result = (await filled.query(metrics=list(analytics.METRICS), dimensions=["model"]))["data"]
+    models = grouped(week, DIMENSIONS["model"])
     # The question is asked a moment after NOW: what began seven days before that moment is no longer in it.
-    assert got == {
-        model: (
-            len(some),
-            usd(sum(each.cost_nano_usd + (each.provider_cost_nano_usd if each.is_byok else 0) for each in some)),
-            tokens_of(some),
-        )
-        for model, some in models.items()
-    }
+    assert {row["model"] for row in result["data"]} == set(models)
+    for row in result["data"]:
+        some = models[row["model"]]
+        for name, count in COUNTS.items():
+            value = count(some)
+            if value is not None and analytics.METRICS[name].format is analytics.Format.CURRENCY:
+                value = usd(value)
+            assert (float(row[name]) if isinstance(value, float) else row[name]) == value, name
+        for name in SPREADS:
+            check_spread(name, None if row[name] is None else float(row[name]), some)
     assert result["metadata"]["row_count"] == len(result["data"])
     assert result["metadata"]["truncated"] is False
     assert "warnings" not in result

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from edge.testing.stack import EdgeStack
+from gateway_support.metering import MeteringStack
 from metering.testing.seeded_usage import SeededUsage
 from turnpike.usage.v1 import usage_event_pb2 as usage_pb
 
@@ -19,6 +20,10 @@ TODAY = datetime.now(UTC).date()
 NOW = datetime.now(UTC)
 EVENTS = SeededUsage(Random(31), NOW - timedelta(days=34), NOW).events(1_500)
 EVENTS += SeededUsage(Random(32), NOW - timedelta(days=6), NOW).events(500)
+# Enough of the last half-hour that every endpoint has done something in it, and minutes in which providers were busy.
+EVENTS += SeededUsage(Random(33), NOW - timedelta(minutes=28), NOW).events(120)
+for ago in (timedelta(days=2), timedelta(minutes=10)):
+    EVENTS += SeededUsage(Random(34), NOW - ago, NOW - ago + timedelta(seconds=30)).events(60)
 Events = Sequence[usage_pb.UsageEvent]
 
 
@@ -27,6 +32,7 @@ class Filled:
     """An edge in front of a metering that holds events, three organisations' in all."""
 
     edge: EdgeStack
+    metering: MeteringStack
     events: Events
 
     async def get(self, path: str, *, key: str | None = None, status: int = 200) -> Any:

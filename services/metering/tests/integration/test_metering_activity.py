@@ -6,7 +6,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Awaitable, Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -138,19 +138,49 @@ async def exported(asked: Asked, form: messages.ExportFormat.ValueType) -> bytes
     return b"".join([piece.chunk async for piece in asked.stub.ExportUsage(request)])
 
 
-async def test_exports_hold_every_generation_once_with_its_exact_charge(asked: Asked) -> None:
+def generation(event: usage_pb.UsageEvent) -> dict[str, Any]:
+    """A generation as it is exported, in the order of the columns."""
+    usage = event.usage
+    return {
+        "generation_id": event.generation_id,
+        "started_at": event.started_at.ToDatetime(UTC),
+        "ended_at": event.ended_at.ToDatetime(UTC),
+        **{name: getattr(event, name) for name in ("model", "requested_model", "provider", "endpoint_id")},
+        **{name: getattr(event, name) for name in ("key_id", "workspace_id", "member_id", "external_user")},
+        "app": app_of(event.http_referer, event.app_title).name,
+        "session_id": event.session_id,
+        "status": usage_pb.GenerationStatus.Name(event.status).removeprefix("GENERATION_STATUS_").lower(),
+        **{name: getattr(event, name) for name in ("finish_reason", "error_type", "streamed")},
+        **{name: getattr(usage, name) for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens")},
+        **{name: getattr(usage, name) for name in ("cached_tokens", "cache_write_tokens")},
+        **{name: getattr(event, name) for name in ("tool_calls", "bad_tool_calls", "is_byok")},
+        "cost_usd": Decimal(event.cost_nano_usd) / 10**9,
+        "provider_cost_usd": Decimal(event.provider_cost_nano_usd) / 10**9,
+        **{name: getattr(event, name) for name in ("first_token_ms", "generation_ms")},
+    }
+
+
+def read_as(value: Any, text: str) -> Any:
+    """What a cell of CSV says, in the type of a value."""
+    if isinstance(value, bool):
+        return {"true": True, "false": False}[text]
+    return datetime.fromisoformat(text) if isinstance(value, datetime) else type(value)(text)
+
+
+async def test_b10_exports_hold_every_generation_once_in_every_column(asked: Asked) -> None:
     await asked.insert(EVENTS[:2_000])
     await asked.insert(EVENTS[1_500:], batch=1)
-    wanted = sorted(
-        (each.generation_id, Decimal(each.cost_nano_usd) / 10**9, each.usage.prompt_tokens) for each in ours()
-    )
+    wanted = sorted(map(generation, ours()), key=lambda row: (row["started_at"], row["generation_id"]))
     text = (await exported(asked, messages.EXPORT_FORMAT_CSV)).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert sorted((row["generation_id"], Decimal(row["cost_usd"]), int(row["prompt_tokens"])) for row in rows) == wanted
+    assert list(rows[0]) == list(wanted[0])
+    assert [
+        {name: read_as(value, row[name]) for name, value in each.items()}
+        for row, each in zip(rows, wanted, strict=True)
+    ] == wanted
     table = pyarrow.parquet.read_table(io.BytesIO(await exported(asked, messages.EXPORT_FORMAT_PARQUET))).to_pylist()
-    assert sorted((row["generation_id"], row["cost_usd"], row["prompt_tokens"]) for row in table) == wanted
-    assert list(table[0]) == list(rows[0])
-    assert [row["started_at"] for row in table] == sorted(row["started_at"] for row in table)
+    assert table == wanted
+    assert list(table[0]) == list(wanted[0])
 
 
 async def test_s_text_of_a_caller_is_no_formula_in_a_spreadsheet(asked: Asked) -> None:

@@ -185,17 +185,19 @@ async def test_rankings_are_what_a_recount_gives(
 ) -> None:
     name_of = NAMED[kind]
     measure: Callable[[Events], int] = len if by_requests else tokens_of
-    before = grouped(public(BEFORE, START), name_of)
-    rows = []
-    for name, events in grouped(public(), name_of).items():
-        score = measure(events) - (measure(before.get(name, [])) / 3 if trending else 0)
-        if name and score > 0:
-            rows.append((name, tokens_of(events), len(events), score))
-    rows.sort(key=lambda row: (-row[3], row[0]))
-    assert rows
-    for limit, offset in ((100, 0), (2, 1)):
+    for conditions, limit, offset in (("all", 100, 0), ("all", 2, 1), ("category", 100, 0)):
+        filtered, lately = traffic(conditions)
+        holds = TRAFFIC[conditions][1]
+        before = grouped([each for each in public(BEFORE, START) if holds(each)], name_of)
+        rows = []
+        for name, events in grouped(lately, name_of).items():
+            score = measure(events) - (measure(before.get(name, [])) / 3 if trending else 0)
+            if name and score > 0:
+                rows.append((name, tokens_of(events), len(events), score))
+        rows.sort(key=lambda row: (-row[3], row[0]))
+        assert rows
         request = messages.GetRankingsRequest(
-            filter=traffic("all")[0], kind=kind, trending=trending, by_requests=by_requests, limit=limit, offset=offset
+            filter=filtered, kind=kind, trending=trending, by_requests=by_requests, limit=limit, offset=offset
         )
         answer = await asked.stub.GetRankings(request)
         got: list[Any] = [

@@ -25,12 +25,14 @@ from metering.domain.usage import UnixMs
 from metering.endpoint_stats_feed import EndpointStatsFeed
 from metering.rollups import Rollups
 from metering.stats_convert import stats_to_proto
+from metering.testing.metric_recounts import is_percentile
 from metering.testing.rollup_recounts import (
     ALL_PUBLIC,
     KEYS,
     all_usage,
     counted,
     counts_against,
+    prices_recount,
     providers_recount,
     public_recount,
     recount,
@@ -149,16 +151,9 @@ def within(events: Sequence[usage_pb.UsageEvent], minutes: int) -> list[usage_pb
 
 
 def nearly(got: Percentiles | None, values: list[float], wanted: Sequence[float]) -> bool:
-    """Whether each percentile lies between the values whose ranks are two percent (and one value) to either side."""
     if got is None or not values:
         return got is None and not values
-    ordered, slack = sorted(values), 0.02 * len(values) + 1
-    for value, share in zip(got, wanted, strict=True):
-        low = ordered[max(0, int(share * len(ordered) - slack))]
-        high = ordered[min(len(ordered) - 1, int(share * len(ordered) + slack))]
-        if not low * 0.999 - 0.01 <= value <= high * 1.001 + 0.01:
-            return False
-    return True
+    return all(is_percentile(value, values, level) for value, level in zip(got, wanted, strict=True))
 
 
 def check_window(stats: EndpointStats, index: int, events: Sequence[usage_pb.UsageEvent]) -> None:
@@ -183,7 +178,7 @@ def check_window(stats: EndpointStats, index: int, events: Sequence[usage_pb.Usa
     prompt = sum(usage.prompt_tokens for usage in counted)
     assert window.cache_hit_rate == (sum(usage.cached_tokens for usage in counted) / prompt if prompt else None)
 
-    check_prices(window.prompt_price, window.completion_price, answers)
+    assert (window.prompt_price, window.completion_price) == prices_recount(answers)
     first = [float(event.first_token_ms) for event in answers if event.streamed]
     assert nearly(window.first_token_ms, first, (0.5, 0.75, 0.9, 0.99))
     speeds = [
@@ -192,21 +187,6 @@ def check_window(stats: EndpointStats, index: int, events: Sequence[usage_pb.Usa
         if event.usage.completion_tokens and event.generation_ms
     ]
     assert nearly(window.tokens_per_second, speeds, (0.5, 0.25, 0.1, 0.01))
-
-
-def check_prices(prompt: float | None, completion: float | None, answers: Sequence[usage_pb.UsageEvent]) -> None:
-    paid_prompt = paid_completion = 0
-    for event in answers:
-        usage, price = event.usage, event.price
-        plain = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
-        paid_prompt += plain * price.prompt_pico_usd + usage.cached_tokens * price.cached_pico_usd
-        paid_prompt += usage.cache_write_tokens * price.cache_write_pico_usd
-        paid_completion += (usage.completion_tokens - usage.reasoning_tokens) * price.completion_pico_usd
-        paid_completion += usage.reasoning_tokens * price.reasoning_pico_usd
-    read = sum(event.usage.prompt_tokens for event in answers)
-    written = sum(event.usage.completion_tokens for event in answers)
-    assert prompt == (paid_prompt / read if read else None)
-    assert completion == (paid_completion / written if written else None)
 
 
 async def test_endpoint_statistics_equal_a_recount_in_every_window(store: Store) -> None:

@@ -177,6 +177,21 @@ def providers_recount(events: Events) -> Counter[tuple[Any, ...]]:
     return Counter((*key, *sums) for key, sums in days.items() if sum(sums[:3]))
 
 
+def prices_recount(answers: Events) -> tuple[float | None, float | None]:
+    """What a token of a prompt and one of an answer cost on average, in pico-dollars; None of no token."""
+    paid_prompt = paid_completion = 0
+    for event in answers:
+        usage, price = event.usage, event.price
+        plain = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
+        paid_prompt += plain * price.prompt_pico_usd + usage.cached_tokens * price.cached_pico_usd
+        paid_prompt += usage.cache_write_tokens * price.cache_write_pico_usd
+        paid_completion += (usage.completion_tokens - usage.reasoning_tokens) * price.completion_pico_usd
+        paid_completion += usage.reasoning_tokens * price.reasoning_pico_usd
+    read = sum(event.usage.prompt_tokens for event in answers)
+    written = sum(event.usage.completion_tokens for event in answers)
+    return paid_prompt / read if read else None, paid_completion / written if written else None
+
+
 def counted(rows: Sequence[Sequence[Any]]) -> Counter[tuple[Any, ...]]:
     """Rows of the store as a recount gives them."""
     return Counter(tuple(tuple(cell) if isinstance(cell, list) else cell for cell in row) for row in rows)

@@ -78,6 +78,7 @@ class SeededUsage:
             private=random.random() < 0.15,
             is_byok=random.random() < 0.1,
             country=random.choice(["", "CH", "DE"]),
+            service_tier=random.choice(["", "", "flex"]),
             router_instance="router-0",
             region="local",
             user_agent="seeded/1",
@@ -151,4 +152,6 @@ class SeededUsage:
             )
         )
         total = cost(price_from_proto(event.price), tokens_from_proto(event.usage)).total
-        event.cost_nano_usd = event.provider_cost_nano_usd = total
+        event.provider_cost_nano_usd = total
+        # A customer's own key pays the provider, and we take a fee.
+        event.cost_nano_usd = total // 20 if event.is_byok else total

@@ -50,7 +50,7 @@ format: ## format Python and protobuf, sort imports
 test-unit: ## run the tests that need no whole system
 	@$(pytest) -m "not e2e" $(ARGS)
 
-test-kafka: setup ## run the tests that speak to a broker on real Kafka, one for each test (ARGS="-k ingest")
+test-kafka: setup ## run the tests that speak to a broker on Apache Kafka (needs Java 17 and Maven; ARGS="services/metering")
 	@tools/kafka/fetch.sh
 	@$(pytest) --kafka real $(ARGS)
 

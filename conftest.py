@@ -40,14 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kafka",
         choices=("embedded", "real"),
         default=os.environ.get("TURNPIKE_TEST_KAFKA", "embedded"),
-        help="the broker that tests speak to: embedded, or a node of Apache Kafka for each (needs tools/kafka/fetch.sh)",
+        help="the broker that tests speak to; with real, a node of Apache Kafka (needs tools/kafka/fetch.sh), no others are run",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--kafka") == "real":
+        from localstack.kafka.class_archive import make_class_archive
         from localstack.testing.kafka_nodes import kafka_nodes_for_tests
 
+        if not hasattr(config, "workerinput"):
+            make_class_archive(ROOT / ".kafka" / "jars")
         nodes = ExitStack()
         nodes.enter_context(kafka_nodes_for_tests(ROOT / ".kafka" / "jars"))
         config.add_cleanup(nodes.close)
@@ -106,12 +109,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests of the whole system between those that start processes, and those that start none last.
 
     One worker has the whole system for minutes. It begins so late that it ends with the others, and the stack does not idle long.
-    Within each group the random order stays.
+    Within each group the random order stays. On Apache Kafka only those are run that speak to a broker.
     """
+    if config.getoption("--kafka") == "real":
+        from localstack.testing.broker_users import split_by_broker
+
+        items[:], others = split_by_broker(items)
+        config.hook.pytest_deselected(items=others)
     files = list(dict.fromkeys(scope_of(item.nodeid) for item in items if _turn(item, ()) == AFTER))
     before = set(files[: len(files) // 3])
     items.sort(key=lambda item: _turn(item, before))

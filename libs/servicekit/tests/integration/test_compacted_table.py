@@ -211,8 +211,8 @@ async def test_when_it_is_not_required_the_start_goes_on_without(
 async def test_a_cluster_that_is_lost_while_the_table_is_read_makes_no_half_table(
     broker: BrokerProcess, kafka: KafkaSettings, eventually: Eventually
 ) -> None:
-    # Sent one after another, so fetched a few at a time.
-    await publish(kafka, *((f"item-{number}", b"1:%d" % number) for number in range(100)))
+    # More than one answer holds: of a partition a client asks for 1 MiB at a time.
+    await publish(kafka, *((f"item-{number}", b"1:%060000d" % number) for number in range(100)))
     lost = False
 
     def lose(_: str, __: Versioned | None) -> None:

@@ -20,6 +20,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from contracts.topic_layout import LAYOUTS
 from localstack.kafka.node import JARS, KafkaNode
 from localstack.kafka.topics import create_topics
+from localstack.testing.kafka_nodes import KafkaNodes, empty
 from servicekit.clock import SystemClock
 from servicekit.kafka import Record, RecordConsumer, TopicPartition, fetch_cluster_id
 from servicekit.settings import KafkaSettings, parse_duration
@@ -166,3 +167,29 @@ async def test_after_a_kill_it_is_the_same_cluster_with_the_same_records(node: K
         async with producer(kafka) as producing:
             await producing.send_and_wait("returns", b"after", partition=0)
         await eventually(lambda: ledger.values == [b"before", b"after"])
+
+
+async def test_a_node_that_is_given_back_has_no_topic_and_no_group_and_is_lent_again(
+    jars: Path, tmp_path: Path
+) -> None:
+    nodes, ledger = KafkaNodes(tmp_path, jars), Ledger()
+    with nodes.lend() as lent:
+        settings = KafkaSettings(brokers=lent.bootstrap)
+        reading = member(settings, ledger, TOPIC)
+        async with running(reading):
+            async with producer(settings) as producing:
+                await producing.send_and_wait(TOPIC, b"1")
+            await eventually(lambda: ledger.values == [b"1"])
+            assert not empty(lent.bootstrap), "its group has a member"
+    with nodes.lend() as again:
+        assert again is lent
+        admin = AIOKafkaAdminClient(bootstrap_servers=again.bootstrap)
+        await admin.start()
+        try:
+            assert not [name for name in await admin.list_topics() if not name.startswith("__")]
+            assert not await admin.list_consumer_groups()
+        finally:
+            await admin.close()
+        again.stop()
+    assert list(tmp_path.iterdir()) == [], "one that was stopped is deleted"
+    nodes.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from servicekit.testing.broker import EmbeddedBroker
@@ -51,15 +51,33 @@ class BrokerProcess(Protocol):
 
 
 MakeBroker = Callable[[], BrokerProcess]
+LendBroker = Callable[[], AbstractContextManager[BrokerProcess]]
+
+
+@contextmanager
+def _start_and_kill() -> Iterator[BrokerProcess]:
+    broker = new_broker()
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
 
 
 class _Kind:
     make: MakeBroker = EmbeddedBroker
+    lend: LendBroker = _start_and_kill
 
 
-def use_brokers(make: MakeBroker) -> None:
-    """Choose the kind of broker for all tests of this process."""
+def use_brokers(make: MakeBroker, lend: LendBroker = _start_and_kill) -> None:
+    """Choose the kind of broker for all tests of this process.
+
+    Args:
+        make: one that is not started.
+        lend: one that runs, has nothing in it and is nobody else's until the block ends; unless given, each is made anew.
+    """
     _Kind.make = staticmethod(make)
+    _Kind.lend = staticmethod(lend)
 
 
 def new_broker() -> BrokerProcess:
@@ -72,12 +90,6 @@ def keeps_records() -> bool:
     return _Kind.make is not EmbeddedBroker
 
 
-@contextmanager
-def kafka_broker() -> Iterator[BrokerProcess]:
-    """A running broker of its own."""
-    broker = new_broker()
-    broker.start()
-    try:
-        yield broker
-    finally:
-        broker.kill()
+def kafka_broker() -> AbstractContextManager[BrokerProcess]:
+    """A running broker of its own, with nothing in it, to do with as one likes until the block ends."""
+    return _Kind.lend()

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -74,6 +74,7 @@ class KafkaNode:
         heap_mb: int = 256,
         detached: bool = False,
         properties: Mapping[str, str] | None = None,
+        java_options: Sequence[str] = (),
     ) -> None:
         """Prepare; `start` starts.
 
@@ -85,6 +86,7 @@ class KafkaNode:
             detached: whether it goes on when this process ends; otherwise it is killed with it, where Linux can do that: with
                 the thread that started it, to be exact.
             properties: of the broker, over those that it has by itself.
+            java_options: of the JVM, after those that it has by itself.
         """
         self._folder = folder.resolve()
         self._jars = jars
@@ -92,6 +94,7 @@ class KafkaNode:
         self._heap_mb = heap_mb
         self._detached = detached
         self._properties = dict(properties or {})
+        self._java_options = tuple(java_options)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,6 +162,10 @@ class KafkaNode:
         shutil.rmtree(self._data, ignore_errors=True)
         self.start()
 
+    def wipe(self) -> None:
+        """Delete its folder, with all that it has. It must not be running."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def suspend(self) -> None:
         """Freeze it: connections stay open and get no answer."""
         if self._process is not None:
@@ -205,6 +212,7 @@ class KafkaNode:
             java,
             f"-Xmx{self._heap_mb}m",
             *([] if self._detached else _QUICK_START),
+            *self._java_options,
             f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}",
             "-cp",
             f"{self._jars.resolve()}/*",

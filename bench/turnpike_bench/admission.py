@@ -106,7 +106,7 @@ class _Edge:
         self.principal = Principal(key, Org(OrgId("org"), True, NanoUsd(1_000 * DOLLAR), 1))
         self._admission = Admission(self.wallets, directory)
         self.windows = window_wallets(self.lender, SystemClock(), Random(1))
-        self._rules = RequestRules(directory, lent_limits(self.windows))
+        self._rules = RequestRules(directory, lent_limits(self.windows), SystemClock())
 
     async def whole(self, catalog: Catalog, request: ChatRequest) -> None:
         """Admit a request, and end it."""

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,6 +95,15 @@ async def until(look: Callable[[], Awaitable[object]], wanted: object, failure: 
     pytest.fail(failure)
 
 
+@asynccontextmanager
+async def started_again(stack: Stack, name: str) -> AsyncIterator[None]:
+    """Whatever a test finds, the next ones have all servers."""
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(stack.control, "start", name)
+
+
 @pytest.mark.timeout(240)
 async def test_killed_model_server_costs_no_request_that_had_no_token(
     stack: Stack, http: aiohttp.ClientSession, books: Books
@@ -105,25 +115,25 @@ async def test_killed_model_server_costs_no_request_that_had_no_token(
         async with limit:
             return await ask(http, stack.base_url, SMOLLM2, stream=number % 2 == 0, max_tokens=12)
 
-    async with asyncio.TaskGroup() as group:
-        requests = [group.create_task(one(number)) for number in range(60)]
-        # Both have served by then: a failover to who serves is free, any other needs a place among few.
-        for first in itertools.islice(asyncio.as_completed(requests), 12):
-            await first
-        stack.kill("model-a")
-        # Without this the supervisor would have it back before the prober looks.
-        await asyncio.to_thread(stack.control, "stop", "model-a")
-    answers = [request.result() for request in requests]
-    endings = Counter(answer.ending for answer in answers)
-    assert endings["broken"] == 0, endings
-    assert endings["http_error"] == 0, [answer for answer in answers if answer.ending == "http_error"][:3]
-    for answer in answers:
-        if answer.ending == "error_event":
-            assert answer.errors == 1
-            assert answer.text, "an error event although nothing had been sent"
-    assert endings["answered"] >= 54, endings
-    await until(lambda: endpoint_status(http, stack, "Local A"), -1, "the verdict did not reach the router")
-    await asyncio.to_thread(stack.control, "start", "model-a")
+    async with started_again(stack, "model-a"):
+        async with asyncio.TaskGroup() as group:
+            requests = [group.create_task(one(number)) for number in range(60)]
+            # All places are taken by then, and most callers wait.
+            for first in itertools.islice(asyncio.as_completed(requests), 12):
+                await first
+            stack.kill("model-a")
+            # Without this the supervisor would have it back before the prober looks.
+            await asyncio.to_thread(stack.control, "stop", "model-a")
+        answers = [request.result() for request in requests]
+        endings = Counter(answer.ending for answer in answers)
+        assert endings["broken"] == 0, endings
+        assert endings["http_error"] == 0, [answer for answer in answers if answer.ending == "http_error"][:3]
+        for answer in answers:
+            if answer.ending == "error_event":
+                assert answer.errors == 1
+                assert answer.text, "an error event although nothing had been sent"
+        assert endings["answered"] >= 54, endings
+        await until(lambda: endpoint_status(http, stack, "Local A"), -1, "the verdict did not reach the router")
     await until(lambda: endpoint_status(http, stack, "Local A"), 0, "the endpoint did not recover")
     await until(lambda: serving_provider(http, stack), "Local A", "the endpoint was not used again")
     await books.check_complete({answer.generation_id for answer in answers if answer.ending == "answered"})

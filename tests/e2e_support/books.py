@@ -174,7 +174,8 @@ def read_spools(state: Path) -> dict[str, StoredEvent]:
     A router that is killed leaves generations unfinished, of which the edge states what it has seen.
     """
     found: dict[str, UsageEvent] = {}
-    for segment in sorted(state.rglob("*.seg")):
+    # Only where they are: ClickHouse and PostgreSQL remove folders while one looks.
+    for segment in sorted(path for name in ("spool", "edge") for path in (state / name).rglob("*.seg")):
         for _, entry in read_entries(segment):
             event = UsageEvent.FromString(entry.value)
             if event.rank >= (found[event.event_id].rank if event.event_id in found else 0):

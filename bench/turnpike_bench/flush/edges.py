@@ -246,7 +246,7 @@ class BenchEdge:
             authenticator=authenticator,
             wallets=wallets,
             rate=RequestRate(rates, 10**9),
-            rules=RequestRules(directory, LentLimits(rates, windows)),
+            rules=RequestRules(directory, LentLimits(rates, windows), clock),
             admission=Admission(wallets, directory),
             lending=[self._group.create_task(_live(each)) for each in (wallets, windows)],
             reading=[self._group.create_task(_live(table)) for table in directory.tables],

@@ -53,6 +53,7 @@ async def test_what_was_fetched_before_a_rebalance_is_fetched_again_and_not_hand
         assert session is not None
         partitions = reading.assignment
         assert len(partitions) > 1
+        behind = [reading.has_caught_up]
         # The group takes the partitions while the records of the first one are in hand and those of the others are fetched.
         revoking = tasks.create_task(session.on_partitions_revoked(partitions))
         await asyncio.sleep(0)
@@ -62,7 +63,9 @@ async def test_what_was_fetched_before_a_rebalance_is_fetched_again_and_not_hand
         await asyncio.sleep(0.2)  # in which nothing of what was fetched may come
         assert owner.strays == []
         await session.on_partitions_assigned(partitions)
-        while len(owner.taken) < RECORDS:  # noqa: ASYNC110 - the handler signals no end; asyncio.timeout bounds it
+        while not reading.has_caught_up:  # noqa: ASYNC110 - the handler signals no end; asyncio.timeout bounds it
             await asyncio.sleep(0.01)
+    behind.append(reading.has_caught_up)
+    assert behind == [False, False]
     assert sorted(owner.taken) == sorted(b"%d" % number for number in range(RECORDS))
     assert owner.strays == []

@@ -179,7 +179,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         endpoint_stats = KafkaEndpointStats(settings.kafka, clock, runtime.meter)
         byok_fee = ByokFee(settings.byok.fee_ppm, settings.byok.allowance_usd * money.NANO_PER_USD)
         rates = RateLimits(settings.limits.edges)
-        rules = RequestRules(directory, LentLimits(rates, windows))
+        rules = RequestRules(directory, LentLimits(rates, windows), clock)
         admission = Admission(wallets, directory)
         usage_records = GrpcGenerationRecords(to_metering, settings.metering.timeout)
         late_costs = LateCosts(usage_records, clock)

@@ -20,6 +20,7 @@ from edge.guardrails.content_filters import Findings, Passage, PatternError, app
 from edge.guardrails.rules import BoundGuardrail, GuardrailScope, Rules, rules_of
 from edge.lent_limits import LentLimits
 from edge.ports import GuardrailDirectory
+from servicekit.clock import Clock
 from turnpike.router.v1 import policy_pb2
 
 # Combinations of guardrails that are kept ready; each is a handful of compiled expressions.
@@ -27,6 +28,12 @@ _MAX_RULES: Final = 2_000
 # Text that is looked through on the spot. More would hold up everybody else, so it is done aside, a little at a time.
 _PROMPT_BYTES: Final = 64 * 1024
 _ASIDE: Final = 2
+_LOOK_S: Final = 0.02
+_PATIENCE_S: Final = 1.0
+
+
+class _UnknownGuardrailError(DependencyError):
+    """A guardrail that binds a key has not been published yet, as far as this edge knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +70,17 @@ class RuledTexts:
 class RequestRules:
     """Applies the rules of keys and guardrails."""
 
-    def __init__(self, directory: GuardrailDirectory, limits: LentLimits) -> None:
+    def __init__(self, directory: GuardrailDirectory, limits: LentLimits, clock: Clock) -> None:
         """Make the use case.
 
         Args:
             directory: has the guardrails.
             limits: keeps rate limits.
+            clock: to wait with.
         """
         self._directory = directory
         self._limits = limits
+        self._clock = clock
         self._ready: OrderedDict[tuple[tuple[str, int, str], ...], Rules] = OrderedDict()
         self._aside = asyncio.Semaphore(_ASIDE)
 
@@ -102,7 +111,10 @@ class RequestRules:
             DependencyError: a guardrail that binds the key is not known here, so nothing can be said.
         """
         key = principal.key
-        rules = self._rules(key)
+        try:
+            rules = self._rules(key)
+        except _UnknownGuardrailError:
+            rules = await self._rules_when_known(key)
         limits: list[LimitSet] = []
         if key.rate_limits:
             owned = Owned(LimitOwner.KEY, key.org_id, key.key_id)
@@ -132,6 +144,17 @@ class RequestRules:
         """
         return await self._limits.reserve(ruled.limits, claim, now_ms)
 
+    async def _rules_when_known(self, key: Key) -> Rules | None:
+        """Wait for a guardrail that a key names: a key comes by another way, and may be here a moment before it."""
+        deadline = self._clock.monotonic() + _PATIENCE_S
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            try:
+                return self._rules(key)
+            except _UnknownGuardrailError:
+                if self._clock.monotonic() >= deadline:
+                    raise
+
     def _rules(self, key: Key) -> Rules | None:
         bound = tuple(self._bound(key))
         if not bound:
@@ -160,7 +183,7 @@ class RequestRules:
                 continue
             guardrail = self._directory.guardrail(guardrail_id)
             if guardrail is None or guardrail.org_id != key.org_id:
-                raise DependencyError("accounts")
+                raise _UnknownGuardrailError("accounts")
             yield BoundGuardrail(guardrail, scope)
         default = self._directory.guardrail(default_guardrail_id(key.workspace))
         if default is not None and default.org_id == key.org_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -173,6 +174,15 @@ async def test_a_guardrail_that_is_not_known_serves_nobody_and_a_deleted_one_bin
         return (await edge.chat(key=secret)).status == 200
 
     await eventually(free)
+    # A key may be here before its guardrail, which is then waited for.
+    late, record = edge.around.accounts.add_key(edge.org.org_id)
+    guardrail = edge.around.guardrails.add(edge.org.org_id, policy())
+    record.guardrail_id = guardrail.guardrail_id
+    await edge.publisher.publish(record)
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(edge.chat(key=late))
+        await edge.publisher.publish(guardrail)
+    assert asked.result().status == 200
 
 
 async def test_s38_a_keys_rate_limit_is_a_429_that_says_when_there_is_more(edge: EdgeStack) -> None:

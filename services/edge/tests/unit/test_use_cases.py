@@ -74,7 +74,9 @@ class Bench:
             self.router,
             self.mirror,
             Admission(self.wallets, MemoryKeyDirectory()),
-            RequestRules(MemoryKeyDirectory(), lent_limits(window_wallets(self.leases, self.clock, Random(1)))),
+            RequestRules(
+                MemoryKeyDirectory(), lent_limits(window_wallets(self.leases, self.clock, Random(1))), self.clock
+            ),
             self.late_costs,
             clock=self.clock,
             random=Random(1),

@@ -95,7 +95,7 @@ async def wire(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         max_records=_POLL_RECORDS,
         meter=runtime.meter,
     )
-    servicer = MeteringServicer(UsageQueries(log, recent, clock, is_reading=lambda: bool(consumer.assignment)))
+    servicer = MeteringServicer(UsageQueries(log, recent, clock, is_reading=lambda: consumer.has_caught_up))
     stats = ClickHouseEndpointStats(log.calls)
     insight = InsightServicer(stats, ClickHouseInsight(log.calls), clock)
     analytics = AnalyticsServicer(ClickHouseAnalytics(log.calls), ClickHouseUsageExport(log.calls))

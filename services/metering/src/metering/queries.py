@@ -32,7 +32,7 @@ class UsageQueries:
             log: the store.
             recent: what was read lately.
             clock: says what now is.
-            is_reading: whether usage events are being read; while they are not, nobody can say that one does not exist.
+            is_reading: whether usage events are being read as they come; while they are not, nobody can say that one does not exist.
         """
         self._log = log
         self._recent = recent

@@ -10,6 +10,7 @@ from contracts.catalog import Endpoint, price_for
 from dialects.errors import UnsupportedRequestError
 from dialects.upstream import UpstreamRequest
 from router.attempt import Attempt, Step
+from router.domain import retry_budget
 from router.domain.attempts import AttemptFailure, AttemptRecord, FailureKind
 from router.domain.errors import AttemptFailedError
 from router.domain.fallback import FailedAttempt
@@ -23,10 +24,6 @@ from router.surroundings import Surroundings
 
 # A timer that is due in less than this has rung: what it was set for is over.
 _TIMER_SLACK_SECONDS = 0.002
-# How long a further attempt waits for its place in the budget: many at once fail together when an endpoint dies, and the
-# first of them to be served elsewhere shows that the others may follow.
-RETRY_WAIT_SECONDS = 2.0
-_RETRY_LOOK_SECONDS = 0.02
 # Of a request's body that is shown to its caller; several of them travel in one message.
 MAX_ECHO_BYTES = 512 << 10
 
@@ -186,7 +183,7 @@ class Opening:
     async def _may_try(self, endpoint: Endpoint) -> bool:
         """Wait for a place in the retry budget, unless the endpoint shows meanwhile that it serves."""
         around = self._around
-        until = around.clock.monotonic() + min(RETRY_WAIT_SECONDS, self._seconds_left)
+        until = around.clock.monotonic() + min(retry_budget.WAIT_SECONDS, self._seconds_left)
         while not self.is_late:
             now = around.clock.monotonic()
             if around.health.is_proven(endpoint.id, now):
@@ -197,7 +194,7 @@ class Opening:
             if now >= until or around.retries.is_spent(endpoint.model_id):
                 around.telemetry.retry_refused(endpoint)
                 return False
-            await around.clock.sleep(min(_RETRY_LOOK_SECONDS, until - now))
+            await around.clock.sleep(min(retry_budget.LOOK_SECONDS, until - now))
         return False
 
     @property

@@ -244,6 +244,18 @@ async def test_r7_a_place_in_the_retry_budget_that_comes_free_too_late_is_not_ta
     assert not [sent for sent in bench.providers.sent if sent.within <= 0]
 
 
+async def test_r6_many_that_fail_together_follow_the_first_that_is_served_elsewhere_however_slow_that_is() -> None:
+    bench = VirtualBench(Offer("a"), Offer("b"), play=played_by(a=BROKEN, b=Play(seconds=6.0)))
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(20):
+                tasks.create_task(bench.request(provider={"order": ["a", "b"]}))
+
+    await bench.run(scene())
+    assert not [request for request in bench.requests if request.refusal is not None]
+
+
 def chat(number: int, turns: int) -> list[dict[str, str]]:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Question {number}"}]
     for turn in range(1, turns):

@@ -91,6 +91,11 @@ class RecordConsumer(Component):
         return self._session.assignment if self._session else frozenset()
 
     @property
+    def has_caught_up(self) -> bool:
+        """Whether partitions are being read, and all of what they held when that began has been handled."""
+        return self._session is not None and self._session.has_caught_up
+
+    @property
     def is_live(self) -> bool:
         """False when there are records and a cluster that answers, and for too long nothing was handed over.
 

@@ -89,6 +89,8 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._positioned_epoch = -1
         self._next: dict[TopicPartition, int] = {}
         self._reached: dict[TopicPartition, int] = {}
+        # Where the logs ended when the reading began, until that is reached.
+        self._behind: dict[TopicPartition, int] = {}
         self._undelivered: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
         self._handling = asyncio.Lock()
@@ -105,6 +107,14 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that are being read."""
         return frozenset(self._next)
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether partitions are being read, and all of what they held when that began has been handled."""
+        if self._behind:
+            reached = self._reached_or_next()
+            self._behind = {key: end for key, end in self._behind.items() if reached.get(key, 0) < end}
+        return bool(self._next) and not self._behind
 
     async def run(self) -> None:
         """Work until the end, which may be of our own making (a stall, an error of the client).
@@ -168,6 +178,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         partitions = frozenset(self._next)
         self._next.clear()
         self._reached.clear()
+        self._behind.clear()
         self._committed.clear()
         if partitions:
             await self._handler.revoked(partitions)
@@ -281,6 +292,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             except IllegalStateError:
                 return  # revoked meanwhile
             self._next[partition] = start
+            self._behind[partition] = end
             self._reached.pop(partition, None)
         if epoch == self._epoch:
             self._positioned_epoch = epoch

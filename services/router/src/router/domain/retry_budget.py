@@ -18,6 +18,11 @@ LEAST = 3
 TOKENS = 500
 RETRY_COST = 14
 SUCCESS_REFUND = 1
+# How long a further attempt waits for its place: many at once fail together when an endpoint dies, and the first of them to be
+# served elsewhere shows that the others may follow. Places that fail are free at once, so that nobody waits long but for
+# retries that are slow, as a first token or a whole answer may be, and may yet succeed.
+WAIT_SECONDS = 10.0
+LOOK_SECONDS = 0.02
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 
 from contracts.ids import EndpointId
+from router.domain import retry_budget
 from router.domain.attempts import AttemptFailure, FailureKind
 from router.domain.demand import Demand
 from router.domain.fallback import FailedAttempt
@@ -31,8 +32,6 @@ from router.simulation.workload import Call
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 # As the router's settings have them.
 _FIRST_TOKEN_LIMIT_SECONDS = 60.0
-_RETRY_WAIT_SECONDS = 2.0
-_RETRY_LOOK_SECONDS = 0.02
 
 _Steps = Generator[float, None, None]
 
@@ -119,12 +118,12 @@ class _Request:
                 yield self._now + leg.pause
             holds_retry = False
             if failed:
-                until = self._now + min(_RETRY_WAIT_SECONDS, self._seconds_left)
+                until = self._now + min(retry_budget.WAIT_SECONDS, self._seconds_left)
                 while not around.health.is_proven(leg.endpoint.id, self._now):
                     holds_retry = around.retries.take(MODEL)
                     if holds_retry or self._now >= until:
                         break
-                    yield self._now + _RETRY_LOOK_SECONDS
+                    yield self._now + retry_budget.LOOK_SECONDS
                 if not holds_retry and not around.health.is_proven(leg.endpoint.id, self._now):
                     break
             around.retries.began(MODEL)

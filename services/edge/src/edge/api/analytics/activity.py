@@ -172,6 +172,7 @@ class Activity:
         await response.write(head)
         async for piece in pieces:
             await response.write(piece)
+        exchange.leave()
         await response.write_eof()
         return response
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from edge.api.http.errors import ErrorBody, openrouter_error
 from edge.domain.actor import Actor, actor_of
 from edge.domain.principal import Address, Principal
-from edge.domain.rate_limits import LimitSet
+from edge.domain.rate_limits import LimitSet, Reservation
 
 
 class Exchange:
@@ -25,9 +25,11 @@ class Exchange:
         model: that answers.
         provider: display name of the provider that answers.
         error_type: set when the answer is an error, or ends with one.
+        dependency: name of the service that did not answer, where that is the error.
         error_body: how an error looks at this route.
         more_headers: of the answer, whatever it becomes; set before it is made.
         limits: rate limits of the address, for what is generated.
+        place: of the request among those of its address; None where there is no limit.
         cross_origin: headers for the browser of a page of another origin; None where it gets none.
     """
 
@@ -36,6 +38,7 @@ class Exchange:
         "address",
         "country",
         "cross_origin",
+        "dependency",
         "error_body",
         "error_type",
         "generation_id",
@@ -43,6 +46,7 @@ class Exchange:
         "model",
         "more_headers",
         "params",
+        "place",
         "provider",
         "request",
         "request_id",
@@ -56,10 +60,12 @@ class Exchange:
         self.address: Address | None = None
         self.country = ""
         self.limits: tuple[LimitSet, ...] = ()
+        self.place: Reservation | None = None
         self.generation_id: str | None = None
         self.model: str | None = None
         self.provider: str | None = None
         self.error_type: str | None = None
+        self.dependency: str | None = None
         self.error_body: ErrorBody = openrouter_error
         self.more_headers: Mapping[str, str] | None = None
         self.cross_origin: Mapping[str, str] | None = None
@@ -90,6 +96,11 @@ class Exchange:
     def actor(self) -> Actor:
         """In whose name a request asks."""
         return actor_of(self._principal, "" if self.address is None else str(self.address), self.request_id)
+
+    def leave(self) -> None:
+        """Give the place back, before the caller has the end of the answer and may send the next request. May be repeated."""
+        if self.place is not None:
+            self.place.close()
 
     def headers(self) -> dict[str, str]:
         """Headers that every answer has; an answer adds its own."""

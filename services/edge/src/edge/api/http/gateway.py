@@ -20,7 +20,6 @@ from edge.authentication import Authenticator
 from edge.domain.address_limits import AddressLimits
 from edge.domain.errors import CredentialError, DependencyError, ForbiddenError, RateLimitError
 from edge.domain.principal import Principal
-from edge.domain.rate_limits import Reservation
 from edge.generations import unix_ms
 from edge.session_tokens import SessionTokens
 from servicekit.clock import Clock
@@ -165,10 +164,9 @@ class Gateway:
     async def _answer(self, exchange: Exchange, match: Match) -> web.StreamResponse:
         exchange.address = self._addresses.of(exchange.request)
         exchange.country = self._addresses.country_of(exchange.request)
-        place: Reservation | None = None
         try:
             exchange.params = match.params
-            place = self._limits.enter(exchange.address, unix_ms(self._clock.now()))
+            exchange.place = self._limits.enter(exchange.address, unix_ms(self._clock.now()))
             await self._admit(exchange, match.route.access)
             exchange.limits = self._limits.of_generations(exchange.address)
             return await match.route.handler(exchange)
@@ -180,8 +178,7 @@ class Gateway:
         except Exception as error:
             return self._refuse(exchange, error)
         finally:
-            if place is not None:
-                place.close()
+            exchange.leave()
 
     async def _admit(self, exchange: Exchange, access: Access) -> None:
         if access is Access.ANYBODY:
@@ -230,6 +227,8 @@ class Gateway:
     def _refuse(self, exchange: Exchange, error: Exception) -> web.Response:
         problem = problem_of(error)
         exchange.error_type = problem.error_type
+        if isinstance(error, DependencyError):
+            exchange.dependency = error.dependency
         if problem.status == 500:
             # Logged here and nowhere else; the caller gets the request id to ask about it.
             _log.error("request.failed", exc_info=error)
@@ -256,6 +255,7 @@ class Gateway:
             status=status,
             seconds=round(seconds, 6),
             error_type=exchange.error_type,
+            dependency=exchange.dependency,
             org_id=caller.org.org_id if caller else None,
             key_id=caller.key.key_id if caller else None,
             generation_id=exchange.generation_id,

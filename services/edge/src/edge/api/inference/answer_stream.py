@@ -105,6 +105,7 @@ class AnswerStream:
                         await self._write(data)
                     raise failure
                 data += self._events.final(message.outcome)
+                self._exchange.leave()
             await self._write(data)
 
     async def _write(self, data: bytes) -> None:
@@ -136,4 +137,5 @@ class AnswerStream:
             # No other layer sees it: for them the answer has gone out.
             _log.error("stream.failed", exc_info=error)
         self._exchange.error_type = problem.error_type
+        self._exchange.leave()
         await self._write(self._events.error(problem))

@@ -186,6 +186,7 @@ async def _whole(
         document = answer.failed(problem)
     response = exchange.json(document)
     # Sent here, before the router's orderly end is waited for.
+    exchange.leave()
     await response.prepare(exchange.request)
     await response.write_eof()
     return response

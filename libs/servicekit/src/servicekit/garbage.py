@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-_THRESHOLDS: Final = (50_000, 20, 100)
+_THRESHOLDS: Final = (250_000, 20, 100)
 
 
 def collect_rarely() -> None:

@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaConsumer
 from servicekit.kafka.client_errors import CLIENT_ERRORS
 from servicekit.kafka.cluster import client_options, fetch_cluster_id
 from servicekit.kafka.disposal import dispose_consumer, open_client
-from servicekit.kafka.records import BusUnavailableError, Record, record_from_wire
+from servicekit.kafka.fetching import fetch_records
+from servicekit.kafka.records import BusUnavailableError, Record
 from servicekit.settings import KafkaSettings
 
 _LIMIT_SECONDS: Final = 20.0
@@ -49,6 +50,7 @@ async def read_ranges(
     try:
         async with asyncio.timeout(_LIMIT_SECONDS):
             await open_client(consumer)
+            fetch_records(consumer)
             return await _read(consumer, topic, ranges)
     except CLIENT_ERRORS as error:
         raise BusUnavailableError(f"{topic}: {type(error).__name__}") from error
@@ -72,5 +74,5 @@ async def _read(
     while left := [each for each, last in partitions.items() if await consumer.position(each) <= last]:
         for partition, records in (await consumer.getmany(*left, timeout_ms=_IDLE_MS)).items():
             last = partitions[partition]
-            found[partition.partition] += [record_from_wire(each) for each in records if each.offset <= last]
+            found[partition.partition] += [each for each in records if each.offset <= last]
     return found

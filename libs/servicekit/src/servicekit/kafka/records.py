@@ -56,6 +56,13 @@ class WireHeaders(Mapping[str, str]):
         """Keep the headers; of those with the same name the last one counts, and those without a value are not there."""
         self._raw = raw
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The text of a header, as `Mapping.get` gives it, without the error on the way."""
+        for other, value in reversed(self._raw):
+            if other == name and value is not None:
+                return value.decode("utf-8", "replace")
+        return default
+
     def __getitem__(self, name: str) -> str:
         for other, value in reversed(self._raw):
             if other == name and value is not None:
@@ -67,11 +74,6 @@ class WireHeaders(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len({name for name, value in self._raw if value is not None})
-
-
-def record_from_wire(raw: Any) -> Record:
-    """Make a record of what aiokafka read."""
-    return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, WireHeaders(raw.headers), raw.timestamp)
 
 
 class RecordHandler(Protocol):

@@ -25,8 +25,9 @@ from servicekit.interruption import Interruption
 from servicekit.kafka.client_errors import CLIENT_ERRORS
 from servicekit.kafka.cluster import ClusterView, client_options
 from servicekit.kafka.disposal import dispose_consumer, open_client
+from servicekit.kafka.fetching import fetch_records
 from servicekit.kafka.pulse import Pulse
-from servicekit.kafka.records import Record, RecordHandler, RetryLaterError, TopicPartition, record_from_wire
+from servicekit.kafka.records import Record, RecordHandler, RetryLaterError, TopicPartition
 from servicekit.logs import get_logger
 from servicekit.settings import KafkaSettings
 
@@ -167,6 +168,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             if not (await self._end.guard(open_client(self._consumer), seconds=_OPEN_SECONDS)).done:
                 self._end.happen("no answer at the start")
                 return False
+            fetch_records(self._consumer)
             self._consumer.subscribe(list(self._topics), listener=self)
         except (KafkaError, OSError) as error:
             self._end.happen(f"{type(error).__name__}: {error}")
@@ -224,7 +226,7 @@ class ConsumerSession(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
             if not found or epoch != self._epoch:
                 break
             for partition, records in found.items():
-                batches.setdefault(TopicPartition(*partition), []).extend(map(record_from_wire, records))
+                batches.setdefault(TopicPartition(*partition), []).extend(records)
                 count += len(records)
             deadline = loop.time() + self._max_wait if deadline is None else deadline
             self._pulse.note_progress()

@@ -21,6 +21,7 @@ help: ## print this
 .PHONY: run test
 run: ## start the whole of Turnpike on this machine; Ctrl-C stops it (ARGS="--port 9000" is handed on)
 	@tools/build/setup.sh run
+	@if [[ " $(ARGS) " =~ \ --kafka[\ =]real\  ]]; then tools/kafka/fetch.sh; fi
 	@exec $(bin)/turnpike up $(ARGS)
 
 test: setup ## run every test, those of the whole system too (ARGS="-k price" is handed on)

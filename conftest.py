@@ -45,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # For the local stacks that tests start; what the environment says of their broker does not count.
+    os.environ["TURNPIKE_KAFKA"] = config.getoption("--kafka")
+    os.environ["TURNPIKE_KAFKA_JARS"] = str(ROOT / ".kafka" / "jars")
     if config.getoption("--kafka") == "real":
         from localstack.kafka.class_archive import make_class_archive
         from localstack.testing.kafka_nodes import kafka_nodes_for_tests

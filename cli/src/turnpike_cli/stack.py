@@ -11,11 +11,26 @@ from typing import Any
 import click
 
 from localstack.control import order
-from localstack.settings import DEFAULT_PORT, StackOptions
+from localstack.settings import DEFAULT_PORT, EMBEDDED, REAL, StackOptions
 from localstack.state import StateDir
 from turnpike_cli.keys import UsdType
 from turnpike_cli.options import json_option, state_dir_option
 from turnpike_cli.output import show_columns, show_json
+
+
+class _KafkaType(click.ParamType[str]):
+    name = "kafka"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).replace(" ", "")
+        if text in {EMBEDDED, REAL} or all(_is_address(part) for part in text.split(",")):
+            return text
+        self.fail(f"{value!r} is neither {EMBEDDED!r} nor {REAL!r} nor HOST:PORT", param, ctx)
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
 
 
 @click.command()
@@ -35,6 +50,26 @@ from turnpike_cli.output import show_columns, show_json
 @click.option(
     "--credit-usd", type=UsdType(), default="10", show_default=True, help="Credit of a new installation, in dollars."
 )
+@click.option(
+    "--kafka",
+    type=_KafkaType(),
+    metavar="embedded|real|HOST:PORT",
+    default=EMBEDDED,
+    show_default=True,
+    envvar="TURNPIKE_KAFKA",
+    show_envvar=True,
+    help="The broker: one in memory; a node of Apache Kafka, with its data in the folder of the stack (needs Java 17);"
+    " or brokers that run already, such as `make kafka-up` starts.",
+)
+@click.option(
+    "--kafka-jars",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".kafka") / "jars",
+    show_default=True,
+    envvar="TURNPIKE_KAFKA_JARS",
+    show_envvar=True,
+    help="Folder of the jars that --kafka real is made of, as tools/kafka/fetch.sh brings them.",
+)
 def up(
     state_dir: Path,
     port: int,
@@ -42,6 +77,8 @@ def up(
     catalogs: tuple[Path, ...],
     probe_interval: str | None,
     credit_usd: Decimal,
+    kafka: str,
+    kafka_jars: Path,
 ) -> None:
     """Run the whole of Turnpike on this machine until Ctrl-C."""
     # Not at the top: the other commands need not wait until the parts of the stack are loaded.
@@ -57,6 +94,8 @@ def up(
         catalogs=catalogs,
         probe_interval=probe_interval,
         credit_usd=credit_usd,
+        kafka=kafka,
+        kafka_jars=kafka_jars,
     )
     asyncio.run(run_stack(options, ConsoleReport(Console(highlight=False))))
 

@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# Of whoever runs the tests; none of it is for the command under test.
-_OWN = {name: value for name, value in os.environ.items() if not name.startswith("TURNPIKE_")}
+# Of whoever runs the tests; none of it is for the command under test, but which broker its stack has.
+_BROKER = ("TURNPIKE_KAFKA", "TURNPIKE_KAFKA_JARS")
+_OWN = {name: value for name, value in os.environ.items() if not name.startswith("TURNPIKE_") or name in _BROKER}
 _LIMIT_S = 90
 
 

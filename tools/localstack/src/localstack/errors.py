@@ -9,6 +9,7 @@ StackError
 ├── StateDamagedError       the state directory does not hold what it must
 ├── ChildFailedError        a process cannot be kept alive
 ├── ChildNotReadyError      a process did not become ready in time
+├── BrokerUnusableError     the Kafka that was named does not answer, or lacks a topic
 └── AccountsUnusableError   accounts did not give an organisation and keys
 """
 
@@ -49,6 +50,10 @@ class ChildFailedError(StackError):
 
 class ChildNotReadyError(StackError):
     """A process did not become ready in time."""
+
+
+class BrokerUnusableError(StackError):
+    """The Kafka that was named does not answer, or lacks a topic that may not be created."""
 
 
 class AccountsUnusableError(StackError):

@@ -9,9 +9,10 @@ from pathlib import Path
 from random import Random
 
 from localstack import model_server, postgres
+from localstack.brokers import choose_broker
 from localstack.catalog_files import read_catalog, render_local, shipped_catalog, write_credentials
 from localstack.errors import MissingPartError
-from localstack.processes import EMBEDDER, EMBEDDER_MODULE, MODEL_SERVERS, Installation, Ports, choose_ports
+from localstack.processes import CONTROLLER, EMBEDDER, EMBEDDER_MODULE, MODEL_SERVERS, Installation, Ports, choose_ports
 from localstack.report import Report
 from localstack.secret_files import load_secrets
 from localstack.settings import StackOptions, inherited_environment
@@ -50,6 +51,13 @@ async def prepare(options: StackOptions, state: StateDir, report: Report) -> Ins
     if _MESSAGES_SERVER in servers:
         keys[_MESSAGES_PROVIDER] = secrets.model_keys[_MESSAGES_SERVER]
     write_credentials(state.provider_keys, keys, read_catalog(catalogs))
+    broker = await choose_broker(
+        options.kafka,
+        port=ports.main["broker"],
+        controller_port=ports.main[CONTROLLER],
+        folder=state.kafka,
+        jars=options.kafka_jars,
+    )
     if not state.postgres.exists():
         report.progress("making a new database")
     return Installation(
@@ -57,6 +65,7 @@ async def prepare(options: StackOptions, state: StateDir, report: Report) -> Ins
         secrets=secrets,
         ports=ports,
         database=await postgres.prepare(state.postgres, secrets.postgres_password),
+        broker=broker,
         catalogs=catalogs,
         weights=weights,
         embeds=embeds,

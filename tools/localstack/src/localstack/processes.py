@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 from localstack import postgres, probes
+from localstack.brokers import Broker
 from localstack.child import ChildSpec
 from localstack.ports import LOOPBACK, free_ports
 from localstack.postgres import PostgresCluster
@@ -22,7 +23,9 @@ EMBEDDER = "model-e"
 """Serves a real model of embeddings. It wants no key: nobody but this machine reaches it."""
 MODEL_ALIAS = "smollm2-135m-instruct"
 SERVICES = ("accounts", "metering", "broadcast", "router", "health-prober", "edge")
-_OTHERS = ("broker", "postgres", "sim", "payments")
+# Where the controller of a node of Kafka listens too.
+CONTROLLER = "controller"
+_OTHERS = ("broker", CONTROLLER, "postgres", "sim", "payments")
 _GRPC = ("accounts", "metering", "router")
 # Roles of a service that are processes of their own, and their modules.
 _ROLES = {"broadcast": "metering.broadcast"}
@@ -109,6 +112,7 @@ class Installation:
         secrets: what they share.
         ports: where they listen.
         database: the PostgreSQL cluster.
+        broker: that the services speak to.
         catalogs: folders of catalogue files.
         weights: of the model, or None to run no model server.
         embeds: whether the model of embeddings is served.
@@ -121,6 +125,7 @@ class Installation:
     secrets: InstallationSecrets
     ports: Ports
     database: PostgresCluster
+    broker: Broker
     catalogs: Sequence[Path]
     weights: Path | None
     embeds: bool
@@ -138,7 +143,7 @@ class Installation:
         models = MODEL_SERVERS if self.weights is not None else ()
         return [
             self._postgres(),
-            self._server("broker", "localstack.broker"),
+            *([self._broker()] if self.broker.command else []),
             self._server("sim", "sim"),
             self._server(
                 "payments",
@@ -167,6 +172,16 @@ class Installation:
             stop_signal=postgres.STOP_SIGNAL,
             orphan_signal=postgres.ORPHAN_SIGNAL,
             user=self.database.user,
+        )
+
+    def _broker(self) -> ChildSpec:
+        return ChildSpec(
+            name="broker",
+            command=self.broker.command,
+            log=self.state.log("broker"),
+            ready=self.broker.ready,
+            environment=self.inherited,
+            stage=_STAGES["broker"],
         )
 
     def _server(self, name: str, module: str, *arguments: str) -> ChildSpec:
@@ -238,7 +253,7 @@ class Installation:
         fixed = {
             f"{prefix}_ADMIN_HOST": LOOPBACK,
             f"{prefix}_ADMIN_PORT": str(self.ports.admin[name]),
-            f"{prefix}_KAFKA_BROKERS": self.ports.address("broker"),
+            f"{prefix}_KAFKA_BROKERS": self.broker.bootstrap,
             **(
                 {f"{prefix}_GRPC_HOST": LOOPBACK, f"{prefix}_GRPC_PORT": str(self.ports.main[name])}
                 if name in _GRPC
@@ -252,7 +267,8 @@ class Installation:
             log=self.state.log(name),
             ready=_ready(admin_url),
             environment={**preferred, **self.inherited, **fixed},
-            needs=_NEEDS[name],
+            # Brokers that somebody else runs are nothing to wait for.
+            needs=tuple(need for need in _NEEDS[name] if need != "broker" or self.broker.command),
             stage=_STAGES[name],
             grace=_SERVICE_GRACE,
             admin_url=admin_url,

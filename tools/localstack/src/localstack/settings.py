@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
+EMBEDDED: Final = "embedded"
+REAL: Final = "real"
 DEFAULT_STATE_DIR = ".turnpike"
 DEFAULT_PORT = 8787
 _LOOPBACK = "127.0.0.1,localhost"
@@ -24,6 +27,9 @@ class StackOptions:
         catalogs: directories of catalogue files beside Turnpike's own.
         probe_interval: between two probes of an endpoint, as the health-prober's setting takes it; None is its default.
         credit_usd: given to a new organisation.
+        kafka: `EMBEDDED`, `REAL` for a node of Apache Kafka of the stack's own, or host:port of brokers that run, separated by
+            commas.
+        kafka_jars: folder of the jars that a node is made of.
     """
 
     state_dir: Path = Path(DEFAULT_STATE_DIR)
@@ -32,6 +38,8 @@ class StackOptions:
     catalogs: tuple[Path, ...] = field(default=())
     probe_interval: str | None = None
     credit_usd: Decimal = Decimal(10)
+    kafka: str = EMBEDDED
+    kafka_jars: Path = Path(".kafka") / "jars"
 
 
 def inherited_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -147,7 +147,7 @@ class _Stack:
             api_key=self._credentials.api_key,
             management_key=self._credentials.management_key,
             postgres_dsn=installation.dsn,
-            kafka_bootstrap=installation.ports.address("broker"),
+            kafka_bootstrap=installation.broker.bootstrap,
             processes=control.states(self._supervisor),
         )
         try:

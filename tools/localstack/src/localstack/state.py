@@ -56,6 +56,10 @@ class StateDir:
         return self.root / "postgres"
 
     @property
+    def kafka(self) -> Path:
+        return self.root / "kafka"
+
+    @property
     def clickhouse(self) -> Path:
         return self.root / "clickhouse"
 

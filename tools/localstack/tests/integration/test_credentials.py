@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from contracts import api_keys
 from localstack import postgres
+from localstack.brokers import embedded
 from localstack.credentials import Credentials, ensure_credentials, read_credentials
 from localstack.errors import AccountsUnusableError
 from localstack.ports import free_ports
@@ -32,11 +33,13 @@ CREDIT_NANO = 2_500_000_000
 async def installation(state: StateDir, report: RecordingReport) -> AsyncIterator[Installation]:
     """An installation of which accounts runs, with what it needs."""
     secrets = load_secrets(state.secrets, ())
+    ports = choose_ports(0, Random())
     made = Installation(
         state=state,
         secrets=secrets,
-        ports=choose_ports(0, Random()),
+        ports=ports,
         database=await postgres.prepare(state.postgres, secrets.postgres_password),
+        broker=embedded(ports.main["broker"]),
         catalogs=(),
         weights=None,
         embeds=False,

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -18,8 +19,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from contracts.topic_layout import LAYOUTS
+from localstack.brokers import choose_broker
+from localstack.errors import BrokerUnusableError, MissingPartError
 from localstack.kafka.node import JARS, KafkaNode
 from localstack.kafka.topics import create_topics
+from localstack.ports import free_ports
 from localstack.testing.kafka_nodes import KafkaNodes, empty
 from servicekit.clock import SystemClock
 from servicekit.kafka import Record, RecordConsumer, TopicPartition, fetch_cluster_id
@@ -169,7 +173,7 @@ async def test_after_a_kill_it_is_the_same_cluster_with_the_same_records(node: K
         await eventually(lambda: ledger.values == [b"before", b"after"])
 
 
-async def test_a_node_that_is_given_back_has_no_topic_and_no_group_and_is_lent_again(
+async def test_a_node_that_is_given_back_is_lent_again_with_empty_topics_and_no_group(
     jars: Path, tmp_path: Path
 ) -> None:
     nodes, ledger = KafkaNodes(tmp_path, jars), Ledger()
@@ -186,10 +190,29 @@ async def test_a_node_that_is_given_back_has_no_topic_and_no_group_and_is_lent_a
         admin = AIOKafkaAdminClient(bootstrap_servers=again.bootstrap)
         await admin.start()
         try:
-            assert not [name for name in await admin.list_topics() if not name.startswith("__")]
+            found = {name for name in await admin.list_topics() if not name.startswith("__")}
+            assert found == {layout.name for layout in LAYOUTS}
             assert not await admin.list_consumer_groups()
         finally:
             await admin.close()
         again.stop()
     assert list(tmp_path.iterdir()) == [], "one that was stopped is deleted"
     nodes.close()
+
+
+async def test_a_stack_takes_brokers_that_run_elsewhere_and_creates_the_topics_that_are_missing(
+    jars: Path, node: KafkaNode, tmp_path: Path
+) -> None:
+    broker = await choose_broker(node.bootstrap, port=1, controller_port=2, folder=tmp_path, jars=jars)
+    assert (broker.bootstrap, broker.command) == (node.bootstrap, ())
+    assert await broker.ready()
+    assert await create_topics(node.bootstrap) == []
+
+
+async def test_brokers_that_do_not_answer_are_one_line(tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{free_ports(1, Random())[0]}"
+    with pytest.raises(BrokerUnusableError, match=f"Kafka at {nobody} is of no use") as caught:
+        await choose_broker(nobody, port=1, controller_port=2, folder=tmp_path, jars=tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(MissingPartError, match=r"no Kafka in|Java 17"):
+        await choose_broker("real", port=1, controller_port=2, folder=tmp_path, jars=tmp_path)

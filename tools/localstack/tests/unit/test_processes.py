@@ -15,6 +15,7 @@ import health_prober.settings
 import metering.broadcast.settings
 import metering.settings
 import router.settings
+from localstack.brokers import Broker, embedded
 from localstack.child import ChildSpec
 from localstack.postgres import PostgresCluster
 from localstack.processes import EMBEDDER, MODEL_SERVERS, SERVICES, Installation, choose_ports
@@ -35,13 +36,20 @@ MOST_COMPONENTS = 9
 
 
 def installation(
-    state: StateDir, *, inherited: dict[str, str] | None = None, weights: str | None = "/w.gguf", embeds: bool = True
+    state: StateDir,
+    *,
+    inherited: dict[str, str] | None = None,
+    weights: str | None = "/w.gguf",
+    embeds: bool = True,
+    broker: Broker | None = None,
 ) -> Installation:
+    ports = choose_ports(0, Random(1))
     return Installation(
         state=state,
         secrets=load_secrets(state.secrets, MODEL_SERVERS),
-        ports=choose_ports(0, Random(1)),
+        ports=ports,
         database=PostgresCluster(Path("/pg/bin"), state.postgres, None),
+        broker=broker or embedded(ports.main["broker"]),
         catalogs=(Path("/catalog"), state.catalog),
         weights=None if weights is None else Path(weights),
         embeds=embeds,
@@ -104,6 +112,18 @@ def test_how_the_parts_find_each_other_is_not_for_the_environment_to_say(state: 
     environment = by_name(made)[service].environment
     assert environment[f"{prefix}_KAFKA_BROKERS"] == made.ports.address("broker")
     assert environment[f"{prefix}_INSTANCE"] == "mine"
+
+
+async def test_brokers_elsewhere_are_spoken_to_and_not_waited_for(state: StateDir) -> None:
+    specs = by_name(installation(state, broker=Broker("kafka-1:9092,kafka-2:9092", (), _ready)))
+    assert "broker" not in specs
+    for name in SERVICES:
+        assert specs[name].environment[f"{name.replace('-', '_').upper()}_KAFKA_BROKERS"] == "kafka-1:9092,kafka-2:9092"
+        assert set(specs[name].needs) <= set(specs) - {"broker"}
+
+
+async def _ready() -> bool:
+    return True
 
 
 def test_probe_interval_paces_the_prober(state: StateDir) -> None:

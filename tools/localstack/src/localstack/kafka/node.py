@@ -71,6 +71,7 @@ class KafkaNode:
         *,
         jars: Path = JARS,
         port: int = 0,
+        controller_port: int = 0,
         heap_mb: int = 256,
         detached: bool = False,
         properties: Mapping[str, str] | None = None,
@@ -81,7 +82,8 @@ class KafkaNode:
         Args:
             folder: for its data, configuration and log.
             jars: Kafka's and all that they need.
-            port: of the brokers' listener on 127.0.0.1; 0 takes a free one. The controller's is chosen at each start.
+            port: of the brokers' listener on 127.0.0.1; 0 takes a free one.
+            controller_port: of the controller's; 0 takes a free one at each start.
             heap_mb: of the JVM, in MiB.
             detached: whether it goes on when this process ends; otherwise it is killed with it, where Linux can do that: with
                 the thread that started it, to be exact.
@@ -90,6 +92,7 @@ class KafkaNode:
         """
         self._folder = folder.resolve()
         self._jars = jars
+        self._controller_port = controller_port
         self._port = port or free_ports(1, Random())[0]
         self._heap_mb = heap_mb
         self._detached = detached
@@ -123,25 +126,39 @@ class KafkaNode:
         """
         if self._process is not None:
             raise RuntimeError("the node is running")
-        java = shutil.which("java")
-        if java is None:
-            raise MissingPartError("Java 17 or newer is needed for Kafka and not installed")
-        if not self._jars.is_dir():
-            raise MissingPartError(f"no Kafka in {self._jars}: run tools/kafka/fetch.sh")
-        check_free(self._port)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._configure()
-        if not (self._data / "meta.properties").exists():
-            self._format(java)
+        command = self.prepare()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*self._leash(), *self._command(java, "kafka.Kafka", str(self._configuration))],
+                [*self._leash(), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=self._detached,
             )
         self._wait_until_ready()
+
+    def prepare(self) -> list[str]:
+        """Write its configuration and, the first time, format its folder.
+
+        Returns:
+            The command that runs it, for who starts it otherwise than by `start`.
+
+        Raises:
+            MissingPartError: there is no Java, or there are no jars.
+            PortTakenError: somebody listens on the port.
+            ChildNotReadyError: the folder cannot be formatted; the message has Kafka's last words.
+        """
+        java = shutil.which("java")
+        if java is None:
+            raise MissingPartError("Java 17 or newer is needed for Kafka and not installed")
+        if not any(self._jars.glob("kafka_*.jar")):
+            raise MissingPartError(f"no Kafka in {self._jars}: run tools/kafka/fetch.sh")
+        check_free(self._port)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._configure()
+        if not (self._data / "meta.properties").exists():
+            self._format(java)
+        return self._command(java, "kafka.Kafka", str(self._configuration))
 
     def stop(self) -> None:
         """Stop it in order. Its data stay."""
@@ -185,7 +202,8 @@ class KafkaNode:
         return self._folder / "server.properties"
 
     def _configure(self) -> None:
-        controller = f"{LOOPBACK}:{free_ports(1, Random())[0]}"
+        port = self._controller_port or free_ports(1, Random(), avoid=frozenset({self._port}))[0]
+        controller = f"{LOOPBACK}:{port}"
         properties = _PROPERTIES | {
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-_SOURCES: Final = frozenset({"kafka_broker", "new_broker", "running_stack"})
+_SOURCES: Final = frozenset({"kafka_broker", "new_broker", "running_stack", "RunningStack"})
 """What hands out a broker, or a local stack with one in it."""
 
 

@@ -1,7 +1,8 @@
 """Nodes of Apache Kafka for tests: each with a folder of its own in one that goes at the end.
 
-A node costs some three seconds of CPU to start and a fraction of one to empty. So the one that a test gives back in good
+A node costs some two seconds of CPU to start and a fraction of one to empty. So the one that a test gives back in good
 order is lent to the next; a test that leaves it stopped, or with members of a group that it killed, leaves it to be deleted.
+Turnpike's topics are there as operators create them: a member of a group looks only every few seconds for a topic to appear.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any, Final
 
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
+from contracts.topic_layout import LAYOUTS
 from localstack.kafka.class_archive import class_archive
 from localstack.kafka.node import KafkaNode
 from servicekit.testing import BrokerProcess, use_brokers
@@ -28,7 +31,7 @@ _PROPERTIES: Final = {
     "log.segment.delete.delay.ms": "1000",
 }
 _ANSWER_S: Final = 5.0
-_DELETION_S: Final = 15.0
+_CHANGE_S: Final = 15.0
 _LOOK_INTERVAL_S: Final = 0.01
 
 
@@ -66,7 +69,7 @@ class KafkaNodes:
 
     @contextmanager
     def lend(self) -> Iterator[BrokerProcess]:
-        """One that runs, with no topic and no group in it.
+        """One that runs, with Turnpike's topics and nothing in them, and no group.
 
         Raises:
             StackError: it did not start.
@@ -75,6 +78,7 @@ class KafkaNodes:
         if node is None:
             node = self.make()
             node.start()
+        lay_out(node.bootstrap)
         try:
             yield node
         finally:
@@ -94,13 +98,26 @@ class KafkaNodes:
             node.wipe()
 
 
+def lay_out(bootstrap: str) -> None:
+    """Create Turnpike's topics on a node that has none, and return when it knows them.
+
+    Raises:
+        KafkaException: the node does not answer, or has one of them.
+    """
+    admin = _admin(bootstrap)
+    new = [NewTopic(each.name, each.partitions, replication_factor=1, config=each.settings(1)) for each in LAYOUTS]
+    _wait(admin.create_topics(new, operation_timeout=_CHANGE_S, request_timeout=_CHANGE_S))
+    while len(_topics(admin)) < len(new):
+        time.sleep(_LOOK_INTERVAL_S)
+
+
 def empty(bootstrap: str) -> bool:
     """Delete every topic and every group of a node.
 
     Returns:
         whether that is done. It is not where a group has members still, or the node does not answer in time.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": int(_ANSWER_S * 1000)})
+    admin = _admin(bootstrap)
     try:
         groups = admin.list_consumer_groups(request_timeout=_ANSWER_S).result().valid
         if any(group.state is not ConsumerGroupState.EMPTY for group in groups):
@@ -108,8 +125,8 @@ def empty(bootstrap: str) -> bool:
         if groups:
             _wait(admin.delete_consumer_groups([group.group_id for group in groups], request_timeout=_ANSWER_S))
         if topics := _topics(admin):
-            _wait(admin.delete_topics(topics, operation_timeout=_DELETION_S, request_timeout=_DELETION_S))
-        give_up_at = time.monotonic() + _DELETION_S
+            _wait(admin.delete_topics(topics, operation_timeout=_CHANGE_S, request_timeout=_CHANGE_S))
+        give_up_at = time.monotonic() + _CHANGE_S
         while _topics(admin):
             if time.monotonic() > give_up_at:
                 return False
@@ -117,6 +134,10 @@ def empty(bootstrap: str) -> bool:
     except KafkaException:
         return False
     return True
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": int(_CHANGE_S * 1000)})
 
 
 def _topics(admin: AdminClient) -> list[str]:

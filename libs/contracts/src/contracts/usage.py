@@ -123,8 +123,8 @@ def _check_kinds(message: Message, name: str) -> None:
 def _checked_counts(usage: token_usage_pb2.TokenUsage) -> TokenCounts:
     _check_kinds(usage, "usage")
     tokens = money.tokens_from_proto(usage)
-    prompt, completion, reasoning, cached, cache_write, source, *others = tokens
-    counts = (prompt, completion, reasoning, cached, cache_write, *others)
+    prompt, completion, reasoning, cached, cache_write, source, images, audio_ms, characters, search_units = tokens
+    counts = (prompt, completion, reasoning, cached, cache_write, images, audio_ms, characters, search_units)
     if min(counts) < 0 or max(counts) > MAX_TOKENS:
         name = next(name for name, count in zip(_COUNTS, counts, strict=True) if not 0 <= count <= MAX_TOKENS)
         raise InvalidUsageEventError(f"{name} is out of range")

@@ -296,8 +296,10 @@ class Ingest(Component):
             )
             return Received(record.offset, now, letter=letter, traceparent=traceparent)
         self._fuse.good()
-        self._recent.put(event.generation_id, RecentEvent(event.org_id, event.rank, record.value or b""))
-        return Received(record.offset, now, row=usage_row_from_proto(event, checked), traceparent=traceparent)
+        # What is read of the row is not read of the message again, which takes three times as long.
+        row = usage_row_from_proto(event, checked)
+        self._recent.put(row.generation_id, RecentEvent(row.org_id, row.rank, record.value or b""))
+        return Received(record.offset, now, row, None, traceparent)
 
     def _age(self) -> float:
         oldest = [backlog.oldest for backlog in list(self._backlogs.values()) if backlog.oldest is not None]

@@ -92,24 +92,23 @@ class IngestTelemetry:
 
     def flushed(self, batch: Batch, flush: Span, seconds: float, now: UnixMs) -> None:
         """Report a flush that succeeded."""
-        rows, letters, missing = len(batch.rows), len(batch.letters), batch.missing
+        rows, letters, missing = batch.rows, len(batch.letters), batch.missing
         link = [Link(flush.get_span_context())]
         for part in batch.parts:
             for entry in part.received:
                 if entry.traceparent is not None:
                     self._trace(entry, entry.traceparent, batch.plan.topic, part.span.partition, link, now)
-        self._rows.add(rows)
+        self._rows.add(len(rows))
         self._batches.add(1)
         self._letters.add(letters)
         self._duration.record(seconds)
-        ended = [row.ended_at for row in batch.rows]
-        if ended:
-            self._delay.record(max(0.0, (now - min(ended)) / 1_000))
+        if rows:
+            self._delay.record(max(0.0, (now - min(row.ended_at for row in rows)) / 1_000))
         if missing:
             self.missing(missing)
         _log.info(
             "batch.flushed",
-            rows=rows,
+            rows=len(rows),
             dead_letters=letters,
             missing=missing,
             seconds=round(seconds, 4),

@@ -27,10 +27,11 @@ class RecentEvents:
     def put(self, generation_id: str, event: RecentEvent) -> None:
         """Remember an event, unless one of a higher rank is known for the generation."""
         known = self._events.get(generation_id)
-        if known is not None and known.rank > event.rank:
-            return
+        if known is not None:
+            if known.rank > event.rank:
+                return
+            self._events.move_to_end(generation_id)
         self._events[generation_id] = event
-        self._events.move_to_end(generation_id)
         if len(self._events) > self._limit:
             self._events.popitem(last=False)
 

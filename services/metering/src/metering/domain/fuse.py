@@ -37,7 +37,9 @@ class Fuse:
     def good(self) -> None:
         """Count a record that met every rule."""
         self._in_a_row = 0
-        self._count(bad=False)
+        # Where all of a full window are good, one more changes nothing: that is nearly every event.
+        if self._bad or len(self._recent) < self._limits.window:
+            self._count(bad=False)
 
     def bad(self) -> None:
         """Count a record that broke a rule."""

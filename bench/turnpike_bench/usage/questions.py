@@ -192,6 +192,18 @@ def _records(asked: Asked, log: ClickHouseUsageLog, export: ClickHouseUsageExpor
             Page(f"usage, 30 days by {dimension.value}", [usage(org, dimension, 30) for org in asked.orgs])
             for dimension in Dimension
         ),
+        Page(
+            "statement of a month",
+            [
+                partial(
+                    ClickHouseAnalytics(log.calls).ended_usage,
+                    org,
+                    UnixMs((end_s - 31 * DAY_S) * 1_000),
+                    UnixMs(end_s * 1_000),
+                )
+                for org in asked.orgs
+            ],
+        ),
         Page("export, 1 day, CSV", [file(org, 1, ExportFormat.CSV) for org in asked.orgs]),
         Page("export, 7 days, Parquet", [file(org, 7, ExportFormat.PARQUET) for org in asked.orgs]),
     ]

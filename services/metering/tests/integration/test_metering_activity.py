@@ -130,6 +130,25 @@ async def test_questions_about_activity_that_break_a_rule_are_refused_by_name(as
     assert await refused(ask(splits=[77])) == "splits"
 
 
+@pytest.mark.parametrize("splits", [[], [messages.ACTIVITY_SPLIT_KEY]])
+async def test_activity_of_more_rows_than_an_answer_has_is_refused_whole(
+    asked: Asked, engine: Any, emptied: str, splits: list[messages.ActivitySplit.ValueType]
+) -> None:
+    most = 10_000
+    engine.client.command(
+        f"INSERT INTO {emptied}.rollup_progress VALUES ('page_days', 1, {int(END.timestamp())}, 1)"
+    )
+    request = messages.QueryActivityRequest(org_id=ORG, start=at(START), end=at(END), splits=splits)
+    for first, count in ((0, most), (most, 1)):
+        engine.client.command(
+            f"INSERT INTO {emptied}.key_days (org_id, bucket, endpoint_id, key_id, requests)"
+            f" SELECT '{ORG}', toDateTime({int(START.timestamp())}), toString(number), 'key', 1 FROM numbers({first}, {count})"
+        )
+        if not first:
+            assert len((await asked.stub.QueryActivity(request)).rows) == most
+    assert await refused(asked.stub.QueryActivity(request)) == "date"
+
+
 # --- exports
 
 

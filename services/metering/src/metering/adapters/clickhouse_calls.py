@@ -21,6 +21,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 
 from metering.domain.errors import (
+    AnswerTooLongError,
     QuestionTooHeavyError,
     UsageLogBusyError,
     UsageLogRefusedError,
@@ -54,6 +55,7 @@ _REFUSALS: Final = frozenset(
 # TIMEOUT_EXCEEDED, TOO_SLOW, MEMORY_LIMIT_EXCEEDED: a smaller question would do. A step of a batch is never that heavy, and
 # is repeated.
 _TOO_HEAVY: Final = frozenset({159, 160, 241})
+_TOO_MANY_ROWS: Final = 158
 _FIRST_DELAY_S: Final = 0.1
 _LONGEST_DELAY_S: Final = 2.0
 _CONNECT_TIMEOUT_S: Final = 5
@@ -144,6 +146,7 @@ class ClickHouseCalls:
         Raises:
             UsageLogBusyError: too many are waiting.
             QuestionTooHeavyError: it takes more time or memory than a question may.
+            AnswerTooLongError: it comes to more rows than its settings allow.
             UsageLogUnavailableError: the store cannot be reached.
             UsageLogRefusedError: the store refused, and would again.
         """
@@ -152,8 +155,11 @@ class ClickHouseCalls:
         try:
             return await self.step(work)
         except UsageLogUnavailableError as error:
-            if getattr(error.__cause__, "code", None) in _TOO_HEAVY:
+            code = getattr(error.__cause__, "code", None)
+            if code in _TOO_HEAVY:
                 raise QuestionTooHeavyError(str(error)) from error
+            if code == _TOO_MANY_ROWS:
+                raise AnswerTooLongError(str(error)) from error
             raise
 
     async def close(self) -> None:

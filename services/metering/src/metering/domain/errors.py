@@ -40,6 +40,10 @@ class QuestionTooHeavyError(UsageLogError):
     """The store gave the question up: it takes more time or memory than one question may take."""
 
 
+class AnswerTooLongError(UsageLogError):
+    """The store gave the question up: the answer has more rows than were allowed."""
+
+
 class UsageLogRefusedError(UsageLogError):
     """The store refused: its tables and this version do not fit together."""
 

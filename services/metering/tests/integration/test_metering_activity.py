@@ -135,9 +135,7 @@ async def test_activity_of_more_rows_than_an_answer_has_is_refused_whole(
     asked: Asked, engine: Any, emptied: str, splits: list[messages.ActivitySplit.ValueType]
 ) -> None:
     most = 10_000
-    engine.client.command(
-        f"INSERT INTO {emptied}.rollup_progress VALUES ('page_days', 1, {int(END.timestamp())}, 1)"
-    )
+    engine.client.command(f"INSERT INTO {emptied}.rollup_progress VALUES ('page_days', 1, {int(END.timestamp())}, 1)")
     request = messages.QueryActivityRequest(org_id=ORG, start=at(START), end=at(END), splits=splits)
     for first, count in ((0, most), (most, 1)):
         engine.client.command(

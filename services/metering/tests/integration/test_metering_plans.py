@@ -221,7 +221,8 @@ PAGES: dict[str, tuple[Page, dict[str, int]]] = {
     },
     "costs of sessions": (
         insight("session_costs", SessionQuestion(s(MONDAY), s(MONDAY + 3 * DAY), (), "", "", 10, 0)),
-        {"session_days": 3, "app_days": months(MONDAY, MONDAY + 2 * DAY)},
+        # Sessions, and the names of applications and of models.
+        {"session_days": 3 * 3, "app_days": months(MONDAY, MONDAY + 2 * DAY)},
     ),
     "days of providers": (
         insight("provider_days", s(MONDAY), s(MONDAY + 7 * DAY), ""),

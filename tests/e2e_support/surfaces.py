@@ -76,16 +76,22 @@ def records(bootstrap: str) -> Surfaces:
 
 
 def _records_of(consumer: Consumer, topic: str, partitions: list[int]) -> Iterator[bytes]:
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    left = set(partitions)
+    """What the topic has now. Kafka never tells the end of a partition that is written to all the time."""
+    ends = {
+        number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1] for number in partitions
+    }
+    left = {number for number, end in ends.items() if end > 0}
+    consumer.assign([TopicPartition(topic, number, 0) for number in left])
     while left:
         message = consumer.poll(30)
         assert message is not None, f"{topic} does not end"
-        error = message.error()
+        error, number = message.error(), int(message.partition() or 0)
         if error is not None:
             assert error.code() == KafkaError._PARTITION_EOF, error
-            left.discard(int(message.partition() or 0))
+            left.discard(number)
             continue
+        if int(message.offset() or 0) + 1 >= ends[number]:
+            left.discard(number)
         yield message.key() or b""
         yield message.value() or b""
         yield repr(message.headers()).encode()

@@ -108,11 +108,14 @@ def logs(stack: Stack) -> Surfaces:
 
 
 def files(stack: Stack) -> Surfaces:
-    """Every file below the state directory but those that are there for secrets: spool, snapshots, the databases' own files."""
+    """Every file below the state directory but those that are there for secrets: spool, snapshots, the databases' own files.
+
+    A node of Kafka keeps its topics there as they are, and `records` has them.
+    """
     return {
         f"file {path.relative_to(stack.state_dir)}": path.read_bytes()
         for path in stack.state_dir.rglob("*")
-        if path.is_file() and path.relative_to(stack.state_dir).parts[0] not in {*_SAFES, "logs"}
+        if path.is_file() and path.relative_to(stack.state_dir).parts[0] not in {*_SAFES, "logs", "kafka"}
     }
 
 

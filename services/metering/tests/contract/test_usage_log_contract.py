@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -89,6 +91,19 @@ async def test_b04_batch_that_is_repeated_under_its_token_is_not_inserted_again(
 
     assert (await total(log, "org")).requests == 2_500
     assert (len(log.rows) if isinstance(log, MemoryUsageLog) else count()) == 2_500
+
+
+# Not of the double: it is where its rows are.
+@pytest.mark.parametrize("log", ["chdb", "http"], indirect=True)
+async def test_rows_that_are_in_the_store_are_held_by_nobody(log: UsageLog, new_event: EventFactory) -> None:
+    rows = [row(new_event()) for _ in range(3)]
+    before = [sys.getrefcount(each) for each in rows]
+    gc.disable()
+    try:
+        await log.append(plan(0, 2), rows)
+        assert [sys.getrefcount(each) for each in rows] == before
+    finally:
+        gc.enable()
 
 
 async def test_b07_event_that_came_in_two_batches_counts_once(log: UsageLog, new_event: EventFactory) -> None:

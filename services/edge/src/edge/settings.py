@@ -104,7 +104,7 @@ class MeteringSettings(Section):
 
     target: str = Field(description="host:port, or dns:///host:port for several")
     timeout: Duration = Field(default=parse_duration("3s"), description="of a question")
-    patience: Duration = Field(default=parse_duration("1s"), description="for a record that is not there yet")
+    patience: Duration = Field(default=parse_duration("5s"), description="for a record that is not there yet")
     query_timeout: Duration = Field(default=parse_duration("15s"), description="of a question about much usage")
 
 

@@ -169,7 +169,7 @@ class ClickHouseUsageLog(Component):
 
         def insert(client: Client) -> None:
             # The driver's record of an insert is in a cycle with itself, and would keep the rows until the collector finds them:
-            # that was 9 of 56 us of an event.
+            # that was 13 of the 57 us that an event cost.
             given = list(rows)
             try:
                 client.insert(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -23,12 +25,24 @@ def taken_port() -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
+def drawn_by_another_process(seed: int) -> list[int]:
+    draw = f"from random import Random; from localstack.ports import free_ports; print(*free_ports(5, Random({seed})))"
+    printed = subprocess.run([sys.executable, "-c", draw], capture_output=True, text=True, check=True).stdout
+    return [int(port) for port in printed.split()]
+
+
 def test_free_ports_are_distinct_and_none_of_those_to_avoid() -> None:
-    # The same seed looks at the same ports first.
-    avoided = frozenset(free_ports(5, Random(7))[:2])
+    # The same seed looks at the same ports first, and what a process had is free when it has ended.
+    avoided = frozenset(drawn_by_another_process(7)[:2])
     found = free_ports(5, Random(7), avoid=avoided)
     assert len(set(found)) == 5
     assert avoided.isdisjoint(found)
+
+
+def test_port_that_was_given_is_given_to_nobody_else_before_it_is_used() -> None:
+    mine = free_ports(5, Random(11))
+    assert set(drawn_by_another_process(11)).isdisjoint(mine)
+    assert set(free_ports(5, Random(11))).isdisjoint(mine)
 
 
 def test_ports_of_a_run_are_distinct_and_the_public_one_is_kept() -> None:

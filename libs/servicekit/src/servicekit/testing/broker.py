@@ -238,9 +238,9 @@ def _close(pipe: IO[str] | None) -> None:
 
 def _free_port(host: str) -> int:
     # The port must survive a restart of the broker, so it is chosen here. It lies below the range that the kernel gives
-    # to outgoing connections, so that none takes it while the broker is down.
+    # to outgoing connections, so that none takes it while the broker is down, and below that of local stacks.
     # Test processes choose at the same time, hence the draw.
-    ports = list(range(20_000, 30_000))
+    ports = list(range(10_000, 20_000))
     shuffle(ports)
     for port in ports:
         with socket.socket() as probe, contextlib.suppress(OSError):

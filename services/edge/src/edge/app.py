@@ -30,6 +30,7 @@ from edge.adapters.router_client import GrpcCompletionRouter
 from edge.adapters.usage_statements import METRICS, SpooledStatements
 from edge.admission import Admission
 from edge.api.analytics.activity import Activity
+from edge.api.analytics.activity_export import ActivityExport
 from edge.api.analytics.names import UsageNames
 from edge.api.analytics.queries import AnalyticsQueries
 from edge.api.billing.credit_sales import CreditSales
@@ -370,12 +371,13 @@ def _usage(
     bodies: JsonBodies,
     calls: Calls,
     clock: Clock,
-) -> tuple[Activity, AnalyticsQueries, Rankings, Market, EndpointFigures]:
+) -> tuple[Activity, ActivityExport, AnalyticsQueries, Rankings, Market, EndpointFigures]:
     """What metering counts, for its owners and for everybody."""
     analytics = GrpcAnalytics(to_metering, settings.metering.query_timeout)
     insight = GrpcInsight(to_metering, settings.metering.query_timeout)
     return (
         Activity(analytics, registry, mirror, clock),
+        ActivityExport(analytics, clock),
         AnalyticsQueries(analytics, registry, UsageNames(registry, calls), bodies, clock),
         Rankings(insight, mirror, clock.now),
         Market(insight, mirror, clock.now),

@@ -82,6 +82,7 @@ async def answers(log: ClickHouseUsageLog) -> dict[str, Any]:
         return (await analytics.analytics(question)).rows
 
     activity = ActivityQuestion(org, UnixMs(start * 1_000), UnixMs(end * 1_000), splits=frozenset(Split))
+    file = ClickHouseUsageExport(log.calls, 200).export(org, activity.start, activity.end, ExportFormat.CSV)
     apps = TrafficFilter(UnixSeconds(start), UnixSeconds(end), ("roleplay", "cli-agent"))
     return {
         "rows": await log.calls.step(lambda client: client.query("SELECT count() FROM usage_events").result_rows),
@@ -93,7 +94,7 @@ async def answers(log: ClickHouseUsageLog) -> dict[str, Any]:
         "activity": await analytics.activity(activity),
         "sums": [await count(["tokens_total", "total_usage"], ["model", "status"], name) for name in ("", "hour", "day")],
         "speed": await count(["p90_latency", "avg_throughput"], ["provider"], "minute"),
-        "export": str(await ClickHouseUsageExport(log.calls).export(org, UnixMs(start * 1_000), UnixMs(end * 1_000), ExportFormat.CSV)),
+        "export": str([piece async for piece in file]),
         "stats": await ClickHouseEndpointStats(log.calls).endpoint_stats(UnixSeconds(end)),
         "series": [await insight.model_series(each, Period.WEEK, 3, by_requests=False) for each in (traffic, apps)],
         "rankings": [

@@ -26,7 +26,7 @@ from turnpike.metering.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
 async def asked(engine: Any, emptied: str) -> AsyncIterator[Asked]:
     log = ClickHouseUsageLog(engine.dsn(emptied), SystemClock(), CallLimits(), cluster=None, may_migrate=True)
     await log.start()
-    servicer = AnalyticsServicer(ClickHouseAnalytics(log.calls), ClickHouseUsageExport(log.calls))
+    servicer = AnalyticsServicer(ClickHouseAnalytics(log.calls), ClickHouseUsageExport(log.calls, slice_rows=100))
 
     def register(server: grpc.aio.Server) -> Sequence[str]:
         add_AnalyticsServiceServicer_to_server(servicer, server)

@@ -134,7 +134,7 @@ async def test_questions_about_activity_that_break_a_rule_are_refused_by_name(as
 async def test_activity_of_more_rows_than_an_answer_has_is_refused_whole(
     asked: Asked, engine: Any, emptied: str, splits: list[messages.ActivitySplit.ValueType]
 ) -> None:
-    most = 10_000
+    most = 50_000
     engine.client.command(f"INSERT INTO {emptied}.rollup_progress VALUES ('page_days', 1, {int(END.timestamp())}, 1)")
     request = messages.QueryActivityRequest(org_id=ORG, start=at(START), end=at(END), splits=splits)
     for first, count in ((0, most), (most, 1)):

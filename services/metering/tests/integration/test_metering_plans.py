@@ -119,6 +119,11 @@ def week(**conditions: Any) -> TrafficFilter:
     return TrafficFilter(s(MONDAY), s(MONDAY + 7 * DAY), **conditions)
 
 
+async def export_of_a_day(log: ClickHouseUsageLog) -> bytes:
+    export = ClickHouseUsageExport(log.calls)
+    return b"".join([piece async for piece in export.export(ORG, ms(MONDAY), ms(MONDAY + DAY), ExportFormat.CSV)])
+
+
 def usage(dimension: Dimension) -> Page:
     return lambda log: log.totals(UsageQuestion(ORG, ms(MONDAY), ms(MONDAY + 2 * DAY), dimension))
 
@@ -185,7 +190,7 @@ PAGES: dict[str, tuple[Page, dict[str, int]]] = {
     ),
     **{f"usage of two days by {each.value}": (usage(each), {"usage_events": 2}) for each in Dimension},
     "export of a day": (
-        lambda log: ClickHouseUsageExport(log.calls).export(ORG, ms(MONDAY), ms(MONDAY + DAY), ExportFormat.CSV),
+        export_of_a_day,
         {"usage_events": 1},
     ),
     "reconciliation of a day": (

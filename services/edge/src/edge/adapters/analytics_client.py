@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -9,6 +10,7 @@ from typing import Final, TypeVar
 import grpc
 
 from edge.adapters.grpc_status import error_from_status
+from edge.domain.errors import DependencyError
 from turnpike.metering.v1 import (
     analytics_service_pb2,
     analytics_service_pb2_grpc,
@@ -19,6 +21,8 @@ from turnpike.metering.v1 import (
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 _DEPENDENCY: Final = "metering"
+# Of a whole file, which also waits for a caller who is slow to take it; a piece has the time that any answer has.
+_EXPORT_LIMIT_S: Final = 3600.0
 
 
 class GrpcAnalytics:
@@ -48,11 +52,20 @@ class GrpcAnalytics:
 
     async def export(self, request: analytics_service_pb2.ExportUsageRequest) -> AsyncIterator[bytes]:
         """A file of usage events, in pieces."""
+        call = self._stub.ExportUsage(request, timeout=_EXPORT_LIMIT_S)
         try:
-            async for piece in self._stub.ExportUsage(request, timeout=self._timeout_s):
+            while True:
+                async with asyncio.timeout(self._timeout_s):
+                    piece = await call.read()
+                if not isinstance(piece, analytics_service_pb2.ExportUsageResponse):
+                    return
                 yield piece.chunk
         except grpc.aio.AioRpcError as error:
             raise error_from_status(error, _DEPENDENCY) from None
+        except TimeoutError:
+            raise DependencyError(_DEPENDENCY) from None
+        finally:
+            call.cancel()
 
 
 class GrpcInsight:

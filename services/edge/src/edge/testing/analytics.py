@@ -29,6 +29,7 @@ class MemoryAnalytics:
 
     Attributes:
         chunks: of every exported file.
+        breaks_off: whether every file breaks off after them.
         down: whether every call fails.
         too_heavy: whether every count takes too long.
         asked: for activity, in order.
@@ -37,6 +38,7 @@ class MemoryAnalytics:
 
     def __init__(self) -> None:
         self.chunks = [b"generation_id,model\n", b"gen-1,acme/one\n"]
+        self.breaks_off = False
         self.down = False
         self.too_heavy = False
         self.asked: list[messages.QueryActivityRequest] = []
@@ -113,6 +115,8 @@ class MemoryAnalytics:
             raise wrong("end", "is too long after start")
         for chunk in self.chunks:
             yield chunk
+        if self.breaks_off:
+            raise DependencyError("metering")
 
     def _check_up(self) -> None:
         if self.down:

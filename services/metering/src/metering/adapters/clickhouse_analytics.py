@@ -13,7 +13,7 @@ from metering.domain.errors import AnswerTooLongError, InvalidQuestionError
 from metering.domain.rollups import Rollup
 from metering.domain.usage import UnixMs
 
-_MAX_ROWS: Final = 10_000
+_MAX_ROWS: Final = 50_000  # some 10 MB of a message
 _SETTINGS: Final = {"do_not_merge_across_partitions_select_final": 1, "use_skip_indexes_if_final": 1}
 # An answer that will be refused is given up as soon as that is known: sorting and reading it would take most of the time. Each
 # thread of the store counts its own rows, so that one that is too long may still get to its end.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from enum import Enum
-from typing import Final, Protocol
+from typing import Protocol
 
 from metering.domain.usage import UnixMs
-
-# A file is made in memory: some 30 MB of it.
-MAX_ROWS: Final = 100_000
 
 
 class ExportFormat(Enum):
@@ -21,11 +19,12 @@ class ExportFormat(Enum):
 class UsageExport(Protocol):
     """Makes files of usage events."""
 
-    async def export(self, org_id: str, start: UnixMs, end: UnixMs, form: ExportFormat) -> bytes:
-        """Write the events that started in a period, each once, in order of their start.
+    def export(self, org_id: str, start: UnixMs, end: UnixMs, form: ExportFormat) -> AsyncIterator[bytes]:
+        """Write the events that started in a period, each once, in order of their start, in pieces of some megabytes.
+
+        What the store learns while the file is being written is in it when it belongs to what has not been written yet.
 
         Raises:
-            InvalidQuestionError: there are more than `MAX_ROWS`.
             UsageLogError: the store cannot say.
         """
         ...

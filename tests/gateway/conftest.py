@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import clickhouse_connect
@@ -12,7 +13,7 @@ import pytest_asyncio
 from edge.settings import MeteringSettings
 from edge.testing.stack import Neighbours, edge_stack
 from gateway_support.metering import metering_stack
-from gateway_support.usage import EVENTS, Filled
+from gateway_support.usage import Filled, seeded_events
 from metering.domain.rollups import Rollup
 from metering.testing.engine import engine_path
 from servicekit.clock import SystemClock
@@ -37,8 +38,8 @@ async def filled(tmp_path_factory: pytest.TempPathFactory, broker: BrokerProcess
     async with metering_stack(f"chdb://{engine_path()}?database={name}", SystemClock()) as metering:
         settings = MeteringSettings(target=metering.target)
         async with edge_stack(folder / "edge", broker.bootstrap, Neighbours(), metering=settings) as edge:
-            events = []
-            for event in EVENTS:
+            events, now = [], datetime.now(UTC)
+            for event in seeded_events(now):
                 copy = usage_pb.UsageEvent()
                 copy.CopyFrom(event)
                 if event.org_id == "org-a":
@@ -47,6 +48,6 @@ async def filled(tmp_path_factory: pytest.TempPathFactory, broker: BrokerProcess
                         copy.key_id = edge.key_record.key_id
                 events.append(copy)
             await metering.insert(events, Rollup.USAGE_DAYS, Rollup.PAGE_DAYS, Rollup.ENDPOINT_MINUTES)
-            yield Filled(edge, metering, events)
+            yield Filled(edge, metering, events, now)
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()

@@ -17,7 +17,7 @@ import pytest
 from contracts import analytics
 from contracts.apps import app_of
 from edge.testing.stack import Neighbours, edge_stack
-from gateway_support.usage import NOW, TODAY, Events, Filled, grouped, usd
+from gateway_support.usage import TODAY, Events, Filled, grouped, usd
 from metering.testing.metric_recounts import COUNTS, DIMENSIONS, SPREADS, check_spread
 from servicekit.testing import BrokerProcess
 from turnpike.usage.v1 import usage_event_pb2 as usage_pb
@@ -155,11 +155,11 @@ async def test_b10_queries_are_what_a_recount_gives(filled: Filled) -> None:
     week = [
         each
         for each in filled.ours(TODAY - timedelta(days=8))
-        if each.started_at.ToDatetime(UTC) >= NOW - timedelta(days=7)
+        if each.started_at.ToDatetime(UTC) >= filled.now - timedelta(days=7)
     ]
     result = (await filled.query(metrics=list(analytics.METRICS), dimensions=["model"]))["data"]
     models = grouped(week, DIMENSIONS["model"])
-    # The question is asked a moment after NOW: what began seven days before that moment is no longer in it.
+    # The question is asked a moment after `now`: what began seven days before that moment is no longer in it.
     assert {row["model"] for row in result["data"]} == set(models)
     for row in result["data"]:
         some = models[row["model"]]

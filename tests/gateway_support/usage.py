@@ -17,23 +17,17 @@ from metering.testing.seeded_usage import SeededUsage
 from turnpike.usage.v1 import usage_event_pb2 as usage_pb
 
 TODAY = datetime.now(UTC).date()
-NOW = datetime.now(UTC)
-EVENTS = SeededUsage(Random(31), NOW - timedelta(days=34), NOW).events(1_500)
-EVENTS += SeededUsage(Random(32), NOW - timedelta(days=6), NOW).events(500)
-# Enough of the last half-hour that every endpoint has done something in it, and minutes in which providers were busy.
-EVENTS += SeededUsage(Random(33), NOW - timedelta(minutes=28), NOW).events(120)
-for ago in (timedelta(days=2), timedelta(minutes=10)):
-    EVENTS += SeededUsage(Random(34), NOW - ago, NOW - ago + timedelta(seconds=30)).events(60)
 Events = Sequence[usage_pb.UsageEvent]
 
 
 @dataclass
 class Filled:
-    """An edge in front of a metering that holds events, three organisations' in all."""
+    """An edge in front of a metering that holds events, three organisations' in all, from before `now`."""
 
     edge: EdgeStack
     metering: MeteringStack
     events: Events
+    now: datetime
 
     async def get(self, path: str, *, key: str | None = None, status: int = 200) -> Any:
         answer = await self.edge.call("GET", path, key=self.edge.management_key if key is None else key)
@@ -51,6 +45,17 @@ class Filled:
 
     def public(self, first: date, last: date) -> list[usage_pb.UsageEvent]:
         return [event for event in between(self.events, first, last) if event.endpoint_id and not event.private]
+
+
+def seeded_events(now: datetime) -> list[usage_pb.UsageEvent]:
+    """What three organisations did in the five weeks before a moment."""
+    events = SeededUsage(Random(31), now - timedelta(days=34), now).events(1_500)
+    events += SeededUsage(Random(32), now - timedelta(days=6), now).events(500)
+    # Enough of the last half-hour that every endpoint has done something in it, and minutes in which providers were busy.
+    events += SeededUsage(Random(33), now - timedelta(minutes=28), now).events(120)
+    for ago in (timedelta(days=2), timedelta(minutes=10)):
+        events += SeededUsage(Random(34), now - ago, now - ago + timedelta(seconds=30)).events(60)
+    return events
 
 
 def between(events: Events, first: date, last: date) -> list[usage_pb.UsageEvent]:

@@ -166,6 +166,7 @@ def test_unknown_process_is_one_line_with_the_known_ones(stack: RunningStack, co
     assert on(stack, command, "stack", "status", "nobody").code == 2
 
 
+@pytest.mark.timeout(240)  # two stacks, one after the other
 def test_second_start_keeps_keys_and_credit_and_a_stop_leaves_nothing(tmp_path: Path, command: Turnpike) -> None:
     state_dir = tmp_path / "state"
     records = []

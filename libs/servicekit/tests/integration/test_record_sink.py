@@ -10,15 +10,26 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from servicekit.clock import SystemClock
 from servicekit.kafka import BusUnavailableError, RecordSink, RecordTooLargeError, fetch_cluster_id
 from servicekit.settings import KafkaSettings
-from servicekit.testing import BrokerProcess, RecordingTelemetry, running
+from servicekit.testing import BrokerProcess, RecordingTelemetry, keeps_records, running
 from servicekit.tracing import context_from_headers, inject_headers, span, span_link
 
 TOPIC = "sales"
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+async def topic(kafka: KafkaSettings) -> None:
+    """The topic, where a broker that is asked for it may take longer to make it than a record may wait."""
+    if keeps_records():
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers)
+        await admin.start()
+        await admin.create_topics([NewTopic(TOPIC, 4, 1)])
+        await admin.close()
 
 
 async def read(kafka: KafkaSettings, count: int) -> list[Any]:

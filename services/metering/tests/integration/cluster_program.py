@@ -2,7 +2,7 @@
 
 With a configuration of the engine that has a cluster `default`, the tables are those of a cluster: parts of shards, and
 `Distributed` tables over them, which every statement goes through. There is one shard in it, this process, because another
-one would have to be a server. Nothing replicates, for want of a Keeper: statements lose `ON CLUSTER` and `Replicated` before
+one would have to be a server. Nothing replicates, for want of a server: statements lose `ON CLUSTER` and `Replicated` before
 they run. In a process of its own, as an engine takes its configuration once.
 """
 
@@ -25,6 +25,7 @@ from metering.adapters.clickhouse_calls import CallLimits
 from metering.adapters.clickhouse_endpoint_stats import ClickHouseEndpointStats
 from metering.adapters.clickhouse_export import ClickHouseUsageExport
 from metering.adapters.clickhouse_insight import ClickHouseInsight
+from metering.adapters.clickhouse_layout import CLUSTER_SETTINGS
 from metering.adapters.clickhouse_rollups import ClickHouseRollups
 from metering.adapters.clickhouse_schema import migrate, packaged_migrations
 from metering.adapters.clickhouse_usage_log import ClickHouseUsageLog
@@ -42,6 +43,11 @@ from servicekit.clock import SystemClock
 CLUSTER: Final = "default"
 _TODAY: Final = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 _START: Final = _TODAY - timedelta(days=8)
+_MONTHLY: Final = 6  # migrations
+_OLD: Final = f"""
+INSERT INTO usage_events (org_id, started_at, event_id)
+SELECT 'org-of-before', toDateTime64({int(_START.timestamp())} - number * 86400, 3, 'UTC'), generateUUIDv4() FROM numbers(40)
+"""
 _REPLICATED: Final = re.compile(r"Replicated(ReplacingMergeTree\()('[^']*', '[^']*', )?")
 
 
@@ -51,9 +57,10 @@ class WithoutKeeper:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def command(self, text: str) -> object:
+    def command(self, text: str, settings: dict[str, Any] | None = None) -> object:
         """Run a statement."""
-        return self._client.command(_REPLICATED.sub(r"\1", text).replace(f"ON CLUSTER `{CLUSTER}`", ""))
+        alone = _REPLICATED.sub(r"\1", text).replace(f"ON CLUSTER `{CLUSTER}`", "")
+        return self._client.command(alone, settings=settings)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -113,11 +120,20 @@ async def _main(folder: str, config: str | None) -> None:
     options: dict[str, Any] = {} if config is None else {"chdb_options": {"config-file": config}}
     client = clickhouse_connect.get_client(dsn=dsn, **options)
     cluster = None if config is None else CLUSTER
-    migrate(WithoutKeeper(client), packaged_migrations(), cluster)  # type: ignore[arg-type]  # stands before a client
+    alone: Any = WithoutKeeper(client)
+    # What was there before the events had a partition a day is copied, through the tables over all shards.
+    migrate(alone, packaged_migrations()[:_MONTHLY], cluster)
+    alone.command(_OLD, {} if cluster is None else dict(CLUSTER_SETTINGS))
+    migrate(alone, packaged_migrations(), cluster)
+    kept = client.query("SELECT count() FROM usage_events FINAL WHERE org_id = 'org-of-before'").result_rows[0][0]
     log = ClickHouseUsageLog(dsn, SystemClock(), CallLimits(), cluster=cluster, may_migrate=False)
     await log.start()
     engines = client.query("SELECT name, engine FROM system.tables WHERE database = currentDatabase()").result_rows
-    document = {"engines": {str(name): str(kind) for name, kind in engines}, "answers": await answers(log)}
+    document = {
+        "kept": kept,
+        "engines": {str(name): str(kind) for name, kind in engines},
+        "answers": await answers(log),
+    }
     await log.stop(timedelta(seconds=1))
     client.close()
     sys.stdout.write(json.dumps(document, default=str))

@@ -40,6 +40,7 @@ def test_on_a_cluster_tables_are_made_everywhere_and_replicated() -> None:
             assert "Replicated" not in alone.text
             assert "_local" not in alone.text + alone.unless
             if alone.text.startswith("INSERT"):
+                assert replicated.text == alone.text  # from all shards to all shards
                 continue
             assert r"ON CLUSTER `main\`; x`" in replicated.text
             if "CREATE TABLE" not in alone.text:
@@ -85,5 +86,6 @@ async def test_answers_through_tables_over_shards_are_those_of_one_server(tmp_pa
                 "Distributed",
                 "ReplacingMergeTree",
             )
+    assert alone["kept"] == cluster["kept"] == 40
     assert all(alone["answers"].values())
     assert cluster["answers"] == alone["answers"]

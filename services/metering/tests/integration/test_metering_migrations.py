@@ -61,7 +61,7 @@ def test_a_migration_that_was_interrupted_runs_again_as_a_whole(client: Client) 
     for at, interrupted in enumerate(migrations[1:], start=1):
         migrate(client, migrations[:at], None)
         for statement in interrupted.statements(None):
-            statement.run(client)
+            statement.run(client, None)
         assert migrate(client, migrations[: at + 1], None) == [interrupted.name]
     verify(client, migrations)
 
@@ -145,7 +145,7 @@ async def test_events_of_before_there_were_days_are_all_there_and_each_once(
     # Interrupted before the tables change places, and after.
     for count in (1, 2, 3, 4):
         for statement in by_day.statements(None)[:count]:
-            statement.run(client)
+            statement.run(client, None)
     migrate(client, migrations, None)
     assert "PARTITION BY toYYYYMMDD(started_at)" in tables(client)["usage_events"]
     assert "PARTITION BY toYYYYMM(started_at)" in tables(client)["usage_events_by_month"]

@@ -35,21 +35,39 @@ _ENGINE: Final = "{engine_prefix}ReplacingMergeTree("
 _EVERYWHERE: Final = "ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}', "
 
 
+def copies_rows(statement: str) -> bool:
+    """Whether a statement of a migration copies rows: from all shards to all shards, where there are shards."""
+    return statement.startswith("INSERT ")
+
+
 def filled(statement: str, cluster: str | None) -> str:
-    """Fill `{on_cluster}` and `{engine_prefix}` in, and on a cluster name the parts of shards."""
+    """Fill `{on_cluster}` and `{engine_prefix}` in, and on a cluster name the parts of shards, unless rows are copied."""
     if cluster is None:
         return statement.replace("{on_cluster}", "").replace("{engine_prefix}", "")
+    if copies_rows(statement):
+        return statement
     local = _SHARDED_NAME.sub(r"\1_local", statement)
     engine = "ReplicatedReplacingMergeTree(" if local != statement else _EVERYWHERE
     return local.replace(_ENGINE, engine).replace("{on_cluster}", _on(cluster))
 
 
-def distributed_tables(client: Client, cluster: str | None) -> list[str]:
-    """The statements that make the tables over all shards, with the columns that their parts have now."""
+def distributed_tables(client: Client, cluster: str | None, statement: str | None = None) -> list[str]:
+    """The statements that make the tables over all shards, with the columns that their parts have now.
+
+    Args:
+        client: of the database.
+        cluster: its name; without one there are no shards.
+        statement: only the tables that it names.
+    """
     if cluster is None:
         return []
     database = client.query("SELECT currentDatabase()").result_rows[0][0]
-    return [distributed_table(name, cluster, database) for name in SHARDED]
+    rows = client.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows
+    parts = {str(row[0]) for row in rows}
+    named = SHARDED if statement is None else set(_SHARDED_NAME.findall(statement))
+    return [
+        distributed_table(name, cluster, database) for name in SHARDED if name in named and f"{name}_local" in parts
+    ]
 
 
 def distributed_table(name: str, cluster: str, database: str) -> str:

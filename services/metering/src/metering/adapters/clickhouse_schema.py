@@ -15,7 +15,13 @@ from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from metering.adapters.clickhouse_layout import distributed_tables, filled, moved_tables
+from metering.adapters.clickhouse_layout import (
+    CLUSTER_SETTINGS,
+    copies_rows,
+    distributed_tables,
+    filled,
+    moved_tables,
+)
 from metering.domain.errors import SchemaError
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -40,10 +46,17 @@ class Statement(NamedTuple):
     text: str
     unless: str = ""
 
-    def run(self, client: Client) -> None:
+    def run(self, client: Client, cluster: str | None) -> None:
         """Run it, unless it has been done."""
-        if not self.unless or not client.query(self.unless).result_rows[0][0]:
+        if self.unless and client.query(self.unless).result_rows[0][0]:
+            return
+        if cluster is None or not copies_rows(self.text):
             client.command(self.text)
+            return
+        # Through the tables over all shards, which may not be there yet, or have the columns of before.
+        for text in distributed_tables(client, cluster, self.text):
+            client.command(text)
+        client.command(self.text, settings=CLUSTER_SETTINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class Migration:
         """The statements, which end in a semicolon at the end of a line, for one server or for a cluster."""
         lines = [line for line in self.text.splitlines() if not line.startswith("--") or line.startswith(_UNLESS)]
         parts = [part.strip().removesuffix(";") for part in "\n".join(lines).split(";\n")]
-        return [_statement(filled(part, cluster)) for part in parts if part]
+        return [_statement(part, cluster) for part in parts if part]
 
 
 def packaged_migrations() -> list[Migration]:
@@ -110,7 +123,7 @@ def migrate(client: Client, migrations: Sequence[Migration], cluster: str | None
     applied = []
     for migration in pending(client, migrations):
         for statement in migration.statements(cluster):
-            statement.run(client)
+            statement.run(client, cluster)
         client.insert(
             "schema_migrations",
             [(migration.version, migration.name, migration.checksum)],
@@ -159,8 +172,8 @@ def pending(client: Client, migrations: Sequence[Migration]) -> list[Migration]:
     return [migration for migration in migrations if migration.version not in ran]
 
 
-def _statement(part: str) -> Statement:
+def _statement(part: str, cluster: str | None) -> Statement:
     if not part.startswith(_UNLESS):
-        return Statement(part)
+        return Statement(filled(part, cluster))
     condition, _, text = part.partition("\n")
-    return Statement(text, condition.removeprefix(_UNLESS).strip())
+    return Statement(filled(text, cluster), filled(condition.removeprefix(_UNLESS).strip(), cluster))

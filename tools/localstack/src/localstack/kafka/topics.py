@@ -40,8 +40,11 @@ async def create_topics(bootstrap: str, layouts: Sequence[TopicLayout] = LAYOUTS
         )
     finally:
         await admin.close()
+    made = []
     for name, code, *reason in answer.topic_errors:
         error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
+        if not code:
+            made.append(name)
+        elif error is not TopicAlreadyExistsError:  # the list of a moment ago may not have had it yet
             raise error(f"{name}: {reason[0] if reason else ''}")
-    return [layout.name for layout in new]
+    return made

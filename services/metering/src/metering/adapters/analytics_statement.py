@@ -227,7 +227,7 @@ def _condition(number: int, each: Filter, parameters: dict[str, Any]) -> str:
         parameters[name] = values[0]
         return "(" + value + _COMPARISONS[each.operator] + "{" + name + ":String})"
     parameters[name] = values
-    found = "has({" + name + ":Array(String)}, " + value + ")"
+    found = "(" + value + " IN {" + name + ":Array(String)})"
     if each.operator is Operator.NOT_IN:
         found = "(NOT " + found + ")"
         return found if each.include_unset else "(" + found + " AND " + value + " != '')"

@@ -22,7 +22,7 @@ SELECT
     quantilesTDigestMerge(0.5, 0.25, 0.1, 0.01)(tokens_per_second) AS speed
 FROM endpoint_minutes FINAL
 WHERE minute >= toDateTime({first:Int64}, 'UTC') AND minute <= toDateTime({now:Int64}, 'UTC')
-  AND (empty({endpoint_ids:Array(String)}) OR has({endpoint_ids:Array(String)}, endpoint_id))
+  AND (empty({endpoint_ids:Array(String)}) OR endpoint_id IN {endpoint_ids:Array(String)})
 GROUP BY endpoint_id
 HAVING successes + errors + rate_limited > 0
 ORDER BY endpoint_id

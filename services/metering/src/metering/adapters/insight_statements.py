@@ -6,6 +6,8 @@ from typing import Final
 
 from metering.domain.insight import Period, RankedKind, ShareHolder
 
+# `IN` makes a set of a list, where `has` would go through it for each row: of 133 models, a year took 50 ms instead of 1.1 s.
+
 # What they look at: traffic of models, or where categories are asked for that of models by category, or of applications.
 _PERIOD: Final = """
 WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC') AND requests > 0
@@ -17,7 +19,7 @@ _MODELS: Final = (
     "FROM model_days FINAL"
     + _PERIOD
     + """
-  AND (NOT {only_models:Bool} OR has({models:Array(String)}, model))
+  AND (NOT {only_models:Bool} OR model IN {models:Array(String)})
   AND ({context_bucket:Int8} < 0 OR context_bucket = {context_bucket:Int8})
   AND (NOT {with_tools:Bool} OR with_tools)
 """
@@ -89,7 +91,7 @@ LIMIT 100000
 _SESSIONS: Final = """
     FROM session_days FINAL
     WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC') AND requests > 0
-      AND (empty({apps:Array(String)}) OR has({apps:Array(String)}, app)) AND ({model:String} = '' OR model = {model:String})
+      AND (empty({apps:Array(String)}) OR app IN {apps:Array(String)}) AND ({model:String} = '' OR model = {model:String})
 """
 SESSION_COSTS: Final = """
 SELECT app, toInt64(number), model, turn_range, median, sessions
@@ -123,7 +125,7 @@ TITLES: Final = """
 SELECT app, argMax(title, titled_at)
 FROM app_days FINAL
 WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC')
-  AND has({apps:Array(String)}, app) AND title != ''
+  AND app IN {apps:Array(String)} AND title != ''
 GROUP BY app
 """
 """The latest titles of applications. Parameters: first, end, apps."""

@@ -53,12 +53,12 @@ FROM
     FROM usage_events FINAL
     WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
       AND started_at < fromUnixTimestamp64Milli({last:Int64} * 1000, 'UTC')
-      AND has({buckets:Array(UInt32)}, toUnixTimestamp(toStartOfBucket(started_at)))
+      AND toUnixTimestamp(toStartOfBucket(started_at)) IN {buckets:Array(UInt32)}
     UNION ALL
     SELECT USAGE_KEYS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
     FROM usage_buckets FINAL
     WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({last:Int64}, 'UTC')
-      AND has({buckets:Array(UInt32)}, toUnixTimestamp(bucket))
+      AND toUnixTimestamp(bucket) IN {buckets:Array(UInt32)}
 )
 GROUP BY
     USAGE_KEYS
@@ -69,12 +69,12 @@ _PUBLIC: Final = """
     FROM usage_events FINAL
     WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
       AND started_at < fromUnixTimestamp64Milli({last:Int64} * 1000, 'UTC')
-      AND has({buckets:Array(UInt32)}, toUnixTimestamp(toStartOfDay(started_at)))
+      AND toUnixTimestamp(toStartOfDay(started_at)) IN {buckets:Array(UInt32)}
       AND NOT private AND endpoint_id != ''
 """
 _BEFORE: Final = """
     WHERE bucket >= toDateTime({first:Int64}, 'UTC') AND bucket < toDateTime({last:Int64}, 'UTC')
-      AND has({buckets:Array(UInt32)}, toUnixTimestamp(bucket))
+      AND toUnixTimestamp(bucket) IN {buckets:Array(UInt32)}
 """
 _MODEL_DAYS: Final = """
 INSERT INTO model_days (bucket, model, provider, with_tools, context_bucket, requests, tokens, version)
@@ -171,7 +171,7 @@ FROM
     ARRAY JOIN attempts AS call
     WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
       AND started_at < fromUnixTimestamp64Milli({last:Int64} * 1000, 'UTC')
-      AND has({buckets:Array(UInt32)}, toUnixTimestamp(toStartOfDay(started_at)))
+      AND toUnixTimestamp(toStartOfDay(started_at)) IN {buckets:Array(UInt32)}
     GROUP BY bucket, minute, call_provider
     UNION ALL
     SELECT bucket, bucket, provider, 0, 0, 0
@@ -222,14 +222,14 @@ FROM
     ARRAY JOIN attempts AS call
     WHERE started_at >= fromUnixTimestamp64Milli({first:Int64} * 1000, 'UTC')
       AND started_at < fromUnixTimestamp64Milli({last:Int64} * 1000, 'UTC')
-      AND has({buckets:Array(UInt32)}, toUnixTimestamp(toStartOfBucket(started_at)))
+      AND toUnixTimestamp(toStartOfBucket(started_at)) IN {buckets:Array(UInt32)}
     UNION ALL
     SELECT
         endpoint_id, provider, false, minute, false, false, false, false, false, false, '', 0, '', 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0
     FROM endpoint_minutes FINAL
     WHERE minute >= toDateTime({first:Int64}, 'UTC') AND minute < toDateTime({last:Int64}, 'UTC')
-      AND has({buckets:Array(UInt32)}, toUnixTimestamp(minute))
+      AND toUnixTimestamp(minute) IN {buckets:Array(UInt32)}
 )
 GROUP BY call_endpoint, bucket
 """

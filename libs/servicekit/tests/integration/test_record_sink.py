@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from servicekit.clock import SystemClock
 from servicekit.kafka import BusUnavailableError, RecordSink, RecordTooLargeError, fetch_cluster_id
-from servicekit.settings import KafkaSettings
+from servicekit.settings import KafkaSettings, parse_duration
 from servicekit.testing import BrokerProcess, RecordingTelemetry, keeps_records, running
 from servicekit.tracing import context_from_headers, inject_headers, span, span_link
 
@@ -29,7 +29,16 @@ async def topic(kafka: KafkaSettings) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers)
         await admin.start()
         await admin.create_topics([NewTopic(TOPIC, 4, 1)])
+        while not await has_leaders(admin):  # noqa: ASYNC110 - the condition is about another process
+            await asyncio.sleep(0.05)
         await admin.close()
+
+
+async def has_leaders(admin: AIOKafkaAdminClient) -> bool:
+    """Whether the topic can be written to: its creation is known to the controller first, and to the broker later."""
+    (topic,) = await admin.describe_topics([TOPIC])
+    partitions = topic["partitions"]
+    return len(partitions) == 4 and all(each["leader"] >= 0 for each in partitions)
 
 
 async def read(kafka: KafkaSettings, count: int) -> list[Any]:
@@ -94,7 +103,7 @@ async def test_records_arrive_with_key_value_and_trace_in_the_order_in_which_the
 
 
 async def test_many_at_once_are_all_written_once(kafka: KafkaSettings) -> None:
-    kafka = kafka.model_copy(update={"max_in_flight": 10})
+    kafka = kafka.model_copy(update={"max_in_flight": 10, "send_timeout": parse_duration("30s")})
     sink = RecordSink(kafka, SystemClock(), "till")
     async with running(sink):
         async with asyncio.TaskGroup() as tasks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from turnpike.metering.v1 import analytics_service_pb2, insight_service_pb2
@@ -29,7 +29,7 @@ class Analytics(Protocol):
         """What generations cost that ended in a period, by model."""
         ...
 
-    def export(self, request: analytics_service_pb2.ExportUsageRequest) -> AsyncIterator[bytes]:
+    def export(self, request: analytics_service_pb2.ExportUsageRequest) -> AsyncGenerator[bytes]:
         """A file of usage events, in pieces."""
         ...
 

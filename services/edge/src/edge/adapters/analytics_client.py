@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -50,7 +50,7 @@ class GrpcAnalytics:
         """What generations cost that ended in a period, by model."""
         return await _call(self._stub.QueryEndedUsage, request, self._timeout_s)
 
-    async def export(self, request: analytics_service_pb2.ExportUsageRequest) -> AsyncIterator[bytes]:
+    async def export(self, request: analytics_service_pb2.ExportUsageRequest) -> AsyncGenerator[bytes]:
         """A file of usage events, in pieces."""
         call = self._stub.ExportUsage(request, timeout=_EXPORT_LIMIT_S)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -108,7 +108,7 @@ class MemoryAnalytics:
             raise wrong("end", "is too long after start")
         return messages.QueryEndedUsageResponse(rows=self.ended)
 
-    async def export(self, request: messages.ExportUsageRequest) -> AsyncIterator[bytes]:
+    async def export(self, request: messages.ExportUsageRequest) -> AsyncGenerator[bytes]:
         """Return the same file in whatever form."""
         self._check_up()
         if request.end.seconds - request.start.seconds > analytics.DETAILED_RANGE.total_seconds():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import UTC, timedelta
 from typing import Annotated, Final, Literal
 
@@ -88,27 +89,30 @@ class ActivityExport:
             end=midnight(last + timedelta(days=1)),
             format=form,
         )
-        pieces = self._analytics.export(request)
-        # Only a first piece shows that there will be a file: a refusal is still an answer of its own.
-        head = await anext(pieces, b"")
-        headers = exchange.headers() | {
-            "Content-Type": media_type,
-            "Content-Disposition": f'attachment; filename="usage-{first}-{last}.{query.format}"',
-        }
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(exchange.request)
-        try:
-            await _write(response, head)
-            async for piece in pieces:
-                await _write(response, piece)
-        except Exception:
-            # The status has gone out. Half a file must not look like a whole one.
-            if exchange.request.transport is not None:
-                exchange.request.transport.abort()
-            raise
-        exchange.leave()
-        await response.write_eof()
-        return response
+        name = f"usage-{first}-{last}.{query.format}"
+        headers = {"Content-Type": media_type, "Content-Disposition": f'attachment; filename="{name}"'}
+        # Whatever ends this, metering is told that nobody reads on.
+        async with aclosing(self._analytics.export(request)) as pieces:
+            return await _relay(exchange, headers, pieces)
+
+
+async def _relay(exchange: Exchange, headers: dict[str, str], pieces: AsyncIterator[bytes]) -> web.StreamResponse:
+    # Only a first piece shows that there will be a file: a refusal is still an answer of its own.
+    head = await anext(pieces, b"")
+    response = web.StreamResponse(headers=exchange.headers() | headers)
+    await response.prepare(exchange.request)
+    try:
+        await _write(response, head)
+        async for piece in pieces:
+            await _write(response, piece)
+    except Exception:
+        # The status has gone out. Half a file must not look like a whole one.
+        if exchange.request.transport is not None:
+            exchange.request.transport.abort()
+        raise
+    exchange.leave()
+    await response.write_eof()
+    return response
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:

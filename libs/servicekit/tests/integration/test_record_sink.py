@@ -16,6 +16,7 @@ from servicekit.clock import SystemClock
 from servicekit.kafka import BusUnavailableError, RecordSink, RecordTooLargeError, fetch_cluster_id
 from servicekit.settings import KafkaSettings, parse_duration
 from servicekit.testing import BrokerProcess, RecordingTelemetry, keeps_records, running
+from servicekit.testing.service_process import eventually as in_time
 from servicekit.tracing import context_from_headers, inject_headers, span, span_link
 
 TOPIC = "sales"
@@ -29,8 +30,7 @@ async def topic(kafka: KafkaSettings) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers)
         await admin.start()
         await admin.create_topics([NewTopic(TOPIC, 4, 1)])
-        while not await has_leaders(admin):  # noqa: ASYNC110 - the condition is about another process
-            await asyncio.sleep(0.05)
+        await in_time(lambda: has_leaders(admin), "the topic has leaders")
         await admin.close()
 
 

@@ -33,8 +33,7 @@ def free_ports(count: int, random: Random, *, avoid: frozenset[int] = frozenset(
         avoid: ports not to take.
 
     Raises:
-        PortTakenError: no luck.
-        OSError: there is no file of reservations, and none can be made.
+        PortTakenError: no luck, or the file in which ports are kept cannot be opened.
     """
     found: list[int] = []
     for _ in range(_TRIES * count):
@@ -64,7 +63,10 @@ def check_free(port: int) -> None:
 def _reservations() -> tuple[int, set[int]]:
     # The file is never closed: closing any descriptor of it would give up every lock that this process has there.
     path = Path(tempfile.gettempdir()) / f"turnpike-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), set()
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), set()
+    except OSError as error:
+        raise PortTakenError(f"ports cannot be kept in {path}: {error.strerror}") from error
 
 
 def _reserve(port: int) -> bool:

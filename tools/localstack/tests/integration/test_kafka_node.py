@@ -29,6 +29,7 @@ from servicekit.clock import SystemClock
 from servicekit.kafka import Record, RecordConsumer, TopicPartition, fetch_cluster_id
 from servicekit.settings import KafkaSettings, parse_duration
 from servicekit.testing import running
+from servicekit.testing.service_process import eventually as in_time
 
 ROOT = Path(__file__).parents[4]
 TOPIC, PARTITIONS = "sales", 4  # as many as a node gives to a topic that nobody laid out
@@ -109,8 +110,11 @@ async def test_topics_are_made_as_they_are_laid_out_and_left_alone_afterwards(no
         # Another test of this node may have been first.
         if there := laid_out.intersection(await admin.list_topics()):
             await admin.delete_topics(sorted(there))
-            while laid_out.intersection(await admin.list_topics()):  # noqa: ASYNC110 - the condition is about another process
-                await asyncio.sleep(0.05)
+
+            async def are_gone() -> bool:
+                return laid_out.isdisjoint(await admin.list_topics())
+
+            await in_time(are_gone, "the topics are gone")
         assert set(await create_topics(node.bootstrap)) == laid_out
         assert await create_topics(node.bootstrap) == []
         described = await admin.describe_topics([layout.name for layout in LAYOUTS])

@@ -107,20 +107,24 @@ async def test_topics_are_made_as_they_are_laid_out_and_left_alone_afterwards(no
     admin = AIOKafkaAdminClient(bootstrap_servers=node.bootstrap)
     await admin.start()
     try:
-        # Another test of this node may have been first.
-        if there := laid_out.intersection(await admin.list_topics()):
-            await admin.delete_topics(sorted(there))
 
-            async def are_gone() -> bool:
-                return laid_out.isdisjoint(await admin.list_topics())
+        async def all_are_made() -> bool:
+            # Another test of this node may have been first, a moment ago, so that not all of its topics are told yet.
+            if there := laid_out.intersection(await admin.list_topics()):
+                await admin.delete_topics(sorted(there))
+                return False
+            return set(await create_topics(node.bootstrap)) == laid_out
 
-            await in_time(are_gone, "the topics are gone")
-        assert set(await create_topics(node.bootstrap)) == laid_out
+        await in_time(all_are_made, "all topics are made")
         assert await create_topics(node.bootstrap) == []
-        described = await admin.describe_topics([layout.name for layout in LAYOUTS])
-        assert {topic["topic"]: len(topic["partitions"]) for topic in described} == {
-            layout.name: layout.partitions for layout in LAYOUTS
-        }
+        wanted = {layout.name: layout.partitions for layout in LAYOUTS}
+
+        async def are_there() -> bool:
+            # The controller has made them; the broker learns of it a moment later.
+            described = await admin.describe_topics(list(wanted))
+            return {topic["topic"]: len(topic["partitions"]) for topic in described} == wanted
+
+        await in_time(are_there, "the topics are there")
         for layout in LAYOUTS:
             (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, layout.name)])
             found = {entry[0]: entry[1] for entry in answer.resources[0][4]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import NamedTuple, NewType
 
 from turnpike.usage.v1 import token_usage_pb2
@@ -112,20 +113,16 @@ def price_to_proto(price: UnitPrice) -> token_usage_pb2.Price:
     )
 
 
+# In the order of `TokenCounts`.
+_read_tokens = attrgetter(
+    "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "cache_write_tokens", "source",
+    "images", "audio_milliseconds", "characters", "search_units",
+)  # fmt: skip
+
+
 def tokens_from_proto(message: token_usage_pb2.TokenUsage) -> TokenCounts:
     """Read token counts off the wire."""
-    return TokenCounts(
-        message.prompt_tokens,
-        message.completion_tokens,
-        message.reasoning_tokens,
-        message.cached_tokens,
-        message.cache_write_tokens,
-        message.source,
-        message.images,
-        message.audio_milliseconds,
-        message.characters,
-        message.search_units,
-    )
+    return TokenCounts._make(_read_tokens(message))
 
 
 def tokens_to_proto(tokens: TokenCounts) -> token_usage_pb2.TokenUsage:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -30,6 +31,13 @@ _COUNTS = (
     "images", "audio_milliseconds", "characters", "search_units",
 )  # fmt: skip
 
+# Many fields of a message in one call take a third of the time that as many reads of one take.
+_read_head = attrgetter(
+    "org_id", "key_id", "generation_id", "event_id", "rank", "status", "operation", "usage", "attempts"
+)
+_read_times = attrgetter("started_at.seconds", "started_at.nanos", "ended_at.seconds", "ended_at.nanos")
+_read_charge = attrgetter("cost_nano_usd", "provider_cost_nano_usd", "is_byok", "byok_fee_ppm", "status")
+
 _OPERATIONS = frozenset(usage_event_pb2.Operation.values())
 _COMPLETIONS = frozenset({usage_event_pb2.OPERATION_UNSPECIFIED, usage_event_pb2.OPERATION_COMPLETION})
 
@@ -49,6 +57,7 @@ class CheckedUsage(NamedTuple):
         price: its version and amounts, in the order of `UnitPrice`; None without a price.
         started_ms: Unix milliseconds, cut.
         ended_ms: the same.
+        attempts: the messages of all of them.
         expenses_nano_usd: of all cancelled copies.
     """
 
@@ -56,6 +65,7 @@ class CheckedUsage(NamedTuple):
     price: PriceColumns | None
     started_ms: int
     ended_ms: int
+    attempts: Sequence[usage_event_pb2.Attempt]
     expenses_nano_usd: int
 
 
@@ -67,47 +77,44 @@ def validate_usage_event(event: usage_event_pb2.UsageEvent) -> CheckedUsage:
     Raises:
         InvalidUsageEventError: a rule is broken.
     """
-    if not event.org_id:
+    org_id, key_id, generation_id, event_id, rank, status, operation, usage, attempts = _read_head(event)
+    if not org_id:
         raise InvalidUsageEventError("org_id is empty")
-    if not event.key_id:
+    if not key_id:
         raise InvalidUsageEventError("key_id is empty")
-    generation_id = event.generation_id
     try:
         ids.parse_generation_id(generation_id)
     except ValueError as error:
         raise InvalidUsageEventError(f"generation_id: {error}") from None
-    if event.event_id != ids.usage_event_id(generation_id):
+    if event_id != ids.usage_event_id(generation_id):
         raise InvalidUsageEventError("event_id is not that of the generation")
-    rank = event.rank
     if rank == usage_event_pb2.USAGE_RANK_UNSPECIFIED:
         raise InvalidUsageEventError("rank is not said")
     if not 0 < rank <= MAX_RANK:
         raise InvalidUsageEventError("rank is out of range")
-    if event.status == usage_event_pb2.GENERATION_STATUS_UNSPECIFIED:
+    if status == usage_event_pb2.GENERATION_STATUS_UNSPECIFIED:
         raise InvalidUsageEventError("status is not said")
     started_ms, ended_ms = _checked_times(event)
-    if event.operation not in _OPERATIONS:
+    if operation not in _OPERATIONS:
         raise InvalidUsageEventError("operation is unknown")
-    tokens = _checked_counts(event.usage)
+    tokens = _checked_counts(usage)
     price = _checked_charge(event, tokens)
-    attempts = event.attempts
+    attempts = attempts[:]
     expenses = _checked_expenses(attempts) if attempts else 0
-    return CheckedUsage(tokens, price, started_ms, ended_ms, expenses)
+    return CheckedUsage(tokens, price, started_ms, ended_ms, attempts, expenses)
 
 
 def _checked_times(event: usage_event_pb2.UsageEvent) -> tuple[int, int]:
-    if not event.HasField("started_at"):
-        raise InvalidUsageEventError("started_at is absent")
-    if not event.HasField("ended_at"):
-        raise InvalidUsageEventError("ended_at is absent")
-    started, ended = event.started_at, event.ended_at
-    start, start_nanos, end, end_nanos = started.seconds, started.nanos, ended.seconds, ended.nanos
+    start, start_nanos, end, end_nanos = _read_times(event)
     if not (
         _EARLIEST_S <= start < _LATEST_S
         and _EARLIEST_S <= end < _LATEST_S
         and 0 <= start_nanos < _NANOS
         and 0 <= end_nanos < _NANOS
     ):
+        for name in ("started_at", "ended_at"):  # one that is absent reads as 1970
+            if not event.HasField(name):
+                raise InvalidUsageEventError(f"{name} is absent")
         raise InvalidUsageEventError("started_at or ended_at is not a time between 2020 and 2100")
     if end < start or (end == start and end_nanos < start_nanos):
         raise InvalidUsageEventError("ended_at is before started_at")
@@ -138,7 +145,7 @@ def _checked_counts(usage: token_usage_pb2.TokenUsage) -> TokenCounts:
 
 
 def _checked_charge(event: usage_event_pb2.UsageEvent, tokens: TokenCounts) -> PriceColumns | None:
-    cost, provider_cost = event.cost_nano_usd, event.provider_cost_nano_usd
+    cost, provider_cost, is_byok, byok_fee_ppm, status = _read_charge(event)
     if cost < 0:
         raise InvalidUsageEventError("cost is negative")
     if provider_cost < 0:
@@ -153,12 +160,12 @@ def _checked_charge(event: usage_event_pb2.UsageEvent, tokens: TokenCounts) -> P
     computed = money.total_cost(price, tokens)
     if provider_cost not in (0, computed):
         raise InvalidUsageEventError("provider cost is not usage x price")
-    if event.is_byok:
+    if is_byok:
         _check_fee(event)
         return columns
-    if event.byok_fee_ppm:
+    if byok_fee_ppm:
         raise InvalidUsageEventError("a fee for a provider key that was not used")
-    if event.status == usage_event_pb2.GENERATION_STATUS_FAILED:
+    if status == usage_event_pb2.GENERATION_STATUS_FAILED:
         if cost:
             raise InvalidUsageEventError("a failed generation has a charge")
     elif cost != computed and not _is_free_of_charge(event):

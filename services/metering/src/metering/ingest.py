@@ -40,7 +40,7 @@ _log = get_logger(__name__)
 
 _LATER: Final = (UsageLogUnavailableError, DeadLettersUnavailableError)
 _START_LATER: Final = (*_LATER, PlannedRecordsUnavailableError)
-_SLICE: Final = 100  # records that are decoded before others get a turn: about 5 ms
+_SLICE: Final = 200  # records that are decoded before others get a turn: about 5 ms
 _FIRST_BACKOFF_S: Final = 0.25
 _LONGEST_BACKOFF_S: Final = 10.0
 _REVOCATION: Final = timedelta(seconds=5)  # what a rebalance waits for our last flush
@@ -229,17 +229,18 @@ class Ingest(Component):
     async def _write(self, batch: Batch) -> None:
         """Do what comes after the plan."""
         started = self._clock.monotonic()
+        rows = batch.rows
         with self._telemetry.flush(batch) as span:
             # Before the insert, so that a batch that is done has no invalid record that nobody was told of. After a crash
             # the same letters are sent again: people read them, nobody counts them.
             for letter in batch.letters:
                 await self._letters.send(letter)
             self._failpoints.reach("letters.after")
-            await self._log.append(batch.plan, batch.rows)
+            await self._log.append(batch.plan, rows)
             self._failpoints.reach("insert.after")
             await self._log.complete(batch.plan)
             self._failpoints.reach("done.after")
-        self._telemetry.flushed(batch, span, self._clock.monotonic() - started, self._now())
+        self._telemetry.flushed(batch, rows, span, self._clock.monotonic() - started, self._now())
 
     async def _end(self, plan: BatchPlan) -> bool:
         """Insert a batch that somebody planned and did not end, or nobody knows whether they did.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from opentelemetry.metrics import Meter
@@ -12,7 +13,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.util.types import AttributeValue
 
 from metering.domain.batch import Batch, Received
-from metering.domain.usage import UnixMs
+from metering.domain.usage import UnixMs, UsageRow
 from servicekit.logs import get_logger
 from servicekit.metrics import CounterSpec, GaugeSpec, HistogramSpec
 from servicekit.tracing import context_from_headers, span
@@ -38,6 +39,7 @@ AGE: Final = GaugeSpec("metering.backlog.age", "s", "Since the oldest record tha
 
 _TRACEPARENT_LENGTH: Final = 55  # 00-<32 hex>-<16 hex>-<2 hex>
 _SAMPLED: Final = 0x01
+_ended_at = attrgetter("ended_at")
 
 
 def sampled_traceparent(value: str | None) -> str | None:
@@ -90,9 +92,9 @@ class IngestTelemetry:
         with span(self._tracer, "ingest batch", kind=SpanKind.CONSUMER, attributes=attributes) as current:
             yield current
 
-    def flushed(self, batch: Batch, flush: Span, seconds: float, now: UnixMs) -> None:
-        """Report a flush that succeeded."""
-        rows, letters, missing = batch.rows, len(batch.letters), batch.missing
+    def flushed(self, batch: Batch, rows: Sequence[UsageRow], flush: Span, seconds: float, now: UnixMs) -> None:
+        """Report a flush that succeeded, and the rows of its batch."""
+        letters, missing = len(batch) - len(rows), batch.missing
         link = [Link(flush.get_span_context())]
         for part in batch.parts:
             for entry in part.received:
@@ -103,7 +105,7 @@ class IngestTelemetry:
         self._letters.add(letters)
         self._duration.record(seconds)
         if rows:
-            self._delay.record(max(0.0, (now - min(row.ended_at for row in rows)) / 1_000))
+            self._delay.record(max(0.0, (now - min(map(_ended_at, rows))) / 1_000))
         if missing:
             self.missing(missing)
         _log.info(

@@ -105,6 +105,11 @@ class ClickHouseCalls:
         self._pending = 0
 
     @property
+    def embedded(self) -> bool:
+        """Whether the engine is in this process, and answers one call at a time."""
+        return self._embedded
+
+    @property
     def pending(self) -> int:
         """Calls that run or wait."""
         return self._pending

@@ -1,7 +1,7 @@
 """Brings the tables to the version that this code needs, one numbered file after the other.
 
 Every statement can be repeated (`IF NOT EXISTS`), or says in a comment `-- unless: SELECT …` when it has been done: ClickHouse
-has no transaction around DDL, so a file that was interrupted, or that two instances run at once, runs again as a whole.
+has no transaction around DDL, so a file that was interrupted runs again as a whole. Instances take turns (`clickhouse_turn`).
 """
 
 from __future__ import annotations
@@ -137,16 +137,22 @@ def migrate(client: Client, migrations: Sequence[Migration], cluster: str | None
     return applied
 
 
+def is_behind(client: Client, migrations: Sequence[Migration], cluster: str | None) -> bool:
+    """Whether `migrate` has something to do.
+
+    Raises:
+        SchemaError: a migration was changed after it ran, or one before it never ran.
+    """
+    return bool(moved_tables(client, cluster) or _waiting(client, migrations))
+
+
 def verify(client: Client, migrations: Sequence[Migration]) -> None:
     """Check that the tables are those that this version needs, and change nothing.
 
     Raises:
         SchemaError: migrations are pending, were changed, or are missing.
     """
-    exists = client.query(
-        "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
-    )
-    waiting = pending(client, migrations) if exists.result_rows else list(migrations)
+    waiting = _waiting(client, migrations)
     if waiting:
         raise SchemaError(f"{waiting[0].name} has not run: run `python -m metering.migrate` first")
 
@@ -170,6 +176,14 @@ def pending(client: Client, migrations: Sequence[Migration]) -> list[Migration]:
                 f"{migration.name} was changed after it ran on this database: restore it and add a new migration instead"
             )
     return [migration for migration in migrations if migration.version not in ran]
+
+
+def _waiting(client: Client, migrations: Sequence[Migration]) -> list[Migration]:
+    """What is pending, also where no migration ever ran."""
+    exists = client.query(
+        "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    )
+    return pending(client, migrations) if exists.result_rows else list(migrations)
 
 
 def _statement(part: str, cluster: str | None) -> Statement:

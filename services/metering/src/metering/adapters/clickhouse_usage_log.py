@@ -11,7 +11,8 @@ from clickhouse_connect.driver.client import Client
 from contracts.ids import parse_generation_id, usage_event_id
 from metering.adapters.clickhouse_calls import CallLimits, ClickHouseCalls
 from metering.adapters.clickhouse_layout import CLUSTER_SETTINGS
-from metering.adapters.clickhouse_schema import migrate, packaged_migrations, verify
+from metering.adapters.clickhouse_schema import Migration, is_behind, migrate, packaged_migrations, verify
+from metering.adapters.clickhouse_turn import in_turn
 from metering.domain.batch import BatchPlan, Progress, Span
 from metering.domain.usage import AttemptRow, Dimension, UnixMs, UsageQuestion, UsageRow, UsageTotals
 from servicekit.clock import Clock
@@ -97,6 +98,7 @@ class ClickHouseUsageLog(Component):
             may_migrate: whether to run pending migrations; otherwise they are an error.
         """
         self._calls = ClickHouseCalls(dsn, clock, limits, CLUSTER_SETTINGS if cluster else {})
+        self._clock = clock
         self._cluster = cluster
         self._may_migrate = may_migrate
         self._column_types: list[str] = []
@@ -122,12 +124,22 @@ class ClickHouseUsageLog(Component):
         await self._calls.open()
         migrations = packaged_migrations()
         if self._may_migrate:
-            applied = await self._calls.step(lambda client: migrate(client, migrations, self._cluster))
-            _log.info("schema.migrated", applied=applied)
+            await self._migrate(migrations)
         else:
             await self._calls.step(lambda client: verify(client, migrations))
         self._column_types = await self._calls.step(_column_types)
         self._ready = True
+
+    async def _migrate(self, migrations: Sequence[Migration]) -> None:
+        async def run() -> list[str]:
+            return await self._calls.step(lambda client: migrate(client, migrations, self._cluster))
+
+        applied: list[str] = []
+        if await self._calls.step(lambda client: is_behind(client, migrations, self._cluster)):
+            # An embedded engine is this process's alone.
+            alone = self._calls.embedded
+            applied = await (run() if alone else in_turn(self._calls, self._clock, self._cluster, run))
+        _log.info("schema.migrated", applied=applied)
 
     async def stop(self, grace: timedelta) -> None:
         """Let the store go."""

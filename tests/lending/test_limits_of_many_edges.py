@@ -148,9 +148,10 @@ async def test_s38_ten_edges_admit_what_a_small_limit_allows_wherever_requests_a
             asked = [tasks.create_task(edges[number % 10].reserve()) for number in range(40)]
         admitted = sum(task.result() is not None for task in asked)
         taken = await lending.windows(edges[0].org_id)
-        # A minute may have ended meanwhile.
-        assert admitted == sum(taken.values())
-        assert admitted == 20 or len(taken) > 1
+        if len(taken) == 1:
+            assert admitted == sum(taken.values()) == 20
+        else:  # a minute ended meanwhile; of the next one, edges may have what they do not need
+            assert admitted <= sum(taken.values())
 
 
 async def test_b11_clocks_that_are_minutes_apart_change_no_amount(lending: Bank) -> None:

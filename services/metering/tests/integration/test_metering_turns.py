@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import clickhouse_connect
 import pytest
 
 from metering.adapters.clickhouse_calls import CallLimits, ClickHouseCalls
@@ -115,3 +116,32 @@ async def test_one_that_is_heard_of_is_waited_for(calls: ClickHouseCalls) -> Non
     await asyncio.gather(in_turn(calls, CLOCK, None, first), second())
     assert while_first == [(1, False)]
     assert await numbers(calls) == [(1, True), (2, True)]
+
+
+async def test_a_store_that_goes_away_during_a_start_is_waited_for(
+    engine: Any, database: str, unused_tcp_port: int
+) -> None:
+    address = f"http://127.0.0.1:{unused_tcp_port}/{database}?compress=false"
+    log = ClickHouseUsageLog(address, CLOCK, CallLimits(), cluster=None, may_migrate=True)
+
+    def say(*, ended: bool) -> None:
+        client = clickhouse_connect.get_client(dsn=engine.dsn(database))
+        client.insert("schema_turns", [(1, "other", ended)], column_names=["number", "holder", "ended"])
+        client.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        async with clickhouse_over_http(engine.path, unused_tcp_port):
+            calls = ClickHouseCalls(address, CLOCK, CallLimits())
+            await calls.open()
+            await in_turn(calls, CLOCK, None, partial(numbers, calls))
+            await calls.step(lambda client: client.command("TRUNCATE TABLE schema_turns"))
+            await calls.close()
+            say(ended=False)
+            starting = tasks.create_task(log.start())
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(1.0)
+        assert not starting.done()
+        say(ended=True)
+        async with clickhouse_over_http(engine.path, unused_tcp_port):
+            await starting
+            await log.stop(timedelta(seconds=1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -120,12 +120,23 @@ class ClickHouseCalls:
         Raises:
             UsageLogUnavailableError: the store could not be opened in that time.
         """
+
+        async def connect() -> None:
+            self._client = await self._submit(self._connect)
+
+        await self.patiently(connect)
+
+    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do what a start needs, and again where the store is away, for as long as `patience` says.
+
+        Raises:
+            UsageLogUnavailableError: it could not be done in that time.
+        """
         give_up_at = self._clock.monotonic() + self._limits.patience.total_seconds()
         delay = _FIRST_DELAY_S
         while True:
             try:
-                self._client = await self._submit(self._connect)
-                return
+                return await work()
             except UsageLogUnavailableError as error:
                 if self._clock.monotonic() + delay > give_up_at:
                     raise

@@ -122,13 +122,16 @@ class ClickHouseUsageLog(Component):
             SchemaError: the tables are not those of this version, and must not be touched.
         """
         await self._calls.open()
+        await self._calls.patiently(self._prepare)
+        self._ready = True
+
+    async def _prepare(self) -> None:
         migrations = packaged_migrations()
         if self._may_migrate:
             await self._migrate(migrations)
         else:
             await self._calls.step(lambda client: verify(client, migrations))
         self._column_types = await self._calls.step(_column_types)
-        self._ready = True
 
     async def _migrate(self, migrations: Sequence[Migration]) -> None:
         async def run() -> list[str]:

@@ -33,6 +33,8 @@ _INSERT = text(
             CAST(:ip_ranges AS text[]), CAST(:rate_limits AS jsonb), :workspace_id, nullif(:pepper_id, ''))
     """
 )
+# Before the workspace, as everybody locks them: the foreign key of what is inserted locks the organisation, too.
+_LOCK_ORG = text("SELECT 1 FROM orgs WHERE org_id = :org_id FOR KEY SHARE")
 # Foreign keys look across organisations; this does not. Shared, so that the workspace is not deleted meanwhile.
 _WORKSPACE = text(
     """
@@ -154,9 +156,9 @@ class PostgresKeyStore:
         }
         try:
             async with self._database.transaction(key.org_id) as connection:
+                if (await connection.execute(_LOCK_ORG, values)).one_or_none() is None:
+                    raise NotFoundError("no such organisation")
                 if (await connection.execute(_WORKSPACE, values)).one_or_none() is None:
-                    if key.workspace_id in (None, key.org_id):
-                        raise NotFoundError("no such organisation")
                     raise InvalidFieldError("workspace_id", "names no workspace of the organisation")
                 creator = key.settings.creator_user_id
                 await check_members(connection, key.org_id, "creator_user_id", [creator] if creator else [])

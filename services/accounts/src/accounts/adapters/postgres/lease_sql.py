@@ -12,20 +12,20 @@ LEASE_COLUMNS = (
     "closes_at, released_at, closed_at"
 )
 
-# In the order of their ids, as settlement locks them too.
+# In the order of their ids and as weakly as settlement locks them too.
 LOCK_ORGS = text(
     """
     SELECT org_id, clock_timestamp() AS now FROM orgs
-    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR UPDATE
+    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR NO KEY UPDATE
     """
 )
 LOCK_IDLE_ORGS = text(
     """
     SELECT org_id, clock_timestamp() AS now FROM orgs
-    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR UPDATE SKIP LOCKED
+    WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR NO KEY UPDATE SKIP LOCKED
     """
 )
-LOCK_IDLE_ORG = text("SELECT org_id FROM orgs WHERE org_id = :org_id FOR UPDATE SKIP LOCKED")
+LOCK_IDLE_ORG = text("SELECT org_id FROM orgs WHERE org_id = :org_id FOR NO KEY UPDATE SKIP LOCKED")
 # After the lock, so that it sees what the one who had it wrote. The columns are constants; every value is a parameter.
 ORGS = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uuid[]))")  # noqa: S608 - constant columns
 LEASES = text(

@@ -56,7 +56,7 @@ FIND = text(
     LIMIT 1
     """
 )
-LOCK_ORG = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id FOR UPDATE")  # noqa: S608 - constant columns
+LOCK_ORG = text(f"SELECT {ORG_COLUMNS} FROM orgs WHERE org_id = :org_id FOR NO KEY UPDATE")  # noqa: S608 - constant columns
 LOCK = text(
     f"SELECT {PURCHASE_COLUMNS} FROM purchases WHERE purchase_id = :purchase_id FOR UPDATE"  # noqa: S608 - constant columns
 )

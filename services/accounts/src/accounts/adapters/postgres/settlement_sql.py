@@ -6,7 +6,11 @@ from sqlalchemy import text
 
 from accounts.adapters.postgres.rows import KEY_COLUMNS, ORG_COLUMNS
 
-LOCK_ORGS = text("SELECT org_id FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR UPDATE")
+# Not `FOR UPDATE`, which checks of foreign keys wait for: who has locked a workspace or a key, and then adds a row of the
+# organisation, would wait for settlement, and settlement for the workspace or the key.
+LOCK_ORGS = text(
+    "SELECT org_id FROM orgs WHERE org_id = ANY(CAST(:org_ids AS uuid[])) ORDER BY org_id FOR NO KEY UPDATE"
+)
 
 POSTED = text(
     """
@@ -97,7 +101,9 @@ KEYS_OF_SAME_CREATORS = text(
     """
 )
 
-LOCK_KEYS = text("SELECT key_id FROM api_keys WHERE key_id = ANY(CAST(:key_ids AS uuid[])) ORDER BY key_id FOR UPDATE")
+LOCK_KEYS = text(
+    "SELECT key_id FROM api_keys WHERE key_id = ANY(CAST(:key_ids AS uuid[])) ORDER BY key_id FOR NO KEY UPDATE"
+)
 
 CHARGE_KEYS = text(
     f"""

@@ -143,15 +143,18 @@ async def edges_of(lending: Bank, count: int, *limits: RateLimit, skewed: bool =
 
 async def test_s38_ten_edges_admit_what_a_small_limit_allows_wherever_requests_arrive(lending: Bank) -> None:
     limit = RateLimit(LimitedQuantity.REQUESTS, RateInterval.MINUTE, 20)
-    async with edges_of(lending, 10, limit) as edges:
-        async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(edges[number % 10].reserve()) for number in range(40)]
-        admitted = sum(task.result() is not None for task in asked)
-        taken = await lending.windows(edges[0].org_id)
+    for _ in range(3):
+        async with edges_of(lending, 10, limit) as edges:
+            async with asyncio.TaskGroup() as tasks:
+                asked = [tasks.create_task(edges[number % 10].reserve()) for number in range(40)]
+            admitted = sum(task.result() is not None for task in asked)
+            taken = await lending.windows(edges[0].org_id)
         if len(taken) == 1:
             assert admitted == sum(taken.values()) == 20
-        else:  # a minute ended meanwhile; of the next one, edges may have what they do not need
-            assert admitted <= sum(taken.values())
+            return
+        # A minute ended meanwhile: of the next one, edges may have what they do not need. Another organisation, in one minute.
+        assert admitted <= sum(taken.values())
+    pytest.fail("a minute ended each time")
 
 
 async def test_b11_clocks_that_are_minutes_apart_change_no_amount(lending: Bank) -> None:
